@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+// From header records of many vantage points to a path: order, sections, losses, delays, and whether the evidence
+// is complete. Input is a pcapng stream (archive answer or file); everything is held per run.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "base/address.h"
+#include "base/pcapng.h"
+#include "base/result.h"
+#include "base/run_id.h"
+
+namespace fieldline::analysis {
+
+// Both ports of a tap are one vantage point in the path: each direction is seen by the port that carries it. A
+// vantage point is named "sensor", and "sensor:interface" where one direction was seen on several ports.
+struct LostPacket {
+  std::uint64_t timestamp_ns = 0;  // where it was last seen, or of the hole's other edge
+  std::uint64_t digest = 0;        // 0: never seen (a sequence hole)
+  std::uint8_t protocol = 0;
+  std::uint16_t sport = 0, dport = 0;
+  std::uint32_t ip_id = 0;
+  std::uint32_t sequence = 0;  // TCP
+  std::uint32_t payload = 0;   // transport payload bytes
+};
+
+struct Delay {
+  std::uint64_t samples = 0;
+  std::int64_t min_ns = 0, p50_ns = 0, p99_ns = 0;
+};
+
+// Between neighbours; upstream < 0: before the first vantage point, downstream < 0: after the last.
+struct Section {
+  int upstream = -1, downstream = -1;  // indices into Direction::points
+  std::uint64_t packets = 0;           // seen upstream (downstream where there is no upstream)
+  std::optional<std::uint64_t> lost;   // no value: cannot be known (say why in `note`)
+  std::uint64_t reordered = 0, duplicated = 0;
+  std::uint64_t appeared = 0;  // seen downstream only: another path, or blindness upstream
+  Delay delay;
+  std::vector<LostPacket> lost_packets;
+  std::string note;
+};
+
+struct Point {
+  std::string name, sensor, interface, domain, session;
+  std::uint64_t seen = 0;      // by the kernel, from the final counts (or the records, where there are none)
+  std::uint64_t recorded = 0;  // header records in the archive
+  std::uint64_t bytes = 0;     // wire bytes recorded
+  std::map<std::string, std::uint64_t> dropped;  // by name: ring, read, channel, spool
+  bool final_counts = false;
+};
+
+struct Direction {
+  std::vector<Point> points;  // in path order
+  std::vector<Section> sections;  // points.size() + 1 of them: before the first .. after the last
+};
+
+struct PathReport {
+  RunId run;
+  nlohmann::json grant, principal;
+  std::uint64_t first_ns = 0, last_ns = 0;
+  Direction forward, reverse;
+  bool complete = false;                 // seen = recorded + named drops at every point, and no drop
+  std::vector<std::string> incomplete;   // why not, one line each
+  std::vector<nlohmann::json> refusals;  // sensors that said no
+};
+
+// Feed blocks in any order of vantage points; report() at any time (live) or at the end.
+class PathAnalyzer {
+ public:
+  static std::unique_ptr<PathAnalyzer> create();
+  virtual ~PathAnalyzer() = default;
+  virtual Result<void> feed(const pcapng::Block& block) = 0;
+  virtual PathReport report() = 0;
+};
+
+nlohmann::json to_json(const PathReport& report);  // docs/format/json.md, "path"
+// The table of docs; width: columns of the terminal. color: ANSI.
+std::string to_table(const PathReport& report, bool color = false);
+
+}  // namespace fieldline::analysis

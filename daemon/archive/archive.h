@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+// The archive: open chunks, sealed chunks, and an index that can always be rebuilt from them.
+//   DIR/open/SESSION-NNNNNN.pcapng     being written
+//   DIR/sealed/SESSION-NNNNNN.pcapng   published by rename
+//   DIR/index.sqlite                   WAL; deleted or damaged, it is rebuilt at the next start
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "base/address.h"
+#include "base/file.h"
+#include "base/pcapng.h"
+#include "base/result.h"
+#include "base/run_id.h"
+
+namespace fieldline::archive {
+
+struct Options {
+  std::string directory;
+  std::uint64_t chunk_bytes = 64ull << 20;  // sealed when larger
+  FileSystem* files = nullptr;              // nullptr: the real one
+};
+
+// One header record to be stored, all in host byte order.
+struct Record {
+  RunId run;
+  std::uint64_t sequence = 0;
+  std::uint64_t timestamp_ns = 0;
+  std::uint32_t wire_len = 0;
+  std::uint16_t port = 0;
+  fl_chunk_packet meta{};
+  ByteView data;
+};
+
+struct Query {
+  RunId run;                                // required
+  std::optional<std::string> vantage;       // "s1", "s1:tap0": sensor, or sensor and interface
+  std::optional<std::uint64_t> from_ns, to_ns;  // UTC, [from, to)
+  // The flow, in either direction; unset members match everything.
+  struct Flow {
+    std::optional<std::uint8_t> protocol;
+    std::optional<Prefix> a, b;
+    std::uint16_t port_a = 0, port_b = 0;
+  };
+  std::optional<Flow> flow;
+  bool reports = true;  // activation, final counts, configuration
+  bool follow = false;  // go on with what is still to come until the run has ended on every vantage point
+};
+
+struct RunSummary {
+  RunId run;
+  std::string principal;
+  std::uint64_t started_ns = 0, ended_ns = 0;  // 0: still on
+  std::uint64_t records = 0;
+  nlohmann::json grant;                  // as the first activation report gave it
+  std::vector<std::string> sensors;
+  bool complete = false;  // final counts from every session that reported an activation
+};
+
+struct Counters {
+  std::uint64_t records = 0, reports = 0, bytes = 0, duplicates = 0, syncs = 0, chunks_sealed = 0;
+  std::uint64_t torn_bytes_cut = 0, write_errors = 0, gaps = 0;  // gaps: item numbers that were skipped
+};
+
+// pcapng bytes of one query, produced as they are asked for.
+class Cursor {
+ public:
+  virtual ~Cursor() = default;
+  // Up to about 256 KiB; empty: nothing now (followed runs); no value: complete.
+  virtual Result<std::optional<Bytes>> next() = 0;
+  virtual std::uint64_t records() const = 0;
+  virtual std::uint64_t skipped_bytes() const = 0;  // damage that was stepped over
+};
+
+class Archive {
+ public:
+  // Recovers: cuts torn tails of open chunks, rebuilds a missing or damaged index.
+  static Result<std::unique_ptr<Archive>> open(const Options& options);
+  virtual ~Archive() = default;
+
+  // The last item number of the session that is on disk; 0 for a new one.
+  virtual Result<std::uint64_t> open_session(const RunId& session, const std::string& producer,
+                                             const std::string& name, const std::string& domain) = 0;
+  virtual Result<void> append(const RunId& session, const Record& record) = 0;
+  virtual Result<void> append(const RunId& session, const pcapng::Report& report) = 0;
+  // fdatasync of what was written since the last call, then `safe` for each session touched.
+  virtual Result<void> sync(const std::function<void(const RunId& session, std::uint64_t sequence)>& safe) = 0;
+  virtual Result<void> close_session(const RunId& session) = 0;  // seals its chunk if nothing of it is still on
+  virtual Result<void> close() = 0;
+
+  virtual Result<std::vector<RunSummary>> runs(std::size_t limit) = 0;  // newest first
+  virtual Result<RunId> resolve(const std::string& prefix_or_last) = 0;
+  virtual Result<std::unique_ptr<Cursor>> query(const Query& query) = 0;
+  virtual Result<nlohmann::json> reindex() = 0;  // from the chunks; {"chunks":n,"runs":n,"records":n,...}
+  virtual Counters counters() const = 0;
+  // Called after items were appended, so that followed queries look again.
+  std::function<void(const RunId& run)> on_append;
+};
+
+}  // namespace fieldline::archive

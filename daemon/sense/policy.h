@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/address.h"
+#include "sense/trigger.h"
+
+namespace fieldline::sense {
+
+// One [[deny]] or [[allow]] of the sensor's policy; an empty list matches everything.
+struct Rule {
+  std::string name;                     // for logs and answers; "allow 1" if the file gives none
+  std::vector<std::string> principals;  // patterns
+  std::vector<Prefix> hosts;            // deny: either host touches one; allow: both hosts lie inside one
+  std::uint64_t max_duration_ns = 600ull * 1'000'000'000;  // allow: not_after - issued_at
+  std::uint16_t max_snaplen = 0;        // allow: 0 is headers only
+  std::vector<Fingerprint> archives;    // allow: what a grant may select; empty: the sensor's own
+};
+
+// Deny by default: a deny that matches is final, then the first allow that matches decides.
+struct Policy {
+  std::vector<Rule> deny, allow;
+};
+
+// What a sensor does with an accepted grant. Clamped values are safe to reduce; each is named in `clamped`.
+struct Decision {
+  std::string rule;
+  std::uint64_t not_after_ns = 0;
+  std::uint16_t snaplen = 0;
+  Fingerprint archive{};
+  std::vector<std::string> clamped;  // "duration 2 h to 10 min"
+};
+
+struct Refusal;  // sense/refusal.h
+
+// Cheap question before any verification: could any rule allow this principal these hosts?
+bool could_allow(const Policy& policy, const std::vector<std::string>& principals, const Grant& grant);
+
+}  // namespace fieldline::sense

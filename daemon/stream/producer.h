@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+// The producing end: one connection to one archive, with a bounded spool behind it. Items are numbered when they
+// are offered; what the archive has not acknowledged is kept, and sent again after a reconnect from where the
+// archive's disk ends.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <nlohmann/json_fwd.hpp>
+
+#include "base/bytes.h"
+#include "base/run_id.h"
+#include "proto/frame.h"
+#include "stream/identity.h"
+
+namespace fieldline::stream {
+
+struct ProducerOptions {
+  std::string host;
+  std::uint16_t port = FL_STREAM_PORT;
+  Fingerprint archive{};             // pinned
+  std::size_t spool_bytes = 64 << 20;
+  std::string name, domain;          // of the sensor, for the hello
+  RunId session;                     // random, one per daemon start
+  std::uint64_t backoff_min_ns = 200'000'000, backoff_max_ns = 10'000'000'000;
+};
+
+enum class LinkState { idle, connecting, wrong_key, refused, unreachable, connected };
+const char* name_of(LinkState state);
+
+struct ProducerCounters {
+  std::uint64_t offered = 0;        // items
+  std::uint64_t acknowledged = 0;
+  std::uint64_t dropped_spool = 0;  // items refused because the spool was full
+  std::uint64_t spooled_bytes = 0, spooled_items = 0;
+  std::uint64_t resent = 0, connects = 0, failures = 0;
+};
+
+class Producer {
+ public:
+  static std::unique_ptr<Producer> create(boost::asio::any_io_executor executor, ProducerOptions options,
+                                          const Identity& identity);
+  virtual ~Producer() = default;
+
+  // Starts dialling; keeps the connection until close().
+  virtual void start() = 0;
+  // Numbers and spools a durable frame; false (and counted) if the spool is full. Reports (count 1, JSON) may use
+  // a reserve of 1 MiB above spool_bytes, so that final counts always fit.
+  virtual bool offer(std::uint8_t type, std::uint8_t encoding, const RunId& run, std::uint32_t count,
+                     ByteView body) = 0;
+  // The newest status replaces an unsent older one; not durable.
+  virtual void send_status(std::string json) = 0;
+  // Waits until all is acknowledged or the deadline passes, then closes.
+  virtual boost::asio::awaitable<bool> close(std::uint64_t timeout_ns) = 0;
+
+  virtual LinkState state() const = 0;
+  virtual std::string last_error() const = 0;  // names cause and remedy
+  virtual ProducerCounters counters() const = 0;
+  // The executor's thread calls this after each change of state.
+  std::function<void(LinkState)> on_state;
+};
+
+}  // namespace fieldline::stream

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0 */
+/*
+ * What the classifier hands to user space: one record per lifted packet (header ring) or trigger (trigger ring).
+ * Crosses: BPF ring buffers -> source. Host byte order unless a member is __be.
+ */
+#ifndef FIELDLINE_PROTO_LIFT_H
+#define FIELDLINE_PROTO_LIFT_H
+
+#include "proto/flow.h"
+
+enum fl_lift_flags {
+	FL_LIFT_CHECKSUM_PARTIAL = 1 << 0, /* transport checksum not final (offloaded): never joins by it */
+	FL_LIFT_TRUNCATED = 1 << 1,	   /* snaplen cut inside the headers */
+};
+
+/* Followed by cap_len bytes of the frame from its link header on, padded to 8. */
+struct fl_lift {
+	__u64 timestamp_ns; /* CLOCK_TAI */
+	__u64 digest;	    /* fl_digest(): not yet keyed by a run */
+	__u32 wire_len;	    /* without FCS */
+	__u16 cap_len;
+	__u16 port; /* index of the port among the sensor's */
+	__u16 queue;
+	__u16 flags;	/* enum fl_lift_flags */
+	__u8 direction; /* of the first slot */
+	__u8 hits;	/* how many of slots[] are valid, 1.. */
+	__u16 gso_size; /* 0: a wire segment */
+	__u16 gso_segs;
+	__u8 reserved[4];
+	__u32 slots[FL_MASKS_MAX]; /* every entry that matched, in the order of the masks */
+};
+FL_ASSERT_SIZE(struct fl_lift, 72);
+FL_ASSERT_OFFSET(struct fl_lift, wire_len, 16);
+FL_ASSERT_OFFSET(struct fl_lift, direction, 28);
+FL_ASSERT_OFFSET(struct fl_lift, slots, 40);
+
+/* Followed by len bytes: the trigger as it stood behind the UDP or ICMP header. */
+struct fl_trigger_lift {
+	__u64 timestamp_ns;	  /* CLOCK_TAI */
+	struct fl_flow_key outer; /* of the packet that carried it; ports 0 for ICMP */
+	__u16 port;
+	__u16 len;
+	__u32 reserved;
+};
+FL_ASSERT_SIZE(struct fl_trigger_lift, 56);
+
+#endif
