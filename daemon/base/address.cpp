@@ -23,7 +23,9 @@ bool same_bits(const Address& a, const Address& b, unsigned bits) {
 
 }  // namespace
 
-bool Address::is_v4() const { return std::equal(kMapped.begin(), kMapped.end(), bytes.begin()); }
+bool Address::is_v4() const {
+  return std::equal(kMapped.begin(), kMapped.end(), bytes.begin());
+}
 
 std::string Address::to_string() const {
   char out[INET6_ADDRSTRLEN];
@@ -46,7 +48,9 @@ Result<Address> Address::parse(std::string_view text) {
   return fail(Code::invalid, "'" + copy + "' is not an IPv4 or IPv6 address");
 }
 
-bool Prefix::contains(const Address& other) const { return same_bits(address, other, length); }
+bool Prefix::contains(const Address& other) const {
+  return same_bits(address, other, length);
+}
 
 bool Prefix::contains(const Prefix& other) const {
   return other.length >= length && same_bits(address, other.address, length);
@@ -69,13 +73,15 @@ Result<Prefix> Prefix::parse(std::string_view text) {
   unsigned length = 0, most = address->is_v4() ? 32 : 128;
   auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), length);
   if (error != std::errc{} || end != digits.data() + digits.size() || length > most) {
-    return fail(Code::invalid, "'" + std::string(text) + "': the prefix length is a number from 0 to " +
+    return fail(Code::invalid, "'" + std::string(text) +
+                                   "': the prefix length is a number from 0 to " +
                                    std::to_string(most));
   }
   prefix.length = static_cast<std::uint8_t>(length + (128 - most));
   Address masked;
   for (unsigned bit = 0; bit < prefix.length; ++bit) {
-    masked.bytes[bit / 8] |= address->bytes[bit / 8] & (0x80 >> bit % 8);
+    auto& byte = masked.bytes[bit / 8];
+    byte = static_cast<std::uint8_t>(byte | (address->bytes[bit / 8] & (0x80 >> bit % 8)));
   }
   if (masked != *address) {
     prefix.address = masked;

@@ -44,9 +44,11 @@ constexpr T big_endian(T value) {
 }
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "big-endian hosts need big_endian()");
 
-inline void append(Bytes& to, ByteView what) { to.insert(to.end(), what.begin(), what.end()); }
+inline void append(Bytes& to, ByteView what) {
+  to.insert(to.end(), what.begin(), what.end());
+}
 template <class T>
-  requires std::is_trivially_copyable_v<T>
+requires std::is_trivially_copyable_v<T>
 void append_struct(Bytes& to, const T& value) {
   append(to, view_of(value));
 }
@@ -62,8 +64,8 @@ class ByteReader {
   // The next n bytes, or truncated.
   Result<ByteView> take(std::size_t n) {
     if (n > rest_.size()) {
-      return fail(Code::truncated, "needs " + std::to_string(n) + " bytes, has " +
-                                       std::to_string(rest_.size()));
+      return fail(Code::truncated,
+                  "needs " + std::to_string(n) + " bytes, has " + std::to_string(rest_.size()));
     }
     ByteView taken = rest_.first(n);
     rest_ = rest_.subspan(n);
@@ -88,7 +90,7 @@ class ByteReader {
 std::string to_hex(ByteView bytes);
 // Exactly 2 * out.size() hexadecimal digits.
 Result<void> from_hex(std::string_view hex, std::span<std::uint8_t> out);
-std::string to_base64(ByteView bytes);  // padded, RFC 4648
+std::string to_base64(ByteView bytes);             // padded, RFC 4648
 Result<Bytes> from_base64(std::string_view text);  // white space is skipped
 
 }  // namespace fieldline

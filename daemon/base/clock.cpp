@@ -28,9 +28,15 @@ std::uint64_t unit_ns(const std::string& unit) {
 
 }  // namespace
 
-std::uint64_t SystemClock::utc_ns() const { return read_clock(CLOCK_REALTIME); }
-std::uint64_t SystemClock::monotonic_ns() const { return read_clock(CLOCK_MONOTONIC); }
-std::uint64_t SystemClock::tai_ns() const { return read_clock(CLOCK_TAI); }
+std::uint64_t SystemClock::utc_ns() const {
+  return read_clock(CLOCK_REALTIME);
+}
+std::uint64_t SystemClock::monotonic_ns() const {
+  return read_clock(CLOCK_MONOTONIC);
+}
+std::uint64_t SystemClock::tai_ns() const {
+  return read_clock(CLOCK_TAI);
+}
 
 std::uint64_t parse_duration_ns(const std::string& text) {
   std::uint64_t total = 0;

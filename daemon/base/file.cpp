@@ -45,7 +45,8 @@ class SystemFile final : public File {
   }
 
   Result<void> truncate(std::uint64_t size) override {
-    if (::ftruncate(fd_.get(), static_cast<off_t>(size)) != 0) return fail_errno("cutting " + path_);
+    if (::ftruncate(fd_.get(), static_cast<off_t>(size)) != 0)
+      return fail_errno("cutting " + path_);
     return {};
   }
 
@@ -121,8 +122,8 @@ Result<std::string> read_file(const std::string& path, std::size_t limit) {
   std::string content(limit + 1, '\0');
   std::size_t used = 0;
   while (used < content.size()) {
-    auto n = (*file)->read_at(used, {reinterpret_cast<std::uint8_t*>(content.data()) + used,
-                                     content.size() - used});
+    auto n = (*file)->read_at(
+        used, {reinterpret_cast<std::uint8_t*>(content.data()) + used, content.size() - used});
     if (!n) return n.error();
     if (*n == 0) break;
     used += *n;

@@ -23,15 +23,24 @@ enum class Code {
 
 constexpr const char* name_of(Code code) {
   switch (code) {
-    case Code::invalid: return "invalid";
-    case Code::truncated: return "truncated";
-    case Code::unsupported: return "unsupported";
-    case Code::denied: return "denied";
-    case Code::not_found: return "not found";
-    case Code::exhausted: return "limit reached";
-    case Code::io: return "I/O error";
-    case Code::closed: return "closed";
-    case Code::timeout: return "timed out";
+    case Code::invalid:
+      return "invalid";
+    case Code::truncated:
+      return "truncated";
+    case Code::unsupported:
+      return "unsupported";
+    case Code::denied:
+      return "denied";
+    case Code::not_found:
+      return "not found";
+    case Code::exhausted:
+      return "limit reached";
+    case Code::io:
+      return "I/O error";
+    case Code::closed:
+      return "closed";
+    case Code::timeout:
+      return "timed out";
   }
   return "unknown";
 }
@@ -54,7 +63,9 @@ struct Error {
 template <class T>
 using Result = boost::system::result<T, Error>;
 
-inline Error fail(Code code, std::string context) { return {code, std::move(context)}; }
+inline Error fail(Code code, std::string context) {
+  return {code, std::move(context)};
+}
 
 // An error from errno, as "what: strerror".
 Error fail_errno(const std::string& what);
