@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "app/archive_role.h"
+
+#include <netinet/in.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+
+#include "base/file.h"
+
+namespace fieldline::app {
+
+using nlohmann::json;
+
+namespace {
+
+constexpr std::size_t kRunsLimit = 10'000;
+
+bool matches_any(const std::vector<std::string>& patterns, const std::string& principal) {
+  return std::any_of(patterns.begin(), patterns.end(), [&](const auto& pattern) {
+    return sense::matches_pattern(pattern, principal);
+  });
+}
+
+json to_json(const archive::RunSummary& run) {
+  return {{"run", run.run.hex()},     {"principal", run.principal}, {"started_ns", run.started_ns},
+          {"ended_ns", run.ended_ns}, {"records", run.records},     {"grant", run.grant},
+          {"sensors", run.sensors},   {"complete", run.complete}};
+}
+
+// An answer that is its result alone.
+class ResultAnswer final : public stream::Answer {
+ public:
+  explicit ResultAnswer(json result) : result_(std::move(result)) {}
+  Result<std::optional<Bytes>> next() override { return std::optional<Bytes>{}; }
+  json result() override { return result_; }
+
+ private:
+  json result_;
+};
+
+Result<archive::Query> parse_query(const json& request, const RunId& run) {
+  archive::Query query;
+  query.run = run;
+  query.follow = request.value("follow", false);
+  query.reports = request.value("reports", true);
+  if (request.contains("vantage")) query.vantage = request.at("vantage").get<std::string>();
+  if (request.contains("from_ns")) query.from_ns = request.at("from_ns").get<std::uint64_t>();
+  if (request.contains("to_ns")) query.to_ns = request.at("to_ns").get<std::uint64_t>();
+  if (!request.contains("flow")) return query;
+
+  const json& flow = request.at("flow");
+  archive::Query::Flow& wanted = query.flow.emplace();
+  if (flow.contains("protocol")) wanted.protocol = flow.at("protocol").get<std::uint8_t>();
+  for (auto [name, prefix] : {std::pair{"a", &wanted.a}, std::pair{"b", &wanted.b}}) {
+    if (!flow.contains(name)) continue;
+    auto parsed = Prefix::parse(flow.at(name).get<std::string>());
+    if (!parsed) return parsed.error();
+    *prefix = *parsed;
+  }
+  wanted.port_a = flow.value<std::uint16_t>("port_a", 0);
+  wanted.port_b = flow.value<std::uint16_t>("port_b", 0);
+  return query;
+}
+
+}  // namespace
+
+// A query's pcapng. A followed one may name a run that is not there yet; its owner is checked once
+// it is.
+class ArchiveRole::QueryAnswer final : public stream::Answer {
+ public:
+  QueryAnswer(ArchiveRole& role, std::string reader, archive::Query query,
+              std::function<void()> on_more)
+      : role_(role), reader_(std::move(reader)), query_(std::move(query)) {
+    if (query_.follow) role_.followers_.emplace(this, std::move(on_more));
+  }
+  ~QueryAnswer() override { role_.followers_.erase(this); }
+
+  Result<std::optional<Bytes>> next() override {
+    if (!cursor_) {
+      auto run = role_.archive_->find(query_.run);
+      if (!run) return run.error();
+      if (!*run && query_.follow) return std::optional<Bytes>(Bytes{});
+      // The same answer for a run that is not there and one that is somebody else's.
+      if (!*run || !role_.may_see(reader_, **run)) {
+        return fail(Code::not_found, "no run " + query_.run.brief() +
+                                         " of yours here; `fieldline runs` lists yours");
+      }
+      auto cursor = role_.archive_->query(query_);
+      if (!cursor) return cursor.error();
+      cursor_ = std::move(*cursor);
+    }
+    return cursor_->next();
+  }
+
+  json result() override {
+    return {{"run", query_.run.hex()},
+            {"records", cursor_ ? cursor_->records() : 0},
+            {"skipped_bytes", cursor_ ? cursor_->skipped_bytes() : 0}};
+  }
+
+ private:
+  ArchiveRole& role_;
+  std::string reader_;
+  archive::Query query_;
+  std::unique_ptr<archive::Cursor> cursor_;
+};
+
+Result<std::unique_ptr<ArchiveRole>> ArchiveRole::start(boost::asio::io_context& io,
+                                                        const ArchiveConfig& config) {
+  auto identity = stream::load_or_create_identity(config.identity, "archive");
+  if (!identity) return identity.error();
+  auto readers = read_file(config.readers);
+  if (!readers) return std::move(readers.error()).in("[archive] readers");
+  archive::Options options;
+  options.directory = config.directory;
+  options.chunk_bytes = config.chunk_bytes;
+  auto archive = archive::Archive::open(options);
+  if (!archive) return std::move(archive.error()).in("archive in " + config.directory);
+  if (auto cut = (*archive)->counters().torn_bytes_cut; cut > 0) {
+    spdlog::warn("{}: cut {} bytes of unfinished blocks; nothing acknowledged was among them",
+                 config.directory, cut);
+  }
+
+  std::unique_ptr<ArchiveRole> role(
+      new ArchiveRole(config, sense::Trust::parse(*readers), std::move(*archive)));
+  stream::ServerOptions server;
+  server.address = config.address;
+  server.port = config.port;
+  auto listening = stream::Server::listen(io.get_executor(), server, *identity, *role);
+  if (!listening) return listening.error();
+  role->server_ = std::move(*listening);
+  spdlog::info("archive in {}: listening on port {}, key {}", config.directory,
+               role->server_->port(), stream::to_string(identity->fingerprint));
+  return role;
+}
+
+ArchiveRole::ArchiveRole(const ArchiveConfig& config, sense::Trust readers,
+                         std::unique_ptr<archive::Archive> archive)
+    : config_(config), readers_(std::move(readers)), archive_(std::move(archive)) {
+  for (const auto& line : readers_.refused) {
+    spdlog::warn("{}:{}: line refused: {}", config_.readers, line.line, line.reason);
+  }
+}
+
+Result<void> ArchiveRole::reload(const ArchiveConfig& config) {
+  auto readers = read_file(config.readers);
+  if (!readers) return std::move(readers.error()).in("[archive] readers");
+  readers_ = sense::Trust::parse(*readers);
+  config_.producers = config.producers;
+  config_.see_all = config.see_all;
+  config_.admins = config.admins;
+  return {};
+}
+
+boost::asio::awaitable<void> ArchiveRole::stop() {
+  co_await server_->close();
+  auto closed = archive_->close();
+  if (!closed) spdlog::error("closing the archive: {}", closed.error().text());
+}
+
+std::string ArchiveRole::summary() const {
+  return "archive: " + std::to_string(status_.size()) + " sensors, " +
+         std::to_string(archive_->counters().records) + " records since start";
+}
+
+// -- producers
+
+Result<std::uint64_t> ArchiveRole::open_session(const stream::ProducerHello& hello) {
+  for (const ProducerPin& pin : config_.producers) {
+    if (pin.key != hello.key) continue;
+    auto resume =
+        archive_->open_session(hello.session, stream::to_string(hello.key), pin.name, hello.domain);
+    if (resume)
+      spdlog::info("sensor {} connected, session {}, resumes after {}", pin.name,
+                   hello.session.brief(), *resume);
+    return resume;
+  }
+  spdlog::warn(
+      "a producer that calls itself '{}' with key {} was refused: not among [[archive.producer]]",
+      hello.name, stream::to_string(hello.key));
+  return fail(Code::denied, "this archive does not take records from key " +
+                                stream::to_string(hello.key) +
+                                "; its operator adds it as [[archive.producer]] and reloads");
+}
+
+Result<void> ArchiveRole::store(const RunId& session, const stream::Frame& frame,
+                                const stream::Item& item) {
+  if (frame.type != FL_FRAME_HEADER_RECORDS) {
+    return archive_->append(
+        session, pcapng::Report{frame.type, frame.encoding, item.sequence, item.run, item.body});
+  }
+  std::uint64_t sequence = item.sequence;
+  Result<void> stored;
+  auto walked = stream::for_each_record(item, [&](const stream::HeaderRecord& from) {
+    if (!stored) return;
+    archive::Record record;
+    record.run = item.run;
+    record.sequence = sequence++;
+    record.timestamp_ns = from.head.timestamp_ns;
+    record.wire_len = from.head.wire_len;
+    record.port = from.head.port;
+    record.meta.magic = FL_PCAPNG_MAGIC;
+    record.meta.queue = from.head.queue;
+    record.meta.flags = from.head.flags;
+    record.meta.digest = from.head.digest;
+    record.meta.gso_size = from.head.gso_size;
+    record.meta.gso_segs = from.head.gso_segs;
+    record.data = from.data;
+    stored = archive_->append(session, record);
+  });
+  return walked ? stored : walked;
+}
+
+void ArchiveRole::status(const RunId& session, const json& status) {
+  status_[session] = status;
+}
+
+void ArchiveRole::close_session(const RunId& session) {
+  status_.erase(session);
+  auto closed = archive_->close_session(session);
+  if (!closed) spdlog::error("session {}: {}", session.brief(), closed.error().text());
+}
+
+Result<void> ArchiveRole::sync(const std::function<void(const RunId&, std::uint64_t)>& safe) {
+  auto synced = archive_->sync(safe);
+  if (!synced)
+    spdlog::error("archive: {}; nothing is acknowledged until it works again",
+                  synced.error().text());
+  auto waiting = followers_;  // a woken answer may end and leave the map
+  for (const auto& [answer, wake] : waiting) {
+    if (followers_.contains(answer)) wake();
+  }
+  return synced;
+}
+
+// -- readers
+
+Result<std::string> ArchiveRole::authenticate(ByteView exporter, const json& auth) {
+  auto signature = sense::parse_sshsig(auth.value("signature", ""));
+  if (!signature) return signature.error();
+  const sense::Signer* signer = readers_.find(signature->key, FL_QUERY_NAMESPACE, clock_.utc_ns());
+  if (signer == nullptr || signature->name_space != FL_QUERY_NAMESPACE ||
+      !sense::verify(signature->key, sense::sshsig_preimage(FL_QUERY_NAMESPACE, exporter),
+                     signature->signature)) {
+    return fail(Code::denied, "this archive does not know the key " +
+                                  sense::ssh_fingerprint(signature->key) +
+                                  "; its operator adds a line for it to " + config_.readers);
+  }
+  return signer->principals.front();
+}
+
+bool ArchiveRole::may_see(const std::string& reader, const archive::RunSummary& run) const {
+  return run.principal == reader || matches_any(config_.see_all, reader) ||
+         matches_any(config_.admins, reader);
+}
+
+Result<std::unique_ptr<stream::Answer>> ArchiveRole::request(const std::string& principal,
+                                                             const json& request,
+                                                             std::function<void()> on_more) {
+  try {
+    std::string op = request.value("op", "");
+    if (op != "query") {
+      auto result = answer_at_once(principal, op, request);
+      if (!result) return result.error();
+      return std::unique_ptr<stream::Answer>(std::make_unique<ResultAnswer>(std::move(*result)));
+    }
+    std::string name = request.value("run", "");
+    auto run = name.size() == 32 ? RunId::parse(name) : archive_->resolve(name);
+    if (!run) return run.error();
+    auto query = parse_query(request, *run);
+    if (!query) return query.error();
+    return std::unique_ptr<stream::Answer>(
+        std::make_unique<QueryAnswer>(*this, principal, std::move(*query), std::move(on_more)));
+  } catch (const json::exception& error) {  // a member of another type than documented
+    return fail(Code::invalid, std::string("request: ") + error.what());
+  }
+}
+
+Result<json> ArchiveRole::answer_at_once(const std::string& principal, const std::string& op,
+                                         const json& request) {
+  if (op == "status") return status_document();
+  if (op == "runs") {
+    auto runs = archive_->runs(std::min<std::size_t>(request.value("limit", 100u), kRunsLimit));
+    if (!runs) return runs.error();
+    json list = json::array();
+    for (const auto& run : *runs) {
+      if (may_see(principal, run)) list.push_back(to_json(run));
+    }
+    return json{{"runs", list}};
+  }
+  if (op == "reindex") {
+    if (!matches_any(config_.admins, principal)) {
+      return fail(Code::denied,
+                  "only an admin may rebuild the index; the archive's `admins` names them");
+    }
+    return archive_->reindex();
+  }
+  return fail(Code::unsupported,
+              "this archive knows no request '" + op + "'; is the client newer than it?");
+}
+
+json ArchiveRole::status_document() const {
+  json sensors = json::array();
+  for (const auto& [session, status] : status_) sensors.push_back(status);
+  auto a = archive_->counters();
+  auto s = server_->counters();
+  return {{"archive",
+           {{"records", a.records},
+            {"reports", a.reports},
+            {"bytes", a.bytes},
+            {"duplicates", a.duplicates},
+            {"gaps", a.gaps},
+            {"syncs", a.syncs},
+            {"chunks_sealed", a.chunks_sealed},
+            {"torn_bytes_cut", a.torn_bytes_cut},
+            {"write_errors", a.write_errors},
+            {"connections", s.connections},
+            {"refused_keys", s.refused_keys},
+            {"refused_readers", s.refused_readers},
+            {"bad_frames", s.bad_frames},
+            {"unknown_frames", s.unknown_frames},
+            {"tls_failures", s.tls_failures},
+            {"over_limit", s.over_limit}}},
+          {"sensors", sensors}};
+}
+
+}  // namespace fieldline::app

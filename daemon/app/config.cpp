@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "app/config.h"
+
+#include <bit>
+#include <charconv>
+
+#include "base/file.h"
+#include "base/settings.h"
+
+namespace fieldline::app {
+
+namespace {
+
+constexpr std::uint64_t kMiB = 1 << 20;
+
+stream::Fingerprint read_key(Settings& at, std::string_view key) {
+  auto parsed = stream::parse_fingerprint(at.required_string(key));
+  if (!parsed && at.has(key)) {
+    at.complain(
+        key, parsed.error().text() + "; `fieldlined --fingerprint` on the other machine prints it");
+  }
+  return parsed ? *parsed : stream::Fingerprint{};
+}
+
+// "host:port", "[v6]:port" or "host".
+void read_endpoint(Settings& at, std::string_view key, ArchivePin& pin) {
+  std::string text = at.required_string(key);
+  auto colon = text.rfind(':');
+  bool bracketed = !text.empty() && text.front() == '[';
+  bool has_port =
+      colon != std::string::npos && (bracketed ? text[colon - 1] == ']' : text.find(':') == colon);
+  pin.host = has_port ? text.substr(0, colon) : text;
+  if (bracketed && pin.host.back() == ']') pin.host = pin.host.substr(1, pin.host.size() - 2);
+  if (!has_port) return;
+  auto [end, error] = std::from_chars(text.data() + colon + 1, text.data() + text.size(), pin.port);
+  if (error != std::errc{} || end != text.data() + text.size() || pin.port == 0) {
+    at.complain(key, "'" + text + "' is not host:port");
+  }
+}
+
+SensorConfig read_sensor(Settings at) {
+  SensorConfig sensor;
+  sensor.name = at.required_string("name");
+  sensor.domain = at.string("domain");
+  sensor.identity = at.string("identity", "/var/lib/fieldline/sensor.pem");
+  sensor.allowed_signers = at.required_string("allowed_signers");
+  sensor.interfaces = at.strings("interfaces");
+  if (sensor.interfaces.empty() || sensor.interfaces.size() > FL_PORTS_MAX) {
+    at.complain("interfaces",
+                "'interfaces' names 1 to " + std::to_string(FL_PORTS_MAX) + " tap ports");
+  }
+  sensor.header_ring_bytes =
+      static_cast<std::uint32_t>(std::bit_ceil(at.integer("header_ring_mib", 16, 1, 1024) * kMiB));
+  sensor.max_flows =
+      static_cast<std::uint32_t>(at.integer("max_flows", FL_FLOWS_DEFAULT, 1, 1 << 20));
+  sensor.spool_bytes = at.integer("spool_mib", 64, 1, 1 << 20) * kMiB;
+  for (Settings& entry : at.tables("archive")) {
+    ArchivePin pin;
+    read_endpoint(entry, "address", pin);
+    pin.key = read_key(entry, "key");
+    sensor.archives.push_back(pin);
+  }
+  if (sensor.archives.empty())
+    at.complain("archive", "a sensor needs at least one [[sensor.archive]]");
+  sensor.policy = sense::read_policy(at);
+  return sensor;
+}
+
+ArchiveConfig read_archive(Settings at) {
+  ArchiveConfig archive;
+  archive.address = at.string("address", "::");
+  archive.port = static_cast<std::uint16_t>(at.integer("port", FL_STREAM_PORT, 1, 65535));
+  archive.directory = at.string("directory", "/var/lib/fieldline/archive");
+  archive.identity = at.string("identity", "/var/lib/fieldline/archive.pem");
+  archive.readers = at.required_string("readers");
+  archive.see_all = at.strings("see_all");
+  archive.admins = at.strings("admins");
+  archive.chunk_bytes = at.integer("chunk_mib", 64, 1, 1 << 20) * kMiB;
+  for (Settings& entry : at.tables("producer")) {
+    archive.producers.push_back({entry.required_string("name"), read_key(entry, "key")});
+  }
+  return archive;
+}
+
+}  // namespace
+
+Result<Config> Config::load(const std::string& path) {
+  auto text = read_file(path);
+  if (!text) return text.error();
+  auto root = Settings::parse(*text, path);
+  if (!root) return root.error();
+
+  Config config;
+  config.log_level = root->string("log_level", "info");
+  if (auto sensor = root->table("sensor")) config.sensor = read_sensor(*sensor);
+  if (auto archive = root->table("archive")) config.archive = read_archive(*archive);
+  if (!config.sensor && !config.archive) {
+    root->complain("sensor", "nothing to do: write a [sensor] or an [archive] table");
+  }
+  auto checked = root->finish();
+  if (!checked) return checked.error();
+  return config;
+}
+
+}  // namespace fieldline::app

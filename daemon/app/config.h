@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+// What fieldlined is told: one TOML file, packaging/fieldlined.toml is the annotated example.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "proto/flow.h"
+#include "proto/frame.h"
+#include "sense/policy.h"
+#include "stream/identity.h"
+
+namespace fieldline::app {
+
+struct ArchivePin {
+  std::string host;
+  std::uint16_t port = FL_STREAM_PORT;
+  stream::Fingerprint key{};
+};
+
+struct SensorConfig {
+  std::string name, domain, identity, allowed_signers;
+  std::vector<std::string> interfaces;
+  std::vector<ArchivePin> archives;  // the first is the sensor's own
+  sense::Policy policy;
+  std::uint32_t header_ring_bytes = 0, max_flows = FL_FLOWS_DEFAULT;
+  std::uint64_t spool_bytes = 0;
+};
+
+struct ProducerPin {
+  std::string name;
+  stream::Fingerprint key{};
+};
+
+struct ArchiveConfig {
+  std::string address, directory, identity, readers;  // readers: an allowed_signers file
+  std::uint16_t port = FL_STREAM_PORT;
+  std::uint64_t chunk_bytes = 0;
+  std::vector<ProducerPin> producers;
+  std::vector<std::string> see_all, admins;  // patterns of principals
+};
+
+struct Config {
+  std::string log_level;
+  std::optional<SensorConfig> sensor;
+  std::optional<ArchiveConfig> archive;
+
+  // Every problem of the file at once, with line and column.
+  static Result<Config> load(const std::string& path);
+};
+
+}  // namespace fieldline::app

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "app/reports.h"
+
+#include <sys/utsname.h>
+
+namespace fieldline::app {
+
+using nlohmann::json;
+
+namespace {
+
+const char* name_of_direction(std::uint8_t direction) {
+  return direction == FL_FORWARD ? "forward" : "reverse";
+}
+
+json grant_json(const sense::Grant& grant) {
+  json pairs = json::array();
+  for (const auto& pair : grant.pairs) pairs.push_back({pair.a, pair.b});
+  return {{"protocol", grant.protocol},
+          {"host_a", grant.host_a.to_string()},
+          {"host_b", grant.host_b.to_string()},
+          {"pairs", pairs},
+          {"issued_at_ns", grant.issued_at_ns},
+          {"not_after_ns", grant.not_after_ns},
+          {"snaplen", grant.snaplen}};
+}
+
+json flow_json(const fl_flow_counters& flow) {
+  return {{"packets", flow.packets},
+          {"bytes", flow.bytes},
+          {"lifted", flow.lifted},
+          {"dropped_ring", flow.dropped_ring},
+          {"dropped_read", flow.dropped_read}};
+}
+
+}  // namespace
+
+fl_flow_counters plus(const fl_flow_counters& a, const fl_flow_counters& b) {
+  return {a.packets + b.packets, a.bytes + b.bytes, a.lifted + b.lifted,
+          a.dropped_ring + b.dropped_ring, a.dropped_read + b.dropped_read};
+}
+
+fl_flow_counters minus(const fl_flow_counters& a, const fl_flow_counters& b) {
+  return {a.packets - b.packets, a.bytes - b.bytes, a.lifted - b.lifted,
+          a.dropped_ring - b.dropped_ring, a.dropped_read - b.dropped_read};
+}
+
+json configuration_report(const SensorConfig& config, const RunId& session,
+                          std::uint64_t tai_offset_s) {
+  utsname host{};
+  uname(&host);
+  json ports = json::array();
+  for (std::size_t i = 0; i < config.interfaces.size(); ++i) {
+    ports.push_back({{"port", i}, {"interface", config.interfaces[i]}});
+  }
+  return {{"schema", "fieldline.configuration/1"},
+          {"sensor", config.name},
+          {"domain", config.domain},
+          {"session", session.hex()},
+          {"host", host.nodename},
+          {"kernel", host.release},
+          {"clock", "tai"},
+          {"tai_offset_s", tai_offset_s},
+          {"ports", ports}};
+}
+
+json activation_report(const std::string& event, const std::string& sensor,
+                       const sense::Activation& activation, std::uint64_t at_ns,
+                       const std::string& reason) {
+  return {{"schema", "fieldline.activation/1"},
+          {"event", event},
+          {"run", activation.run.hex()},
+          {"principal", activation.principal},
+          {"rule", activation.decision.rule},
+          {"reason", reason},
+          {"sensor", sensor},
+          {"at_ns", at_ns},
+          {"deadline_ns", activation.deadline_utc_ns},
+          {"flows", activation.slots.size() / 2},
+          {"pulses", activation.pulses},
+          {"clamped", activation.decision.clamped},
+          {"grant", grant_json(activation.grant)}};
+}
+
+json refusal_report(const std::string& sensor, const sense::Grant& grant,
+                    const sense::Refusal& refusal, std::uint64_t at_ns) {
+  return {{"schema", "fieldline.activation/1"},
+          {"event", "refused"},
+          {"run", grant.run.hex()},
+          {"principal", refusal.principal},
+          {"reason", name_of(refusal.reason)},
+          {"detail", refusal.detail},
+          {"sensor", sensor},
+          {"at_ns", at_ns},
+          {"grant", grant_json(grant)}};
+}
+
+json counts_report(const std::string& sensor, const RunId& run, std::uint64_t at_ns, bool final,
+                   const std::array<fl_flow_counters, 2>& flows,
+                   const std::map<capture::Recorder::Point, capture::PointCounts>& points) {
+  json recorded = json::array();
+  std::array<std::uint64_t, 2> dropped_spool{};
+  for (const auto& [point, counts] : points) {
+    recorded.push_back({{"port", point.first},
+                        {"direction", name_of_direction(point.second)},
+                        {"recorded", counts.recorded},
+                        {"bytes", counts.bytes}});
+    dropped_spool[point.second] += counts.dropped_spool;
+  }
+  return {{"schema", "fieldline.final_counts/1"},
+          {"run", run.hex()},
+          {"sensor", sensor},
+          {"at_ns", at_ns},
+          {"final", final},
+          {"points", recorded},
+          {"flows",
+           {{"forward", flow_json(flows[FL_FORWARD])}, {"reverse", flow_json(flows[FL_REVERSE])}}},
+          {"dropped_spool",
+           {{"forward", dropped_spool[FL_FORWARD]}, {"reverse", dropped_spool[FL_REVERSE]}}}};
+}
+
+json port_report(std::uint16_t port, const std::string& interface, const fl_port_counters& c) {
+  return {{"port", port},
+          {"interface", interface},
+          {"counters",
+           {{"packets", c.packets},
+            {"bytes", c.bytes},
+            {"unmatched", c.unmatched},
+            {"matched", c.matched},
+            {"lifted", c.lifted},
+            {"dropped_ring", c.dropped_ring},
+            {"dropped_read", c.dropped_read},
+            {"not_ip", c.not_ip},
+            {"ip_truncated", c.ip_truncated},
+            {"extensions_too_many", c.extensions_too_many},
+            {"later_fragment", c.later_fragment},
+            {"transport_truncated", c.transport_truncated},
+            {"triggers", c.triggers},
+            {"triggers_dropped_ring", c.triggers_dropped_ring},
+            {"triggers_bad_length", c.triggers_bad_length},
+            {"triggers_fragmented", c.triggers_fragmented}}}};
+}
+
+json status_report(const SensorStatus& status) {
+  json refused = json::object();
+  for (std::size_t i = 0; i < sense::kReasons; ++i) {
+    refused[name_of(static_cast<sense::Reason>(i))] = status.refused[i];
+  }
+  return {{"schema", "fieldline.status/1"},
+          {"role", "sensor"},
+          {"sensor", status.sensor},
+          {"at_ns", status.at_ns},
+          {"runs", status.runs},
+          {"flows", status.flows},
+          {"accepted", status.accepted},
+          {"unclaimed", status.unclaimed},
+          {"refused", refused},
+          {"ports", status.ports},
+          {"stream",
+           {{"state", status.state},
+            {"offered", status.stream.offered},
+            {"acknowledged", status.stream.acknowledged},
+            {"dropped_spool", status.stream.dropped_spool},
+            {"spooled_bytes", status.stream.spooled_bytes},
+            {"spooled_items", status.stream.spooled_items},
+            {"resent", status.stream.resent},
+            {"connects", status.stream.connects},
+            {"failures", status.stream.failures}}}};
+}
+
+}  // namespace fieldline::app

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// The JSON documents that a sensor sends (docs/format/json.md), from what the rooms below know.
+#pragma once
+
+#include <array>
+#include <map>
+#include <string>
+
+#include <nlohmann/json.hpp>
+
+#include "app/config.h"
+#include "capture/recorder.h"
+#include "sense/activation.h"
+#include "stream/producer.h"
+
+namespace fieldline::app {
+
+struct SensorStatus {
+  std::string sensor;
+  std::uint64_t at_ns = 0;
+  std::size_t runs = 0, flows = 0;
+  std::uint64_t accepted = 0, unclaimed = 0;
+  sense::RefusalCounters refused{};
+  nlohmann::json ports;
+  stream::ProducerCounters stream;
+  std::string state;
+};
+
+fl_flow_counters plus(const fl_flow_counters& a, const fl_flow_counters& b);
+fl_flow_counters minus(const fl_flow_counters& a, const fl_flow_counters& b);
+
+nlohmann::json configuration_report(const SensorConfig& config, const RunId& session,
+                                    std::uint64_t tai_offset_s);
+nlohmann::json activation_report(const std::string& event, const std::string& sensor,
+                                 const sense::Activation& activation, std::uint64_t at_ns,
+                                 const std::string& reason);
+nlohmann::json refusal_report(const std::string& sensor, const sense::Grant& grant,
+                              const sense::Refusal& refusal, std::uint64_t at_ns);
+nlohmann::json counts_report(
+    const std::string& sensor, const RunId& run, std::uint64_t at_ns, bool final,
+    const std::array<fl_flow_counters, 2>& flows,
+    const std::map<capture::Recorder::Point, capture::PointCounts>& points);
+nlohmann::json port_report(std::uint16_t port, const std::string& interface,
+                           const fl_port_counters& counters);
+nlohmann::json status_report(const SensorStatus& status);
+
+}  // namespace fieldline::app

@@ -1,0 +1,404 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "app/sensor.h"
+
+#include <sodium.h>
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <boost/asio/post.hpp>
+
+#include "app/reports.h"
+#include "base/file.h"
+
+namespace fieldline::app {
+
+namespace asio = boost::asio;
+using nlohmann::json;
+
+namespace {
+
+constexpr std::uint64_t kDrainPeriod =
+    kNanosPerMilli;                          // bounds what the ring must hold: 1 ms of headers
+constexpr unsigned kVerifyQueue = 64;        // triggers waiting for the verifier; past that: busy
+constexpr unsigned kLogLinesPerSecond = 20;  // a flood of refusals is counted, not written out
+
+Result<sense::Trust> load_trust(const std::string& path) {
+  auto text = read_file(path);
+  if (!text) {
+    return std::move(text.error())
+        .in("allowed_signers (lines such as `ops@site ssh-ed25519 AAAA...`)");
+  }
+  sense::Trust trust = sense::Trust::parse(*text);
+  for (const auto& line : trust.refused) {
+    spdlog::warn("{}:{}: line refused: {}", path, line.line, line.reason);
+  }
+  if (trust.signers.empty()) spdlog::warn("{} trusts nobody: every trigger will be refused", path);
+  return trust;
+}
+
+// UTC offset of CLOCK_TAI: whole seconds; 0 on hosts whose clock daemon does not set it.
+std::uint64_t tai_offset_ns(const Clock& clock) {
+  std::uint64_t utc = clock.utc_ns(), tai = clock.tai_ns();
+  return tai <= utc ? 0 : (tai - utc + kNanosPerSecond / 2) / kNanosPerSecond * kNanosPerSecond;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Sensor>> Sensor::start(asio::io_context& io, const SensorConfig& config) {
+  auto trust = load_trust(config.allowed_signers);
+  if (!trust) return trust.error();
+  auto identity = stream::load_or_create_identity(config.identity, config.name);
+  if (!identity) return identity.error();
+  source::Options options;
+  options.interfaces = config.interfaces;
+  options.header_ring_bytes = config.header_ring_bytes;
+  options.max_flows = config.max_flows;
+  auto source = source::Source::open(options);
+  if (!source) return std::move(source.error()).in("sensor '" + config.name + "'");
+
+  std::unique_ptr<Sensor> sensor(
+      new Sensor(io, config, std::move(*identity), std::move(*source), std::move(*trust)));
+  spdlog::info("sensor {}: {} ports, key {}", config.name, config.interfaces.size(),
+               stream::to_string(sensor->identity_.fingerprint));
+  Sensor* self = sensor.get();
+  self->wait_for_triggers();
+  self->producer_of({});
+  self->every(kNanosPerSecond, self->second_timer_, [self] { self->each_second(); });
+  return sensor;
+}
+
+Sensor::Sensor(asio::io_context& io, const SensorConfig& config, stream::Identity identity,
+               std::unique_ptr<source::Source> source, sense::Trust trust)
+    : io_(io),
+      config_(config),
+      identity_(std::move(identity)),
+      source_(std::move(source)),
+      gate_(std::move(trust), config.policy),
+      table_(config.max_flows),
+      recorder_([this](const RunId& run, std::uint32_t count, ByteView body) {
+        return producer_of_run(run).offer(FL_FRAME_HEADER_RECORDS, FL_ENCODING_BINARY, run, count,
+                                          body);
+      }),
+      triggers_(io, ::dup(source_->trigger_fd())),
+      drain_timer_(io),
+      expiry_timer_(io),
+      second_timer_(io) {
+  randombytes_buf(session_.bytes.data(), session_.bytes.size());
+  recorder_.set_tai_offset_ns(tai_offset_ns(clock_));
+}
+
+Sensor::~Sensor() {
+  workers_.join();
+}
+
+Result<void> Sensor::reload(const SensorConfig& config) {
+  auto trust = load_trust(config.allowed_signers);
+  if (!trust) return trust.error();
+  gate_.reload(std::move(*trust), config.policy);
+  return {};
+}
+
+// -- control: trigger -> gate -> activation -> flow table
+
+void Sensor::wait_for_triggers() {
+  triggers_.async_wait(
+      asio::posix::stream_descriptor::wait_read, [this](boost::system::error_code error) {
+        if (error) return;
+        auto drained = source_->drain_triggers(
+            [this](const fl_trigger_lift& lift, ByteView bytes) { on_trigger(lift, bytes); });
+        if (!drained) spdlog::error("trigger ring: {}", drained.error().text());
+        wait_for_triggers();
+      });
+}
+
+void Sensor::on_trigger(const fl_trigger_lift& lift, ByteView bytes) {
+  Arrival arrival{.from = {}, .port = lift.port};
+  std::copy(std::begin(lift.outer.src), std::end(lift.outer.src), arrival.from.bytes.begin());
+  auto admitted = gate_.admit(bytes, lift.outer, clock_.utc_ns());
+  if (const auto* refusal = std::get_if<sense::Refusal>(&admitted))
+    return refuse(*refusal, arrival);
+  if (verifying_ >= kVerifyQueue)
+    return refuse({sense::Reason::busy, "verification queue full"}, arrival);
+
+  ++verifying_;
+  auto ticket = std::make_shared<sense::Ticket>(std::move(std::get<sense::Ticket>(admitted)));
+  asio::post(workers_, [this, ticket, arrival] {
+    sense::verify(*ticket);
+    asio::post(io_, [this, ticket, arrival] {
+      --verifying_;
+      settle(std::move(*ticket), arrival);
+    });
+  });
+}
+
+void Sensor::settle(sense::Ticket ticket, const Arrival& arrival) {
+  const sense::Grant grant = ticket.trigger.grant;
+  auto settled = gate_.settle(std::move(ticket), clock_.utc_ns());
+  if (const auto* refusal = std::get_if<sense::Refusal>(&settled)) {
+    refuse(*refusal, arrival);
+    if (!refusal->principal.empty()) tell_refused(grant, *refusal);
+    return;
+  }
+  const auto& accepted = std::get<sense::Accepted>(settled);
+  auto applied = table_.apply(accepted, clock_.utc_ns(), clock_.monotonic_ns());
+  if (auto* refusal = std::get_if<sense::Refusal>(&applied)) {
+    refusal->principal = accepted.principal;
+    refuse(*refusal, arrival);
+    return tell_refused(grant, *refusal);
+  }
+  ++accepted_;
+  auto change = std::get<sense::ActivationTable::Change>(applied);
+  if (change == sense::ActivationTable::Change::ended) return end_run(grant.run, "pulse");
+  if (auto written = apply_flows(); !written) {
+    table_.remove(grant.run);
+    gate_.forget(grant.run);
+    (void)apply_flows();
+    sense::Refusal refusal{sense::Reason::table_full, written.error().text(), accepted.principal};
+    refuse(refusal, arrival);
+    return tell_refused(grant, refusal);
+  }
+  if (change == sense::ActivationTable::Change::started) begin_run(grant.run);
+  arm_expiry();
+}
+
+void Sensor::begin_run(const RunId& run) {
+  const sense::Activation& activation = *table_.find(run);
+  for (std::uint32_t slot : activation.slots) {
+    if (table_.shares(slot).size() < 2) continue;  // new: its counters began at zero
+    if (auto counters = source_->flow_counters(slot)) baselines_[run][slot] = *counters;
+  }
+  spdlog::info("run {} on for {} ({}): {} flows until {}", run.brief(), activation.principal,
+               activation.decision.rule, activation.slots.size() / 2,
+               format_utc(activation.deadline_utc_ns));
+  report(FL_FRAME_ACTIVATION, run,
+         activation_report("started", config_.name, activation, clock_.utc_ns(), ""));
+  if (table_.size() == 1) every(kDrainPeriod, drain_timer_, [this] { drain_ring(); });
+}
+
+void Sensor::refuse(const sense::Refusal& refusal, const Arrival& arrival) {
+  ++refused_[static_cast<std::size_t>(refusal.reason)];
+  if (refusal.reason == sense::Reason::duplicate) return;  // every echo reply is one
+  if (log_tokens_ == 0) {
+    ++suppressed_lines_;
+    return;
+  }
+  --log_tokens_;
+  spdlog::warn("trigger from {} on {} refused: {}: {}; {}", arrival.from.to_string(),
+               config_.interfaces[arrival.port], name_of(refusal.reason), refusal.detail,
+               remedy_of(refusal.reason));
+}
+
+void Sensor::tell_refused(const sense::Grant& grant, const sense::Refusal& refusal) {
+  if (!told_.insert(grant.run).second) return;
+  if (told_.size() > 4096) told_.clear();
+  report(FL_FRAME_ACTIVATION, grant.run,
+         refusal_report(config_.name, grant, refusal, clock_.utc_ns()));
+}
+
+Result<void> Sensor::apply_flows() {
+  std::vector<source::FlowEntry> entries;
+  std::unordered_map<std::uint32_t, std::vector<capture::Claim>> claims;
+  for (const auto& flow : table_.desired()) {
+    entries.push_back({flow.key, flow.mask, flow.value});
+    for (const auto& share : table_.shares(flow.value.slot)) {
+      claims[flow.value.slot].push_back({share.run, share.direction, share.snaplen});
+    }
+  }
+  recorder_.claim(std::move(claims));
+  auto applied = source_->apply(entries);
+  if (!applied) return applied.error();
+  return {};
+}
+
+// -- the end of a run: deadline zero, programs in flight over, ring drained, counted, deleted
+
+void Sensor::arm_expiry() {
+  auto next = table_.next_deadline_mono_ns();
+  if (!next) return;
+  std::uint64_t now = clock_.monotonic_ns();
+  expiry_timer_.expires_after(std::chrono::nanoseconds(*next > now ? *next - now : 0));
+  expiry_timer_.async_wait([this](boost::system::error_code error) {
+    if (error) return;
+    for (const RunId& run : table_.expire(clock_.monotonic_ns())) end_run(run, "expired");
+    arm_expiry();
+  });
+}
+
+void Sensor::end_run(const RunId& run, const std::string& reason) {
+  if (!ending_.insert(run).second) return;
+  if (auto written = apply_flows(); !written)
+    spdlog::error("ending a run: {}", written.error().text());
+  asio::post(workers_, [this, run, reason] {
+    auto quiet = source_->quiesce();
+    asio::post(io_, [this, run, reason, quiet] {
+      if (!quiet)
+        spdlog::warn("run {}: its last packets may be uncounted: {}", run.brief(),
+                     quiet.error().text());
+      finish_run(run, reason);
+    });
+  });
+}
+
+void Sensor::finish_run(const RunId& run, const std::string& reason) {
+  drain_ring();
+  const sense::Activation& activation = *table_.find(run);
+  report(FL_FRAME_ACTIVATION, run,
+         activation_report("ended", config_.name, activation, clock_.utc_ns(), reason));
+  report(FL_FRAME_FINAL_COUNTS, run, counts_of(activation, true));
+  spdlog::info("run {} ended ({})", run.brief(), reason);
+  table_.remove(run);
+  gate_.forget(run);
+  baselines_.erase(run);
+  recorder_.forget(run);
+  ending_.erase(run);
+  if (auto written = apply_flows(); !written)
+    spdlog::error("removing a run: {}", written.error().text());
+  if (table_.size() == 0) drain_timer_.cancel();
+}
+
+// -- packet: ring -> recorder -> stream
+
+void Sensor::drain_ring() {
+  auto drained = source_->drain_headers(
+      [this](const fl_lift& lift, ByteView frame) { recorder_.on_lift(lift, frame); });
+  if (!drained) spdlog::error("header ring: {}", drained.error().text());
+  recorder_.flush();
+}
+
+stream::Producer& Sensor::producer_of_run(const RunId& run) {
+  const sense::Activation* activation = table_.find(run);
+  return producer_of(activation != nullptr ? activation->decision.archive : stream::Fingerprint{});
+}
+
+// The producer to a pinned archive, made when first asked for; zero names the sensor's own.
+stream::Producer& Sensor::producer_of(const stream::Fingerprint& archive) {
+  const ArchivePin* pin = &config_.archives.front();
+  for (const ArchivePin& candidate : config_.archives) {
+    if (candidate.key == archive) pin = &candidate;
+  }
+  auto& producer = producers_[pin->key];
+  if (producer) return *producer;
+
+  stream::ProducerOptions options;
+  options.host = pin->host;
+  options.port = pin->port;
+  options.archive = pin->key;
+  options.spool_bytes = config_.spool_bytes;
+  options.name = config_.name;
+  options.domain = config_.domain;
+  options.session = session_;
+  producer = stream::Producer::create(io_.get_executor(), options, identity_);
+  stream::Producer* raw = producer.get();
+  raw->on_state = [this, raw, where = pin->host](stream::LinkState state) {
+    if (state == stream::LinkState::connected) {
+      spdlog::info("archive {}: connected", where);
+    } else if (!raw->last_error().empty()) {
+      spdlog::warn("archive {}: {}: {}", where, name_of(state), raw->last_error());
+    }
+  };
+  std::string configuration =
+      configuration_report(config_, session_, tai_offset_ns(clock_) / kNanosPerSecond).dump();
+  raw->offer(FL_FRAME_CONFIGURATION, FL_ENCODING_JSON, {}, 1, view(configuration));
+  raw->start();
+  return *raw;
+}
+
+void Sensor::report(std::uint8_t type, const RunId& run, const json& document) {
+  std::string text = document.dump();
+  if (!producer_of_run(run).offer(type, FL_ENCODING_JSON, run, 1, view(text))) {
+    spdlog::error("run {}: a report did not fit into the spool: {}", run.brief(), text);
+  }
+}
+
+json Sensor::counts_of(const sense::Activation& activation, bool final) const {
+  std::array<fl_flow_counters, 2> flows{};
+  auto baselines = baselines_.find(activation.run);
+  for (std::uint32_t slot : activation.slots) {
+    auto counters = source_->flow_counters(slot);
+    if (!counters) continue;
+    if (baselines != baselines_.end()) {
+      if (auto base = baselines->second.find(slot); base != baselines->second.end()) {
+        *counters = minus(*counters, base->second);
+      }
+    }
+    for (const auto& share : table_.shares(slot)) {
+      if (share.run == activation.run)
+        flows[share.direction] = plus(flows[share.direction], *counters);
+    }
+  }
+  return counts_report(config_.name, activation.run, clock_.utc_ns(), final, flows,
+                       recorder_.counts(activation.run));
+}
+
+void Sensor::each_second() {
+  recorder_.set_tai_offset_ns(tai_offset_ns(clock_));
+  gate_.expire(clock_.utc_ns());
+  for (const sense::Activation* activation : table_.all()) {
+    if (!activation->ending)
+      report(FL_FRAME_FINAL_COUNTS, activation->run, counts_of(*activation, false));
+  }
+  producer_of({}).send_status(status().dump());
+  if (suppressed_lines_ > 0)
+    spdlog::warn("{} further refusals in the last second, counted only", suppressed_lines_);
+  suppressed_lines_ = 0;
+  log_tokens_ = kLogLinesPerSecond;
+}
+
+json Sensor::status() const {
+  json ports = json::array();
+  for (std::uint16_t port = 0; port < config_.interfaces.size(); ++port) {
+    if (auto counters = source_->port_counters(port)) {
+      ports.push_back(port_report(port, config_.interfaces[port], *counters));
+    }
+  }
+  const auto& own = *producers_.at(config_.archives.front().key);
+  return status_report({.sensor = config_.name,
+                        .at_ns = clock_.utc_ns(),
+                        .runs = table_.size(),
+                        .flows = table_.desired().size() / 2,
+                        .accepted = accepted_,
+                        .unclaimed = recorder_.unclaimed(),
+                        .refused = refused_,
+                        .ports = std::move(ports),
+                        .stream = own.counters(),
+                        .state = name_of(own.state())});
+}
+
+std::string Sensor::summary() const {
+  return "sensor " + config_.name + ": " + std::to_string(table_.size()) + " runs, archive " +
+         name_of(producers_.at(config_.archives.front().key)->state());
+}
+
+asio::awaitable<void> Sensor::stop(std::uint64_t timeout_ns) {
+  boost::system::error_code ignored;
+  triggers_.cancel(ignored);
+  expiry_timer_.cancel();
+  for (const RunId& run : table_.expire(UINT64_MAX)) end_run(run, "shutdown");
+  asio::steady_timer wait(io_);
+  while (!ending_.empty()) {
+    wait.expires_after(std::chrono::milliseconds(1));
+    co_await wait.async_wait(asio::use_awaitable);
+  }
+  second_timer_.cancel();
+  drain_timer_.cancel();
+  for (auto& [key, producer] : producers_) {
+    bool all = co_await producer->close(timeout_ns);
+    if (!all) {
+      spdlog::warn("archive {}: {} records were not acknowledged before the end",
+                   stream::to_string(key), producer->counters().spooled_items);
+    }
+  }
+}
+
+// Runs the action every period until the timer is cancelled.
+void Sensor::every(std::uint64_t period_ns, asio::steady_timer& timer,
+                   std::function<void()> action) {
+  timer.expires_after(std::chrono::nanoseconds(period_ns));
+  timer.async_wait([this, period_ns, &timer, action](boost::system::error_code error) {
+    if (error) return;
+    action();
+    every(period_ns, timer, action);
+  });
+}
+
+}  // namespace fieldline::app

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+// From lifted packets to the header records of each run. A packet is lifted once; here it is fanned
+// out to every run that contains it, cut to that run's rights, its digest keyed by the run.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <unordered_map>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/run_id.h"
+#include "proto/flow.h"
+#include "proto/frame.h"
+#include "proto/lift.h"
+
+namespace fieldline::capture {
+
+// One run's claim on a slot of the flow table.
+struct Claim {
+  RunId run;
+  std::uint8_t direction = FL_FORWARD;
+  std::uint16_t snaplen = FL_SNAPLEN_HEADERS;
+};
+
+// Where a run's records go: `count` records in `body`, as in a header-records frame. False:
+// dropped, the spool is full; the recorder counts that.
+using Sink = std::function<bool(const RunId& run, std::uint32_t count, ByteView body)>;
+
+// Of one run, port and direction. matched = recorded + dropped_spool.
+struct PointCounts {
+  std::uint64_t matched = 0;  // records this run had a right to
+  std::uint64_t recorded = 0;
+  std::uint64_t bytes = 0;  // wire length of those recorded
+  std::uint64_t dropped_spool = 0;
+};
+
+class Recorder {
+ public:
+  using Point = std::pair<std::uint16_t, std::uint8_t>;  // port, direction
+
+  explicit Recorder(Sink sink) : sink_(std::move(sink)) {}
+
+  // Replaces the claims of all slots; called when the set of runs changed.
+  void claim(std::unordered_map<std::uint32_t, std::vector<Claim>> claims) {
+    claims_ = std::move(claims);
+  }
+  // CLOCK_TAI minus UTC, as measured.
+  void set_tai_offset_ns(std::uint64_t offset) { tai_offset_ns_ = offset; }
+
+  void on_lift(const fl_lift& lift, ByteView frame);
+  // Hands every unfinished batch to the sink; called once per drain of the ring.
+  void flush();
+
+  const std::map<Point, PointCounts>& counts(const RunId& run) const;
+  void forget(const RunId& run);
+  std::uint64_t unclaimed() const {
+    return unclaimed_;
+  }  // lifted, but no run has the slot any more
+
+ private:
+  struct Run {
+    Bytes batch;
+    std::uint32_t batched = 0;
+    std::map<Point, PointCounts> counts;
+    std::map<Point, PointCounts> in_batch;
+  };
+  void add(const Claim& claim, const fl_lift& lift, ByteView frame);
+  void flush(const RunId& id, Run& run);
+
+  Sink sink_;
+  std::unordered_map<std::uint32_t, std::vector<Claim>> claims_;
+  std::unordered_map<RunId, Run> runs_;
+  std::uint64_t tai_offset_ns_ = 0;
+  std::uint64_t unclaimed_ = 0;
+};
+
+}  // namespace fieldline::capture

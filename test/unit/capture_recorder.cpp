@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <catch2/catch.hpp>
+
+#include "capture/headers.h"
+#include "capture/recorder.h"
+#include "proto/digest.h"
+
+using namespace fieldline;
+using namespace fieldline::capture;
+
+namespace {
+
+RunId run_of(std::uint8_t byte) {
+  RunId id;
+  id.bytes.fill(byte);
+  return id;
+}
+
+// Ethernet, IPv4 with `options` bytes of options, TCP with 12 bytes of options, then payload.
+Bytes tcp_frame(std::size_t ip_options, std::size_t payload) {
+  Bytes frame(14, 0);
+  frame[12] = 8;
+  Bytes ip(20 + ip_options, 0);
+  ip[0] = static_cast<std::uint8_t>(0x40 | ip.size() / 4);
+  ip[9] = 6;
+  append(frame, ip);
+  Bytes tcp(32, 0);
+  tcp[12] = 8 << 4;
+  append(frame, tcp);
+  frame.resize(frame.size() + payload, 0x77);
+  return frame;
+}
+
+fl_lift lift_of(std::uint32_t slot, std::uint64_t digest = 42) {
+  fl_lift lift{};
+  lift.timestamp_ns = 5'000'000'100;
+  lift.digest = digest;
+  lift.wire_len = 1514;
+  lift.hits = 1;
+  lift.slots[0] = slot;
+  return lift;
+}
+
+struct Taken {
+  RunId run;
+  fl_header_record head;
+  Bytes data;
+};
+
+// A sink that unpacks records, or refuses while `full`.
+struct Store {
+  bool full = false;
+  std::vector<Taken> records;
+
+  Sink sink() {
+    return [this](const RunId& run, std::uint32_t count, ByteView body) {
+      if (full) return false;
+      ByteReader reader(body);
+      for (std::uint32_t i = 0; i < count; ++i) {
+        auto head = reader.take_struct<fl_header_record>();
+        REQUIRE(head);
+        auto data = reader.take(big_endian<std::uint16_t>(head->cap_len));
+        REQUIRE(data);
+        records.push_back({run, *head, Bytes(data->begin(), data->end())});
+      }
+      REQUIRE(reader.left() == 0);
+      return true;
+    };
+  }
+};
+
+}  // namespace
+
+TEST_CASE("A packet is fanned out to every run that claims its slot, cut to each run's rights") {
+  Store store;
+  Recorder recorder(store.sink());
+  recorder.claim({{7, {{run_of(1), FL_FORWARD, 0}, {run_of(2), FL_REVERSE, 100}}}});
+  Bytes frame = tcp_frame(4, 200);
+  recorder.on_lift(lift_of(7), frame);
+  recorder.flush();
+
+  REQUIRE(store.records.size() == 2);
+  for (const Taken& taken : store.records) {
+    bool first = taken.run == run_of(1);
+    CHECK(taken.data.size() == (first ? 14u + 24 + 32 : 100u));
+    CHECK(big_endian<std::uint16_t>(taken.head.flags) == (first ? 0 : FL_RECORD_REVERSE));
+    CHECK(big_endian<std::uint64_t>(taken.head.digest) ==
+          fl_digest_of_run(taken.run.bytes.data(), 42));
+  }
+  CHECK(store.records[0].head.digest != store.records[1].head.digest);
+}
+
+TEST_CASE("A run that claims several of the slots that matched gets the packet once") {
+  Store store;
+  Recorder recorder(store.sink());
+  recorder.claim({{1, {{run_of(1), FL_FORWARD, 0}}},
+                  {2, {{run_of(1), FL_FORWARD, 0}, {run_of(2), FL_FORWARD, 0}}}});
+  fl_lift lift = lift_of(1);
+  lift.hits = 2;
+  lift.slots[1] = 2;
+  recorder.on_lift(lift, tcp_frame(0, 0));
+  recorder.flush();
+  CHECK(store.records.size() == 2);
+  CHECK(recorder.counts(run_of(1)).at({0, FL_FORWARD}).recorded == 1);
+  CHECK(recorder.counts(run_of(2)).at({0, FL_FORWARD}).recorded == 1);
+}
+
+TEST_CASE("Timestamps leave as UTC") {
+  Store store;
+  Recorder recorder(store.sink());
+  recorder.set_tai_offset_ns(5'000'000'000);
+  recorder.claim({{7, {{run_of(1), FL_FORWARD, 0}}}});
+  recorder.on_lift(lift_of(7), tcp_frame(0, 0));
+  recorder.flush();
+  CHECK(big_endian<std::uint64_t>(store.records.at(0).head.timestamp_ns) == 100);
+}
+
+TEST_CASE("FullSpoolIsCountedPerPoint: matched = recorded + dropped") {
+  Store store;
+  Recorder recorder(store.sink());
+  recorder.claim({{7, {{run_of(1), FL_FORWARD, 0}}}});
+  for (int i = 0; i < 3000; ++i) {
+    store.full = i >= 1000;
+    recorder.on_lift(lift_of(7), tcp_frame(0, 0));
+    recorder.flush();
+  }
+  const PointCounts& counts = recorder.counts(run_of(1)).at({0, FL_FORWARD});
+  CHECK(counts.recorded == 1000);
+  CHECK(counts.dropped_spool == 2000);
+  CHECK(counts.matched == 3000);
+  CHECK(counts.bytes == 1000 * 1514);
+  CHECK(store.records.size() == 1000);
+}
+
+TEST_CASE("A lift whose run has gone is counted, not given to anybody") {
+  Store store;
+  Recorder recorder(store.sink());
+  recorder.on_lift(lift_of(9), tcp_frame(0, 0));
+  recorder.flush();
+  CHECK(recorder.unclaimed() == 1);
+  CHECK(store.records.empty());
+}
+
+TEST_CASE("Headers of a truncated frame end where the frame ends") {
+  Bytes frame = tcp_frame(8, 50);
+  CHECK(headers_length(frame) == 14u + 28 + 32);
+  for (std::size_t n = 0; n < frame.size(); ++n) {
+    CHECK(headers_length(ByteView(frame).first(n)) <= n);
+  }
+}
+
+TEST_CASE("Headers include IPv6 extension headers") {
+  Bytes frame(14 + 40 + 16 + 8 + 30, 0);
+  frame[12] = 0x86;
+  frame[13] = 0xdd;
+  frame[14 + 6] = 0;       // hop-by-hop
+  frame[14 + 40] = 17;     // then UDP
+  frame[14 + 40 + 1] = 1;  // 16 bytes
+  CHECK(headers_length(frame) == 14u + 40 + 16 + 8);
+  frame[14 + 40 + 1] = 255;
+  CHECK(headers_length(frame) == frame.size());
+}
