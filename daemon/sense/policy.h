@@ -4,9 +4,12 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "base/address.h"
+#include "base/settings.h"
+#include "sense/refusal.h"
 #include "sense/trigger.h"
 
 namespace fieldline::sense {
@@ -15,10 +18,10 @@ namespace fieldline::sense {
 struct Rule {
   std::string name;                     // for logs and answers; "allow 1" if the file gives none
   std::vector<std::string> principals;  // patterns
-  std::vector<Prefix> hosts;            // deny: either host touches one; allow: both hosts lie inside one
+  std::vector<Prefix> hosts;  // deny: either host touches one; allow: each host lies inside one
   std::uint64_t max_duration_ns = 600ull * 1'000'000'000;  // allow: not_after - issued_at
-  std::uint16_t max_snaplen = 0;        // allow: 0 is headers only
-  std::vector<Fingerprint> archives;    // allow: what a grant may select; empty: the sensor's own
+  std::uint16_t max_snaplen = 0;                           // allow: 0 is headers only
+  std::vector<Fingerprint> archives;  // allow: what a grant may select; empty: the sensor's own
 };
 
 // Deny by default: a deny that matches is final, then the first allow that matches decides.
@@ -26,7 +29,8 @@ struct Policy {
   std::vector<Rule> deny, allow;
 };
 
-// What a sensor does with an accepted grant. Clamped values are safe to reduce; each is named in `clamped`.
+// What a sensor does with an accepted grant. Clamped values are safe to reduce; each is named in
+// `clamped`.
 struct Decision {
   std::string rule;
   std::uint64_t not_after_ns = 0;
@@ -35,9 +39,17 @@ struct Decision {
   std::vector<std::string> clamped;  // "duration 2 h to 10 min"
 };
 
-struct Refusal;  // sense/refusal.h
+// The sensor's answer to a verified grant: denied or unknown_archive if it is a Refusal. A grant
+// matches a rule by any of its principals.
+std::variant<Decision, Refusal> decide(const Policy& policy,
+                                       const std::vector<std::string>& principals,
+                                       const Grant& grant);
 
 // Cheap question before any verification: could any rule allow this principal these hosts?
-bool could_allow(const Policy& policy, const std::vector<std::string>& principals, const Grant& grant);
+bool could_allow(const Policy& policy, const std::vector<std::string>& principals,
+                 const Grant& grant);
+
+// The [[deny]] and [[allow]] tables of a sensor's settings; problems are left in the settings.
+Policy read_policy(Settings& sensor);
 
 }  // namespace fieldline::sense

@@ -7,13 +7,16 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "base/address.h"
 #include "base/bytes.h"
 #include "base/result.h"
 #include "base/run_id.h"
+#include "proto/flow.h"
 #include "proto/trigger.h"
+#include "sense/refusal.h"
 
 namespace fieldline::sense {
 
@@ -21,6 +24,9 @@ using PublicKey = std::array<std::uint8_t, 32>;  // Ed25519
 using Signature = std::array<std::uint8_t, 64>;
 using KeyId = std::array<std::uint8_t, 8>;
 using Fingerprint = std::array<std::uint8_t, 32>;  // SHA-256; zero: none
+
+// No pulse lasts longer: what a lost end can cost, and how long a pulse can be replayed.
+constexpr std::uint64_t kPulseWindowMax = 60ull * 1'000'000'000;
 
 struct PortPair {
   std::uint16_t a = 0, b = 0;  // 0: any
@@ -60,9 +66,12 @@ struct Trigger {
 Bytes encode(const Grant& grant);
 Bytes encode(const Pulse& pulse);
 // The whole trigger. grant_signature: 64 raw Ed25519 bytes.
-Bytes encode_trigger(ByteView grant, ByteView grant_signature, ByteView pulse, const Signature& pulse_signature);
+Bytes encode_trigger(ByteView grant, ByteView grant_signature, ByteView pulse,
+                     const Signature& pulse_signature);
 // Every length checked; trailing bytes are an error.
 Result<Trigger> decode_trigger(ByteView bytes);
+// The same, with the reason under which a refusal is counted.
+std::variant<Trigger, Refusal> read_trigger(ByteView bytes);
 
 // What ssh-keygen -Y sign -n NAME_SPACE signs for `message` (PROTOCOL.sshsig, SHA-512).
 Bytes sshsig_preimage(std::string_view name_space, ByteView message);
@@ -74,9 +83,19 @@ struct SshSignature {
 };
 // The armored output of ssh-keygen -Y sign; only ssh-ed25519 with SHA-512 is accepted.
 Result<SshSignature> parse_sshsig(std::string_view armored);
+// The inverse: what ssh-keygen -Y verify reads.
+std::string armor_sshsig(const SshSignature& signature);
 
-KeyId key_id_of(const PublicKey& key);  // over the SSH wire form of the key
-std::string ssh_fingerprint(const PublicKey& key);  // "SHA256:..." as ssh-keygen -l prints
+Bytes public_key_blob(const PublicKey& key);             // SSH wire form
+Result<PublicKey> parse_public_key_blob(ByteView blob);  // ssh-ed25519 alone
+KeyId key_id_of(const PublicKey& key);                   // over the SSH wire form of the key
+std::string ssh_fingerprint(const PublicKey& key);       // "SHA256:..." as ssh-keygen -l prints
+
+// A point of the main subgroup in its one encoding: all that ssh-keygen makes. Weak keys verify
+// anything.
+bool is_sound(const PublicKey& key);
+// SHA-256 over grant and signature: what a verified grant is remembered by.
+Fingerprint grant_hash_of(const Trigger& trigger);
 
 // Keys of a run, and pulses signed by them.
 struct RunKey {
