@@ -28,6 +28,11 @@ json to_json(const archive::RunSummary& run) {
           {"sensors", run.sensors},   {"complete", run.complete}};
 }
 
+// json converts from and to everything, so that Result<json> must be told which it is.
+Result<json> document(json value) {
+  return Result<json>(boost::system::in_place_value, std::move(value));
+}
+
 // An answer that is its result alone.
 class ResultAnswer final : public stream::Answer {
  public:
@@ -279,7 +284,7 @@ Result<std::unique_ptr<stream::Answer>> ArchiveRole::request(const std::string& 
 
 Result<json> ArchiveRole::answer_at_once(const std::string& principal, const std::string& op,
                                          const json& request) {
-  if (op == "status") return status_document();
+  if (op == "status") return document(status_document());
   if (op == "runs") {
     auto runs = archive_->runs(std::min<std::size_t>(request.value("limit", 100u), kRunsLimit));
     if (!runs) return runs.error();
@@ -287,7 +292,7 @@ Result<json> ArchiveRole::answer_at_once(const std::string& principal, const std
     for (const auto& run : *runs) {
       if (may_see(principal, run)) list.push_back(to_json(run));
     }
-    return json{{"runs", list}};
+    return document({{"runs", list}});
   }
   if (op == "reindex") {
     if (!matches_any(config_.admins, principal)) {

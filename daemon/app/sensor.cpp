@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <boost/asio/post.hpp>
+#include <boost/asio/use_awaitable.hpp>
 
 #include "app/reports.h"
 #include "base/file.h"
@@ -142,8 +143,10 @@ void Sensor::settle(sense::Ticket ticket, const Arrival& arrival) {
   const auto& accepted = std::get<sense::Accepted>(settled);
   auto applied = table_.apply(accepted, clock_.utc_ns(), clock_.monotonic_ns());
   if (auto* refusal = std::get_if<sense::Refusal>(&applied)) {
-    refusal->principal = accepted.principal;
     refuse(*refusal, arrival);
+    if (table_.find(grant.run) != nullptr) return;  // a late pulse of a run that stands
+    gate_.forget(grant.run);
+    refusal->principal = accepted.principal;
     return tell_refused(grant, *refusal);
   }
   ++accepted_;
@@ -189,6 +192,7 @@ void Sensor::refuse(const sense::Refusal& refusal, const Arrival& arrival) {
 }
 
 void Sensor::tell_refused(const sense::Grant& grant, const sense::Refusal& refusal) {
+  if (refusal.reason == sense::Reason::duplicate) return;
   if (!told_.insert(grant.run).second) return;
   if (told_.size() > 4096) told_.clear();
   report(FL_FRAME_ACTIVATION, grant.run,

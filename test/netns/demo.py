@@ -1,0 +1,138 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The demo: a real transfer over a path that drops known packets; Fieldline says where. Called by ./demo."""
+import argparse
+import collections
+import json
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+from site_lab import Site, read_pcap, wait_until
+
+NTH = 2000
+
+
+def say(text=""):
+    print(text, file=sys.stderr if ARGUMENTS.json else sys.stdout, flush=True)
+
+
+def transfer(site):
+    """iperf3 from a to b; how many bytes the receiver got and how fast."""
+    server = site.spawn("b", "iperf3", "-s", "-1", "-p", "5201", "--forceflush", log="iperf3-server.log")
+    wait_until("iperf3 listens", lambda: "listening" in server.text())
+    done = site.run("a", "iperf3", "-c", site.env["ADDR_b"], "-p", "5201", "-n", ARGUMENTS.bytes, "-J", timeout=120)
+    wait_until("iperf3 has ended", lambda: not server.running())
+    end = json.loads(done.stdout)["end"]
+    return end["sum_received"]["bytes"], end["sum_received"]["bits_per_second"], end["sum_sent"]["retransmits"]
+
+
+def is_flow(packet):
+    return packet.protocol == 6 and 5201 in (packet.sport, packet.dport)
+
+
+def identity(packet):
+    return (packet.sport, packet.dport, packet.sequence, packet.payload)
+
+
+def compare(site, report, captured):
+    """tcpdump's counts on the routers' ends of the taps beside ours."""
+    rows = []
+    for way, direction in (("fwd", "forward"), ("rev", "reverse")):
+        for point in report[direction]["points"]:
+            theirs = sum(1 for p in captured[point["sensor"]][way] if is_flow(p))
+            rows.append({"sensor": point["sensor"], "direction": direction, "fieldline": point["recorded"],
+                         "tcpdump": theirs, "equal": theirs == point["recorded"]})
+    return rows
+
+
+def readable(file):
+    """Does tshark and does tcpdump read it, and how many packets?"""
+    tshark = subprocess.run(["tshark", "-r", file, "-T", "fields", "-e", "frame.number"], capture_output=True, text=True)
+    tcpdump = subprocess.run(["tcpdump", "-nr", file], capture_output=True, text=True)
+    return {"file": str(file), "tshark": len(tshark.stdout.splitlines()) if tshark.returncode == 0 else None,
+            "tcpdump": len(tcpdump.stdout.splitlines()) if tcpdump.returncode == 0 else None}
+
+
+def judge(site, report, captured):
+    injected = collections.Counter(identity(p) for p in read_pcap(site.env["INJECTED_l1_fwd"]) if is_flow(p))
+    points = report["forward"]["points"]
+    section = next((i for i, s in enumerate(report["forward"]["sections"]) if s["lost"]), None)
+    named = report["forward"]["sections"][section] if section is not None else {"lost": 0, "lost_packets": []}
+    lost = collections.Counter((p["sport"], p["dport"], p["sequence"], p["payload"]) for p in named["lost_packets"])
+    sides = ("?", "?") if section is None else (
+        points[section - 1]["sensor"] if section > 0 else "a", points[section]["sensor"] if section < len(points) else "b")
+    return {"injected": sum(injected.values()), "lost": named["lost"], "between": sides, "same_packets": lost == injected,
+            "tcpdump": compare(site, report, captured)}
+
+
+def show(report, verdict, files, folder, run, seconds):
+    between, count = verdict["between"], verdict["injected"]
+    same = "the same packets" if verdict["same_packets"] else "NOT the same packets"
+    say(f"ANSWER    {verdict['lost']} lost between {between[0]} and {between[1]}; injected {count}: {same}")
+    for way, arrow in (("forward", "->"), ("reverse", "<-")):
+        rows = [r for r in verdict["tcpdump"] if r["direction"] == way]
+        ours = "  ".join(f"{r['sensor']} {r['fieldline']:,}" for r in rows)
+        theirs = "  ".join(f"{r['tcpdump']:,}" for r in rows)
+        say(f"CHECK  {arrow} fieldline {ours}   independent tcpdump {theirs}"
+            + ("" if all(r["equal"] for r in rows) else "   DIFFERENT"))
+    say(f"EVIDENCE  {'complete' if report['complete'] else 'incomplete: ' + '; '.join(report['incomplete'])}")
+    for entry in files:
+        say(f"FILE      {entry['file']} ({entry['tshark']:,} packets by tshark, {entry['tcpdump']:,} by tcpdump)"
+            if entry["tshark"] is not None and entry["tcpdump"] is not None else f"FILE      {entry['file']} NOT READABLE")
+    say(f"NEXT      tshark -r {files[0]['file']} -q -z conv,tcp")
+    say(f"          build/dev/bin/fieldline path {files[0]['file']} --lost")
+    say(f"          README.md, \"First use on your own machines\"   ({seconds:.0f} s)")
+
+
+def main():
+    begin = time.monotonic()
+    folder = pathlib.Path(ARGUMENTS.folder or tempfile.mkdtemp(prefix="fieldline-demo."))
+    site = Site("demo", "--sensors", "2", "--far-tap", "l1", "--drop", f"l1:{NTH}", "--delay", "l1:10", folder=folder)
+    order = "A -- router 1 -[s1]==x==[s3]- router 2 -[s2]-- B"
+    say(order)
+    say(f"      link 1 delays by 10 ms and drops every {NTH:,}th data packet from A to B; s1 .. s3 are passive taps")
+    site.start()
+    ping = site.ping(site.env["ADDR_b"], "--flow", "tcp:5201", "--for", "50s")
+    run = ping.run()
+    say(f"$ fieldline ping {site.env['ADDR_b']} --flow tcp:5201     run {run[:6]}: {len(site.sensors)} sensors switched on")
+    captures = {sensor: site.tap_capture(sensor) for sensor in site.sensors}
+    size, speed, retransmits = transfer(site)
+    say(f"$ iperf3 -c {site.env['ADDR_b']}     {size / 1e6:,.0f} MB at {speed / 1e6:,.0f} Mb/s, {retransmits} retransmitted")
+    captured = {sensor: capture.stop() for sensor, capture in captures.items()}
+    status = ping.stop()
+    if status:
+        raise RuntimeError(f"fieldline ping: exit {status}: {ping.process.text()}")
+    report = site.path(run)
+    say(f"$ fieldline path {run[:6]}")
+    say(site.fieldline("path", run).stdout.rstrip())
+    say()
+    archive = folder / "run.pcapng"
+    site.fieldline("query", run, "-o", archive)
+    files = [readable(file) for file in [archive, *sorted(folder.glob("tcpdump-*.pcap"))]]
+    verdict = judge(site, report, captured)
+    site.lab("drops")
+    site.close()
+    show(report, verdict, files, folder, run, time.monotonic() - begin)
+    good = verdict["same_packets"] and verdict["injected"] > 0 and report["complete"] and all(
+        row["equal"] for row in verdict["tcpdump"]) and all(f["tshark"] is not None and f["tcpdump"] is not None for f in files)
+    if ARGUMENTS.json:
+        print(json.dumps({"schema": "fieldline.demo/1", "ok": good, "run": run, "folder": str(folder),
+                          "transfer": {"bytes": size, "bits_per_second": speed, "retransmits": retransmits},
+                          "path": report, "verdict": verdict, "files": files}))
+    if not good:
+        say("demo: the answer is not what was injected; see the lines above")
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="demo", description=__doc__)
+    parser.add_argument("--json", action="store_true", help="one JSON document on standard output (docs/format/json.md)")
+    parser.add_argument("--folder", help="where captures and logs stay (default: a new one in $TMPDIR)")
+    parser.add_argument("--bytes", default="60M", help="what iperf3 sends (default 60M)")
+    ARGUMENTS = parser.parse_args()
+    sys.exit(main())

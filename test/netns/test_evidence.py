@@ -1,0 +1,86 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""For each vantage point and direction: headers in the archive + each counted drop = what tcpdump wrote.
+
+tcpdump stands on the router's end of the tap veth (behind the classifier nothing is left to see).
+"""
+import collections
+import sys
+
+from site_lab import Site, Transfer, read_pcapng, skip_unless_possible
+
+
+def compare(site, runs, captures, wanted):
+    """wanted(packet): is it of an activated flow? Multisets of the headers, per sensor and direction."""
+    archived = collections.defaultdict(collections.Counter)
+    for run in runs:
+        file = site.folder / f"{run}.pcapng"
+        site.fieldline("query", run, "-o", file)
+        for origin, packet in read_pcapng(file):
+            assert packet.data == packet.headers(), "more than headers was kept"
+            archived[origin["sensor"], origin["interface"]][(packet.headers(), packet.wire_len)] += 1
+    total = 0
+    for sensor, capture in captures.items():
+        for way in ("fwd", "rev"):
+            seen = collections.Counter((p.headers(), p.wire_len) for p in capture[way] if wanted(p))
+            got = archived[sensor, way]
+            missing, extra = sum((seen - got).values()), sum((got - seen).values())
+            print(f"  {sensor} {way}: tcpdump {sum(seen.values())}, archive {sum(got.values())}", flush=True)
+            assert not missing and not extra, f"{sensor} {way}: {missing} missing in the archive, {extra} too many"
+            total += sum(seen.values())
+    assert total, "no packet was compared"
+    for run in runs:
+        report = site.path(run)
+        assert report["complete"], report["incomplete"]
+
+
+def one_flow(site, version, protocol):
+    address = site.env["ADDR_b" if version == 4 else "ADDR6_b"]
+    print(f"IPv{version} {protocol}, one flow", flush=True)
+    port = 5201 if protocol == "tcp" else 20000
+    ping = site.ping(address, "--flow", f"{protocol}:{port}", "--for", "60s")
+    captures = {s: site.tap_capture(s) for s in site.sensors}
+    if protocol == "tcp":
+        assert Transfer.tcp(site, address, 8 << 20).finish() == 8 << 20
+    else:
+        assert Transfer.udp(site, address, 4000).finish() == 4000
+    captured = {s: c.stop() for s, c in captures.items()}
+    run = ping.run()
+    assert ping.stop() == 0, ping.process.text()
+    compare(site, [run], captured, lambda p: p.protocol == (6 if protocol == "tcp" else 17) and port in (p.sport, p.dport))
+
+
+def five_hundred(site):
+    """500 exact flows in 16 runs, 500 others beside them."""
+    print("500 activated flows among 500 others", flush=True)
+    address = site.env["ADDR_b"]
+    pings = []
+    for first in range(20000, 20500, 32):
+        flows = []
+        for port in range(first, min(first + 32, 20500)):
+            flows += ["--flow", f"udp:{site.env['ADDR_a']}:{port}-{address}:{port}"]
+        pings.append(site.ping(address, *flows, "--for", "90s", "--port", str(8620), wait=False))
+    for ping in pings:
+        ping.wait_activated(len(site.sensors))
+    captures = {s: site.tap_capture(s) for s in site.sensors}
+    assert Transfer.udp(site, address, 20000, per_second=8000, first=20000, ports=1000).finish() == 20000
+    captured = {s: c.stop() for s, c in captures.items()}
+    runs = [ping.run() for ping in pings]
+    for ping in pings:
+        assert ping.stop() == 0, ping.process.text()
+    compare(site, runs, captured, lambda p: p.protocol == 17 and 20000 <= p.dport < 20500)
+
+
+def main():
+    skip_unless_possible()
+    site = Site("evidence", "--sensors", "2", "--ipv6")
+    site.start()
+    for version in (4, 6):
+        for protocol in ("tcp", "udp"):
+            one_flow(site, version, protocol)
+    five_hundred(site)
+    site.lab("drops")  # fails if the lab itself lost a packet
+    return 0
+
+
+sys.exit(main())

@@ -1,0 +1,99 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""What the kernel does when the daemon cannot: SIGSTOP, and the deadline still holds; SIGKILL, and nothing remains."""
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+
+from site_lab import Site, Transfer, skip_unless_possible, wait_until
+
+
+def maps_of(pid):
+    """Ids of the BPF maps that a process holds open."""
+    ids = set()
+    for entry in pathlib.Path(f"/proc/{pid}/fdinfo").iterdir():
+        ids |= {int(line.split()[1]) for line in entry.read_text().splitlines() if line.startswith("map_id:")}
+    return ids
+
+
+def bpftool(*arguments):
+    return json.loads(subprocess.run(["bpftool", "-j", *map(str, arguments)], check=True, capture_output=True,
+                                     text=True).stdout)
+
+
+def flow_packets(pid):
+    """Sum over the flow counters of the daemon's map, read beside it."""
+    for number in maps_of(pid):
+        if bpftool("map", "show", "id", number).get("name", "").startswith("flow_counters"[:15]):
+            table = bpftool("map", "dump", "id", number)
+            return sum(int.from_bytes(bytes(int(b, 16) for b in cpu["value"][:8]), "little") if isinstance(cpu["value"], list)
+                       else cpu["value"]["packets"] for e in table for cpu in e["values"])
+    raise RuntimeError("the daemon holds no flow counters")
+
+
+def daemon_pid(process):
+    """nsenter execs: its pid is the daemon's."""
+    return process.popen.pid
+
+
+def deadline_holds_while_stopped(site):
+    address = site.env["ADDR_b"]
+    ping = site.ping(address, "--flow", "udp:20000", "--for", "3s")
+    pid = daemon_pid(site.daemons["s1"])
+    os.kill(pid, signal.SIGSTOP)
+    # 1,000 a second for longer than the grant holds: counting goes on in the kernel, then it freezes.
+    transfer = Transfer.udp(site, address, 9000, per_second=1000)
+    wait_until("the kernel counts while the daemon is stopped", lambda: flow_packets(pid) > 0)
+    wait_until("ping has ended", lambda: not ping.process.running(), 40)
+    frozen = flow_packets(pid)
+    sent = int(site.run("a", "cat", "/sys/class/net/l0/statistics/tx_packets").stdout)
+    wait_until("traffic goes on", lambda: int(site.run("a", "cat", "/sys/class/net/l0/statistics/tx_packets").stdout) > sent + 500)
+    assert flow_packets(pid) == frozen, "the kernel counted past the deadline"
+    assert 0 < frozen < 9000
+    transfer.finish()
+    os.kill(pid, signal.SIGCONT)
+    print(f"stopped daemon: counters froze at {frozen}", flush=True)
+    run = ping.run()
+    wait_until("final counts after the daemon went on", lambda: site.path(run)["complete"])
+
+
+def programs_on(site, box, port):
+    links = json.loads(site.run(box, "ip", "-j", "-d", "link", "show", "dev", port).stdout)
+    return links[0].get("xdp")
+
+
+def kill_leaves_nothing(site):
+    ping = site.ping(site.env["ADDR_b"], "--flow", "udp:20000", "--for", "20s")
+    before = {port: site.run("s1", "ethtool", "-k", port).stdout for port in ("fwd", "rev")}
+    assert programs_on(site, "s1", "fwd"), "no XDP program while the sensor runs"
+    daemon = site.daemons["s1"]
+    daemon.popen.kill()
+    daemon.popen.wait()
+    for port in ("fwd", "rev"):
+        wait_until(f"no program on {port}", lambda p=port: not programs_on(site, "s1", p))
+        assert site.run("s1", "ethtool", "-k", port).stdout == before[port]
+        link = json.loads(site.run("s1", "ip", "-j", "-d", "link", "show", "dev", port).stdout)[0]
+        assert link.get("promiscuity", 0) == 0, "promiscuous mode was left on"
+        assert "clsact" not in site.run("s1", "tc", "qdisc", "show", "dev", port).stdout
+    site.start_daemon("s1")
+    # The pulses of the same run switch the new process on, with no hand on the sensor.
+    def active_again():
+        return any(s["sensor"] == "s1" and s["runs"] == 1 for s in site.status()["sensors"])
+    wait_until("the next pulse activates the restarted sensor", active_again)
+    ping.stop()
+    print("killed daemon: nothing left, next pulse activates its successor", flush=True)
+
+
+def main():
+    skip_unless_possible()
+    site = Site("kernel", "--sensors", "1")
+    site.start()
+    deadline_holds_while_stopped(site)
+    kill_leaves_nothing(site)
+    return 0
+
+
+sys.exit(main())

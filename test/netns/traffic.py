@@ -1,0 +1,98 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Bounded traffic between two boxes of a lab, and nowhere else.
+
+  traffic.py tcp-server PORT CONNECTIONS           accepts that many, reads each to its end, prints "bytes N"
+  traffic.py tcp-client ADDRESS PORT BYTES [FROM_PORT]
+  traffic.py udp-server FIRST_PORT PORTS COUNT SECONDS
+                                                   prints "packets N" after COUNT datagrams or SECONDS of silence
+  traffic.py udp-client ADDRESS FIRST_PORT PORTS COUNT PER_SECOND [SIZE]
+                                                   from the same port numbers, round robin
+Servers print "ready" first.
+"""
+import select
+import socket
+import sys
+import time
+
+
+def family_of(address):
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
+def tcp_server(port, connections):
+    listener = socket.create_server(("::", port), family=socket.AF_INET6, backlog=1024, dualstack_ipv6=True)
+    print("ready", flush=True)
+    poller, open_ones, total, left = select.epoll(), {}, 0, connections
+    poller.register(listener, select.EPOLLIN)
+    while left or open_ones:
+        for fd, _ in poller.poll(30) or sys.exit("nothing came for 30 s"):
+            if fd == listener.fileno():
+                peer = listener.accept()[0]
+                open_ones[peer.fileno()] = peer
+                poller.register(peer, select.EPOLLIN)
+                left -= 1
+                continue
+            data = open_ones[fd].recv(1 << 16)
+            total += len(data)
+            if not data:
+                poller.unregister(fd)
+                open_ones.pop(fd).close()
+    print("bytes", total, flush=True)
+
+
+def tcp_client(address, port, count, from_port=0):
+    client = socket.socket(family_of(address), socket.SOCK_STREAM)
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if from_port:
+        client.bind(("::" if ":" in address else "0.0.0.0", from_port))
+    client.connect((address, port))
+    block = bytes(range(256)) * 256
+    while count > 0:
+        count -= client.send(block[:min(count, len(block))])
+    client.shutdown(socket.SHUT_WR)
+    client.recv(1)
+
+
+def udp_server(first, ports, count, seconds):
+    poller, sockets, got = select.epoll(), {}, 0
+    for port in range(first, first + ports):
+        receiver = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+        receiver.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        receiver.bind(("::", port))
+        sockets[receiver.fileno()] = receiver
+        poller.register(receiver, select.EPOLLIN)
+    print("ready", flush=True)
+    while got < count:
+        ready = poller.poll(seconds)
+        if not ready:
+            break
+        for fd, _ in ready:
+            sockets[fd].recv(65536)
+            got += 1
+    print("packets", got, flush=True)
+
+
+def udp_client(address, first, ports, count, per_second, size=200):
+    senders = []
+    for port in range(first, first + ports):
+        sender = socket.socket(family_of(address), socket.SOCK_DGRAM)
+        sender.bind(("::" if ":" in address else "0.0.0.0", port))
+        sender.connect((address, port))
+        senders.append(sender)
+    begin = time.monotonic()
+    for number in range(count):
+        due = begin + number / per_second
+        while time.monotonic() < due:
+            time.sleep(min(0.002, max(0, due - time.monotonic())))
+        try:
+            senders[number % ports].send(number.to_bytes(8, "big") + bytes(size - 8))
+        except ConnectionRefusedError:
+            pass
+
+
+if __name__ == "__main__":
+    kinds = {"tcp-server": tcp_server, "tcp-client": tcp_client, "udp-server": udp_server, "udp-client": udp_client}
+    if len(sys.argv) < 2 or sys.argv[1] not in kinds:
+        sys.exit(__doc__)
+    kinds[sys.argv[1]](*[int(a) if a.isdigit() else a for a in sys.argv[2:]])
