@@ -41,8 +41,8 @@ struct Record {
 };
 
 struct Query {
-  RunId run;                                // required
-  std::optional<std::string> vantage;       // "s1", "s1:tap0": sensor, or sensor and interface
+  RunId run;                                    // required
+  std::optional<std::string> vantage;           // "s1", "s1:tap0": sensor, or sensor and interface
   std::optional<std::uint64_t> from_ns, to_ns;  // UTC, [from, to)
   // The flow, in either direction; unset members match everything.
   struct Flow {
@@ -52,7 +52,8 @@ struct Query {
   };
   std::optional<Flow> flow;
   bool reports = true;  // activation, final counts, configuration
-  bool follow = false;  // go on with what is still to come until the run has ended on every vantage point
+  // Go on with what is still to come until the run has ended on every vantage point.
+  bool follow = false;
 };
 
 struct RunSummary {
@@ -60,14 +61,15 @@ struct RunSummary {
   std::string principal;
   std::uint64_t started_ns = 0, ended_ns = 0;  // 0: still on
   std::uint64_t records = 0;
-  nlohmann::json grant;                  // as the first activation report gave it
+  nlohmann::json grant;  // as the first activation report gave it
   std::vector<std::string> sensors;
   bool complete = false;  // final counts from every session that reported an activation
 };
 
 struct Counters {
   std::uint64_t records = 0, reports = 0, bytes = 0, duplicates = 0, syncs = 0, chunks_sealed = 0;
-  std::uint64_t torn_bytes_cut = 0, write_errors = 0, gaps = 0;  // gaps: item numbers that were skipped
+  std::uint64_t torn_bytes_cut = 0, write_errors = 0;
+  std::uint64_t gaps = 0;  // item numbers that were skipped
 };
 
 // pcapng bytes of one query, produced as they are asked for.
@@ -88,18 +90,24 @@ class Archive {
 
   // The last item number of the session that is on disk; 0 for a new one.
   virtual Result<std::uint64_t> open_session(const RunId& session, const std::string& producer,
-                                             const std::string& name, const std::string& domain) = 0;
+                                             const std::string& name,
+                                             const std::string& domain) = 0;
   virtual Result<void> append(const RunId& session, const Record& record) = 0;
   virtual Result<void> append(const RunId& session, const pcapng::Report& report) = 0;
+  // Both appends: an error means that the item was not stored and may be offered again.
   // fdatasync of what was written since the last call, then `safe` for each session touched.
-  virtual Result<void> sync(const std::function<void(const RunId& session, std::uint64_t sequence)>& safe) = 0;
-  virtual Result<void> close_session(const RunId& session) = 0;  // seals its chunk if nothing of it is still on
+  virtual Result<void> sync(
+      const std::function<void(const RunId& session, std::uint64_t sequence)>& safe) = 0;
+  // Seals its chunk if nothing of it is still on.
+  virtual Result<void> close_session(const RunId& session) = 0;
   virtual Result<void> close() = 0;
 
-  virtual Result<std::vector<RunSummary>> runs(std::size_t limit) = 0;  // newest first
+  virtual Result<std::vector<RunSummary>> runs(std::size_t limit) = 0;   // newest first
+  virtual Result<std::optional<RunSummary>> find(const RunId& run) = 0;  // no value: not here
   virtual Result<RunId> resolve(const std::string& prefix_or_last) = 0;
   virtual Result<std::unique_ptr<Cursor>> query(const Query& query) = 0;
-  virtual Result<nlohmann::json> reindex() = 0;  // from the chunks; {"chunks":n,"runs":n,"records":n,...}
+  // From the chunks; {"chunks":n,"runs":n,"records":n,"skipped_bytes":n}.
+  virtual Result<nlohmann::json> reindex() = 0;
   virtual Counters counters() const = 0;
   // Called after items were appended, so that followed queries look again.
   std::function<void(const RunId& run)> on_append;

@@ -132,14 +132,14 @@ void write(Bytes& to, const Report& report) {
 }
 
 void write(Bytes& to, const Statistics& statistics) {
-  BlockWriter(to, FL_PCAPNG_ISB)
-      .put(statistics.interface)
+  BlockWriter block(to, FL_PCAPNG_ISB);
+  block.put(statistics.interface)
       .put(high(statistics.timestamp_ns))
-      .put(low(statistics.timestamp_ns))
-      .option(kReceived, view_of(statistics.received))
-      .option(kDropped, view_of(statistics.dropped))
-      .option(kDelivered, view_of(statistics.delivered))
-      .finish();
+      .put(low(statistics.timestamp_ns));
+  if (statistics.received) block.option(kReceived, view_of(*statistics.received));
+  if (statistics.dropped) block.option(kDropped, view_of(*statistics.dropped));
+  if (statistics.delivered) block.option(kDelivered, view_of(*statistics.delivered));
+  block.finish();
 }
 
 struct Reader::Head {
@@ -409,9 +409,9 @@ Result<std::optional<Block>> Reader::parse_statistics(Fields fields) {
   if (!interface || !first || !second) return fail(Code::invalid, "statistics block cut off");
   auto timestamp = time_of(*interface, *first, *second);
   if (!timestamp) return timestamp.error();
-  Statistics statistics{*interface, *timestamp};
+  Statistics statistics{*interface, *timestamp, {}, {}, {}};
   auto done = fields.options([&](std::uint16_t code, ByteView value) {
-    auto number = fields.integer<std::uint64_t>(value).value_or(0);
+    auto number = fields.integer<std::uint64_t>(value);
     if (code == kReceived) statistics.received = number;
     if (code == kDropped) statistics.dropped = number;
     if (code == kDelivered) statistics.delivered = number;

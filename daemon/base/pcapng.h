@@ -47,13 +47,14 @@ struct Report {
   ByteView payload;  // valid until the next call
 };
 
-// Interface statistics, with the counters that pcapng has names for.
+// Interface statistics, with the counters that pcapng has names for. A counter without a value is
+// left out: 0 dropped is a claim of its own.
 struct Statistics {
   std::uint32_t interface = 0;
   std::uint64_t timestamp_ns = 0;
-  std::uint64_t received = 0;   // isb_ifrecv
-  std::uint64_t dropped = 0;    // isb_ifdrop
-  std::uint64_t delivered = 0;  // isb_usrdeliv
+  std::optional<std::uint64_t> received;   // isb_ifrecv
+  std::optional<std::uint64_t> dropped;    // isb_ifdrop
+  std::optional<std::uint64_t> delivered;  // isb_usrdeliv
 };
 
 // Appends blocks to a buffer; the caller writes the buffer where it wants it.

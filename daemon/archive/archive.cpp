@@ -1,0 +1,310 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "archive/archive.h"
+
+#include <algorithm>
+#include <cctype>
+
+#include "archive/cursor.h"
+#include "archive/index.h"
+#include "archive/recovery.h"
+#include "archive/session.h"
+
+namespace fieldline::archive {
+
+namespace {
+
+constexpr std::size_t kMaxName = 256;
+constexpr std::size_t kCandidates = 5;
+
+// Removes an index file with what SQLite keeps beside it.
+Result<void> remove_index(FileSystem& files, const std::string& path) {
+  for (const char* suffix : {"-wal", "-shm", "-journal", ""}) {
+    auto there = files.open(path + suffix, FileSystem::Mode::read);
+    if (!there) continue;
+    auto removed = files.remove(path + suffix);
+    if (!removed) return removed.error();
+  }
+  return {};
+}
+
+class FileArchive final : public Archive {
+ public:
+  FileArchive(const Options& options, const Shelf& shelf) : options_(options), shelf_(shelf) {}
+  ~FileArchive() override { source_->archive = nullptr; }
+
+  Result<void> start();
+  Result<std::uint64_t> open_session(const RunId& session, const std::string& producer,
+                                     const std::string& name, const std::string& domain) override;
+  Result<void> append(const RunId& session, const Record& record) override {
+    return append_item(session, record);
+  }
+  Result<void> append(const RunId& session, const pcapng::Report& report) override {
+    return append_item(session, report);
+  }
+  Result<void> sync(const std::function<void(const RunId&, std::uint64_t)>& safe) override;
+  Result<void> close_session(const RunId& session) override;
+  Result<void> close() override;
+
+  Result<std::vector<RunSummary>> runs(std::size_t limit) override;
+  Result<std::optional<RunSummary>> find(const RunId& run) override;
+  Result<RunId> resolve(const std::string& prefix_or_last) override;
+  Result<std::unique_ptr<Cursor>> query(const Query& query) override;
+  Result<nlohmann::json> reindex() override;
+  Counters counters() const override { return counters_; }
+
+ private:
+  struct Source final : RunSource {
+    FileArchive* archive = nullptr;
+
+    Result<std::vector<RunChunk>> parts_of(const RunId& run) override {
+      if (archive == nullptr) return fail(Code::closed, "the archive was closed");
+      auto fresh = archive->refresh_index();
+      if (!fresh) return fresh.error();
+      return archive->index_->parts_of(run);
+    }
+    Result<bool> complete(const RunId& run) override {
+      if (archive == nullptr) return fail(Code::closed, "the archive was closed");
+      auto fresh = archive->refresh_index();
+      if (!fresh) return fresh.error();
+      return archive->index_->complete(run);
+    }
+  };
+
+  std::string index_path() const { return options_.directory + "/index.sqlite"; }
+  Result<nlohmann::json> rebuild();
+  template <class Item>
+  Result<void> append_item(const RunId& session, const Item& item);
+  Result<void> refresh_index();
+  Result<void> put(const std::vector<Session*>& sessions);
+
+  Options options_;
+  Shelf shelf_;
+  Counters counters_;
+  std::unique_ptr<Index> index_;
+  std::map<RunId, std::unique_ptr<Session>> sessions_;
+  std::vector<Session*> stale_;  // appended to since the index was last written
+  std::shared_ptr<Source> source_ = std::make_shared<Source>();
+};
+
+Result<void> FileArchive::start() {
+  source_->archive = this;
+  for (const auto& folder : {shelf_.open_folder(), shelf_.sealed_folder()}) {
+    auto made = shelf_.files.make_directories(folder);
+    if (!made) return made.error();
+  }
+  auto index = Index::open(index_path());
+  if (index) {
+    index_ = std::move(*index);
+  } else {
+    auto built = rebuild();
+    if (!built) return built.error();
+  }
+  auto cut = recover(shelf_, *index_);
+  if (!cut) return cut.error();
+  counters_.torn_bytes_cut += *cut;
+  return {};
+}
+
+// The new index takes the old one's place by rename, so that there is a whole one at any moment; a
+// crash between removing the old one's journal and the rename leaves an index that is older than
+// the chunks, which is mended at the next start.
+Result<nlohmann::json> FileArchive::rebuild() {
+  const std::string fresh = index_path() + ".new";
+  auto removed = remove_index(shelf_.files, fresh);
+  if (!removed) return removed.error();
+  auto built = build_index(shelf_, fresh);
+  if (!built) return built.error();
+  index_.reset();
+  removed = remove_index(shelf_.files, index_path());
+  if (!removed) return removed.error();
+  auto renamed = shelf_.files.rename(fresh, index_path());
+  if (!renamed) return renamed.error();
+  auto index = Index::open(index_path());
+  if (!index) return index.error();
+  index_ = std::move(*index);
+  return built;
+}
+
+Result<std::uint64_t> FileArchive::open_session(const RunId& id, const std::string& producer,
+                                                const std::string& name,
+                                                const std::string& domain) {
+  if (!index_) return fail(Code::closed, "the archive was closed");
+  auto at = sessions_.find(id);
+  if (at != sessions_.end()) {
+    if (at->second->info().producer != producer) {
+      return fail(Code::denied,
+                  "session " + id.hex() + " belongs to another key; restart the producer");
+    }
+    return at->second->synced_sequence();
+  }
+  if (id.is_zero() || producer.size() > kMaxName || name.size() > kMaxName ||
+      domain.size() > kMaxName) {
+    return fail(Code::invalid, "a session has an id, and names of at most 256 bytes");
+  }
+  auto session = std::make_unique<Session>(shelf_, options_.chunk_bytes,
+                                           SessionInfo{id, producer, name, domain}, counters_);
+  auto resumed = session->resume(*index_);
+  if (!resumed) return Error(resumed.error()).in("opening session " + id.hex());
+  return (sessions_[id] = std::move(session))->synced_sequence();
+}
+
+template <class Item>
+Result<void> FileArchive::append_item(const RunId& id, const Item& item) {
+  auto at = sessions_.find(id);
+  if (at == sessions_.end()) return fail(Code::not_found, "session " + id.hex() + " is not open");
+  Session* session = at->second.get();
+  auto stored = session->append(item);
+  if (!stored) return stored.error();
+  if (!*stored) return {};
+  if (std::find(stale_.begin(), stale_.end(), session) == stale_.end()) stale_.push_back(session);
+  if (on_append) on_append(item.run);
+  return {};
+}
+
+Result<void> FileArchive::put(const std::vector<Session*>& sessions) {
+  std::vector<Summary*> summaries;
+  for (Session* session : sessions) {
+    auto some = session->unindexed();
+    summaries.insert(summaries.end(), some.begin(), some.end());
+  }
+  auto done = index_->put(summaries);
+  if (!done) return done.error();
+  for (Session* session : sessions) {
+    session->indexed();
+    stale_.erase(std::remove(stale_.begin(), stale_.end(), session), stale_.end());
+  }
+  return {};
+}
+
+// Readers see what is in the files; a session whose file takes nothing now is seen as it was.
+Result<void> FileArchive::refresh_index() {
+  if (!index_) return fail(Code::closed, "the archive was closed");
+  if (stale_.empty()) return {};
+  std::vector<Session*> flushed;
+  for (Session* session : stale_) {
+    if (session->flush()) flushed.push_back(session);
+  }
+  return put(flushed);
+}
+
+// An index that cannot be written keeps nobody from being told that the items are safe: it is made
+// good at the next call or the next start.
+Result<void> FileArchive::sync(const std::function<void(const RunId&, std::uint64_t)>& safe) {
+  if (!index_) return fail(Code::closed, "the archive was closed");
+  Result<void> first_error;
+  std::vector<Session*> synced;
+  for (auto& [id, session] : sessions_) {
+    if (!session->touched) continue;
+    auto done = session->has_unsynced() ? session->sync() : Result<void>();
+    if (done) {
+      synced.push_back(session.get());
+    } else if (first_error) {
+      first_error = Error(done.error()).in("syncing session " + id.hex());
+    }
+  }
+  if (synced.empty()) return first_error;
+  counters_.syncs++;
+  if (!put(synced)) counters_.write_errors++;
+  for (Session* session : synced) {
+    session->touched = false;
+    safe(session->info().id, session->synced_sequence());
+  }
+  return first_error;
+}
+
+Result<void> FileArchive::close_session(const RunId& id) {
+  auto at = sessions_.find(id);
+  if (at == sessions_.end()) return {};
+  Session* session = at->second.get();
+  auto done = session->any_run_on() ? session->sync() : session->seal();
+  if (!done) return Error(done.error()).in("closing session " + id.hex());
+  if (!put({session})) counters_.write_errors++;
+  stale_.erase(std::remove(stale_.begin(), stale_.end(), session), stale_.end());
+  sessions_.erase(at);
+  return {};
+}
+
+Result<void> FileArchive::close() {
+  if (!index_) return {};
+  auto done = sync([](const RunId&, std::uint64_t) {});
+  if (!done) return done.error();
+  stale_.clear();
+  sessions_.clear();
+  index_.reset();
+  return {};
+}
+
+Result<std::vector<RunSummary>> FileArchive::runs(std::size_t limit) {
+  auto fresh = refresh_index();
+  if (!fresh) return fresh.error();
+  auto ids = index_->newest(limit);
+  if (!ids) return ids.error();
+  std::vector<RunSummary> summaries;
+  for (const auto& id : *ids) {
+    auto summary = index_->summary_of(id);
+    if (!summary) return summary.error();
+    summaries.push_back(std::move(*summary));
+  }
+  return summaries;
+}
+
+Result<std::optional<RunSummary>> FileArchive::find(const RunId& run) {
+  auto parts = source_->parts_of(run);
+  if (!parts) return parts.error();
+  if (parts->empty()) return std::optional<RunSummary>{};
+  auto summary = index_->summary_of(run);
+  if (!summary) return summary.error();
+  return std::optional<RunSummary>(std::move(*summary));
+}
+
+Result<RunId> FileArchive::resolve(const std::string& prefix_or_last) {
+  auto fresh = refresh_index();
+  if (!fresh) return fresh.error();
+  bool last = prefix_or_last == "last";
+  bool hex = std::all_of(prefix_or_last.begin(), prefix_or_last.end(),
+                         [](unsigned char c) { return std::isxdigit(c) != 0; });
+  if (!last && (prefix_or_last.empty() || prefix_or_last.size() > 32 || !hex)) {
+    return fail(Code::invalid,
+                "a run is named by hexadecimal digits or 'last'; see: fieldline runs");
+  }
+  auto found = last ? index_->newest(1) : index_->with_prefix(prefix_or_last, kCandidates + 1);
+  if (!found) return found.error();
+  if (found->empty()) {
+    return fail(Code::not_found,
+                last ? "the archive holds no run yet"
+                     : "no run begins with '" + prefix_or_last + "'; see: fieldline runs");
+  }
+  if (found->size() == 1) return found->front();
+  std::string text = "'" + prefix_or_last + "' is the beginning of several runs:";
+  for (std::size_t i = 0; i < std::min(found->size(), kCandidates); ++i)
+    text += " " + (*found)[i].hex();
+  return fail(Code::invalid,
+              text + (found->size() > kCandidates ? " ..." : "") + "; give more digits");
+}
+
+Result<std::unique_ptr<Cursor>> FileArchive::query(const Query& query) {
+  auto parts = source_->parts_of(query.run);
+  if (!parts) return parts.error();
+  if (parts->empty() && !query.follow) {
+    return fail(Code::not_found, "no run " + query.run.hex() + "; see: fieldline runs");
+  }
+  return make_cursor(shelf_, query, source_);
+}
+
+Result<nlohmann::json> FileArchive::reindex() {
+  auto fresh = refresh_index();
+  if (!fresh && !index_) return fresh.error();
+  return rebuild();
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Archive>> Archive::open(const Options& options) {
+  FileSystem& files = options.files != nullptr ? *options.files : system_files();
+  auto archive = std::make_unique<FileArchive>(options, Shelf{files, options.directory});
+  auto started = archive->start();
+  if (!started) return Error(started.error()).in("opening the archive " + options.directory);
+  return std::unique_ptr<Archive>(std::move(archive));
+}
+
+}  // namespace fieldline::archive

@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "archive/index.h"
+
+#include "proto/frame.h"
+
+namespace fieldline::archive {
+
+namespace {
+
+constexpr std::uint64_t kVersion = 1;
+
+constexpr const char* kTables = R"(
+  CREATE TABLE sessions(session BLOB PRIMARY KEY, producer TEXT, name TEXT, domain TEXT) WITHOUT ROWID;
+  CREATE TABLE chunks(session BLOB, number INTEGER, sealed INTEGER, bytes INTEGER, skipped INTEGER,
+    first_sequence INTEGER, last_sequence INTEGER, PRIMARY KEY(session, number)) WITHOUT ROWID;
+  CREATE TABLE run_chunks(run BLOB, session BLOB, number INTEGER, records INTEGER, reports INTEGER,
+    first_ns INTEGER, last_ns INTEGER, began_ns INTEGER,
+    PRIMARY KEY(run, session, number)) WITHOUT ROWID;
+  CREATE INDEX run_chunks_of_chunk ON run_chunks(session, number);
+  CREATE TABLE reports(run BLOB, session BLOB, number INTEGER, sequence INTEGER, type INTEGER, json TEXT,
+    PRIMARY KEY(run, session, number, sequence)) WITHOUT ROWID;
+  CREATE INDEX reports_of_chunk ON reports(session, number);
+  PRAGMA user_version=1;
+)";
+
+constexpr const char* kChunkColumns =
+    "SELECT c.session, c.number, c.sealed, c.bytes, c.last_sequence, s.producer "
+    "FROM chunks c LEFT JOIN sessions s ON s.session = c.session ";
+
+ChunkRow chunk_row(const Statement& row) {
+  return {{row.id(0), static_cast<std::uint32_t>(row.number(1))},
+          row.number(2) != 0,
+          row.number(3),
+          row.number(4),
+          row.text(5)};
+}
+
+// All rows of a statement whose parameters are bound.
+template <class Row>
+auto collect(Statement& statement, Row&& row) -> Result<std::vector<decltype(row(statement))>> {
+  std::vector<decltype(row(statement))> rows;
+  for (;;) {
+    auto more = statement.step();
+    if (!more) return more.error();
+    if (!*more) return rows;
+    rows.push_back(row(statement));
+  }
+}
+
+Result<void> check(Database& db) {
+  Statement version(db, "PRAGMA user_version");
+  auto row = version.step();
+  if (!row) return row.error();
+  if (!*row || version.number(0) != kVersion) {
+    return fail(Code::unsupported, "the index is of another version, or empty");
+  }
+  Statement quick(db, "PRAGMA quick_check(1)");
+  row = quick.step();
+  if (!row) return row.error();
+  if (!*row || quick.text(0) != "ok") return fail(Code::invalid, "the index is damaged");
+  return {};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Index>> Index::open(const std::string& path) {
+  auto db = Database::open(path);
+  if (!db) return db.error();
+  auto usable = check(*db);
+  if (!usable) return usable.error();
+  auto mode = db->run("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;");
+  if (!mode) return mode.error();
+  return std::unique_ptr<Index>(new Index(std::move(*db)));
+}
+
+Result<std::unique_ptr<Index>> Index::create(const std::string& path) {
+  auto db = Database::open(path);
+  if (!db) return db.error();
+  auto made = db->run("PRAGMA journal_mode=DELETE; PRAGMA synchronous=NORMAL;");
+  if (made) made = db->run(kTables);
+  if (!made) return made.error();
+  return std::unique_ptr<Index>(new Index(std::move(*db)));
+}
+
+Result<void> Index::transaction(const std::function<Result<void>()>& body) {
+  auto begun = db_.run("BEGIN IMMEDIATE");
+  if (!begun) return begun.error();
+  auto done = body();
+  if (done) done = db_.run("COMMIT");
+  if (!done) (void)db_.run("ROLLBACK");
+  return done;
+}
+
+Result<void> Index::put(const std::vector<Summary*>& summaries) {
+  auto done = transaction([&]() -> Result<void> {
+    for (Summary* summary : summaries) {
+      auto written = write(*summary);
+      if (!written) return written.error();
+    }
+    return {};
+  });
+  if (!done) return done.error();
+  for (Summary* summary : summaries) summary->indexed_now();
+  return {};
+}
+
+Result<void> Index::write(Summary& summary) {
+  const auto& session = summary.head.session;
+  Statement sessions(db_, "INSERT OR REPLACE INTO sessions VALUES(?,?,?,?)");
+  auto done = sessions.bind(session.id)
+                  .bind(session.producer)
+                  .bind(session.name)
+                  .bind(session.domain)
+                  .finish();
+  if (!done) return done.error();
+  Statement chunks(db_, "INSERT OR REPLACE INTO chunks VALUES(?,?,?,?,?,?,?)");
+  done = chunks.bind(session.id)
+             .bind(summary.head.number)
+             .bind(summary.sealed ? 1 : 0)
+             .bind(summary.bytes)
+             .bind(summary.skipped_bytes)
+             .bind(summary.first_sequence)
+             .bind(summary.last_sequence)
+             .finish();
+  if (!done) return done.error();
+  Statement runs(db_, "INSERT OR REPLACE INTO run_chunks VALUES(?,?,?,?,?,?,?,?)");
+  for (const auto& [run, part] : summary.runs) {
+    if (!part.changed) continue;
+    runs.bind(run).bind(session.id).bind(summary.head.number).bind(part.records).bind(part.reports);
+    done = runs.bind(part.first_ns).bind(part.last_ns).bind(part.began_ns).finish();
+    if (!done) return done.error();
+  }
+  Statement reports(db_, "INSERT OR REPLACE INTO reports VALUES(?,?,?,?,?,?)");
+  for (const auto& report : summary.indexed) {
+    reports.bind(report.run).bind(session.id).bind(summary.head.number);
+    done = reports.bind(report.sequence).bind(report.type).bind(report.json).finish();
+    if (!done) return done.error();
+  }
+  return {};
+}
+
+Result<void> Index::forget(const ChunkName& name) {
+  for (const char* sql : {"DELETE FROM chunks WHERE session=? AND number=?",
+                          "DELETE FROM run_chunks WHERE session=? AND number=?",
+                          "DELETE FROM reports WHERE session=? AND number=?"}) {
+    Statement statement(db_, sql);
+    auto done = statement.bind(name.session).bind(name.number).finish();
+    if (!done) return done.error();
+  }
+  Statement sessions(db_,
+                     "DELETE FROM sessions WHERE session=?1 AND NOT EXISTS "
+                     "(SELECT 1 FROM chunks WHERE session=?1)");
+  return sessions.bind(name.session).finish();
+}
+
+Result<void> Index::replace(Summary& summary) {
+  auto done = transaction([&]() -> Result<void> {
+    auto forgotten = forget(summary.name());
+    if (!forgotten) return forgotten.error();
+    return write(summary);
+  });
+  if (done) summary.indexed_now();
+  return done;
+}
+
+Result<std::vector<ChunkRow>> Index::chunks() {
+  Statement rows(db_, (std::string(kChunkColumns) + "ORDER BY c.session, c.number").c_str());
+  return collect(rows, chunk_row);
+}
+
+Result<std::vector<ChunkRow>> Index::chunks_of(const RunId& session) {
+  Statement rows(db_, (std::string(kChunkColumns) + "WHERE c.session=? ORDER BY c.number").c_str());
+  rows.bind(session);
+  return collect(rows, chunk_row);
+}
+
+Result<std::vector<RunChunk>> Index::parts_of(const RunId& run) {
+  Statement rows(db_,
+                 "SELECT c.session, c.number, c.sealed, c.bytes, s.name, r.records, r.reports, "
+                 "r.first_ns, r.last_ns FROM run_chunks r "
+                 "JOIN chunks c ON c.session = r.session AND c.number = r.number "
+                 "LEFT JOIN sessions s ON s.session = r.session "
+                 "WHERE r.run=? ORDER BY r.session, r.number");
+  rows.bind(run);
+  return collect(rows, [](const Statement& row) {
+    RunChunk chunk;
+    chunk.name = {row.id(0), static_cast<std::uint32_t>(row.number(1))};
+    chunk.sealed = row.number(2) != 0;
+    chunk.bytes = row.number(3);
+    chunk.sensor = row.text(4);
+    chunk.part.records = row.number(5);
+    chunk.part.reports = row.number(6);
+    chunk.part.first_ns = row.number(7);
+    chunk.part.last_ns = row.number(8);
+    return chunk;
+  });
+}
+
+Result<std::vector<RunId>> Index::newest(std::size_t limit) {
+  Statement rows(db_,
+                 "SELECT run FROM run_chunks GROUP BY run "
+                 "ORDER BY MIN(NULLIF(began_ns, 0)) DESC, run LIMIT ?");
+  rows.bind(limit);
+  return collect(rows, [](const Statement& row) { return row.id(0); });
+}
+
+Result<std::vector<RunId>> Index::with_prefix(const std::string& hex, std::size_t limit) {
+  Statement rows(db_, "SELECT DISTINCT run FROM run_chunks WHERE hex(run) LIKE ? || '%' LIMIT ?");
+  rows.bind(hex).bind(limit);
+  return collect(rows, [](const Statement& row) { return row.id(0); });
+}
+
+Result<std::uint64_t> Index::count_runs() {
+  Statement count(db_, "SELECT COUNT(DISTINCT run) FROM run_chunks");
+  auto row = count.step();
+  if (!row) return row.error();
+  return count.number(0);
+}
+
+}  // namespace fieldline::archive

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+// What finds chunks and runs: SQLite in WAL mode. Never the truth: each chunk's row says how many
+// bytes of the chunk it covers, and whoever opens the archive compares that with the files. So
+// synchronous=NORMAL is enough: a power failure may take the newest transactions, never the
+// database's shape, and what is missing is read from the chunks.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "archive/archive.h"
+#include "archive/sqlite.h"
+#include "archive/summary.h"
+
+namespace fieldline::archive {
+
+struct ChunkRow {
+  ChunkName name;
+  bool sealed = false;
+  std::uint64_t bytes = 0, last_sequence = 0;
+  std::string producer;
+};
+
+struct RunChunk {
+  ChunkName name;
+  bool sealed = false;
+  std::uint64_t bytes = 0;
+  std::string sensor;
+  RunPart part;
+};
+
+class Index {
+ public:
+  // An error for an index that is missing, damaged or of another version: rebuild it.
+  static Result<std::unique_ptr<Index>> open(const std::string& path);
+  // Into a file that does not exist.
+  static Result<std::unique_ptr<Index>> create(const std::string& path);
+
+  // Brings the rows of these chunks up to their summaries, in one transaction.
+  Result<void> put(const std::vector<Summary*>& summaries);
+  // The same for a chunk that was scanned: nothing of its older rows stays.
+  Result<void> replace(Summary& summary);
+  Result<void> forget(const ChunkName& name);
+
+  Result<std::vector<ChunkRow>> chunks();
+  Result<std::vector<ChunkRow>> chunks_of(const RunId& session);  // by number
+  Result<std::vector<RunChunk>> parts_of(const RunId& run);       // by session and number
+  Result<std::vector<RunId>> newest(std::size_t limit);
+  Result<std::vector<RunId>> with_prefix(const std::string& hex, std::size_t limit);
+  Result<RunSummary> summary_of(const RunId& run);
+  // Every session that reported the run as started has given final counts since; at least one did.
+  Result<bool> complete(const RunId& run);
+  Result<std::uint64_t> count_runs();
+
+ private:
+  explicit Index(Database db) : db_(std::move(db)) {}
+  Result<void> write(Summary& summary);
+  Result<void> transaction(const std::function<Result<void>()>& body);
+
+  Database db_;
+};
+
+}  // namespace fieldline::archive

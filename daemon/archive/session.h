@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+// One producer's session as it is written: numbers its items' fate and owns its open chunk.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "archive/archive.h"
+#include "archive/chunk.h"
+#include "archive/recovery.h"
+#include "archive/summary.h"
+
+namespace fieldline::archive {
+
+class Session {
+ public:
+  Session(const Shelf& shelf, std::uint64_t chunk_bytes, SessionInfo info, Counters& counters)
+      : shelf_(shelf), chunk_bytes_(chunk_bytes), info_(std::move(info)), counters_(counters) {}
+
+  // Takes up where the files of the session end, all of which recover() has put in order.
+  Result<void> resume(Index& index);
+
+  // False: the session has an item of that number or a higher one already. An item that is refused
+  // with an error is not stored and may be offered again.
+  Result<bool> append(const Record& record);
+  Result<bool> append(const pcapng::Report& report);
+
+  Result<void> flush();
+  Result<void> sync();
+  Result<void> seal();
+
+  const SessionInfo& info() const { return info_; }
+  std::uint64_t synced_sequence() const { return synced_; }
+  bool has_unsynced() const { return synced_ != last_ || (chunk_ && chunk_->unsynced() > 0); }
+  bool any_run_on() const { return !started_.empty(); }
+  bool touched = false;  // items came since `safe` was last called
+
+  // What the index does not know yet, of blocks that are in the file.
+  std::vector<Summary*> unindexed();
+  void indexed();
+
+ private:
+  struct StoredReport {
+    pcapng::Report head;
+    Bytes payload;
+
+    explicit StoredReport(const pcapng::Report& report)
+        : head(report), payload(report.payload.begin(), report.payload.end()) {}
+    pcapng::Report report() const {
+      pcapng::Report copy = head;
+      copy.payload = payload;
+      return copy;
+    }
+  };
+  struct InterfaceCount {
+    std::uint64_t records = 0, last_ns = 0;
+  };
+  using Vantage = std::pair<RunId, std::uint16_t>;
+
+  Result<void> make_room();
+  Result<void> begin_chunk();
+  std::uint32_t interface_of(const RunId& run, std::uint16_t port);
+  bool is_new(std::uint64_t sequence);
+  void accepted(std::uint64_t sequence);
+  template <class Block>
+  void put(const Block& block);
+
+  // What a block says of the session's state, be it written now or found at recovery.
+  void see(const pcapng::Section&);
+  void see(const pcapng::Interface& interface);
+  void see(const pcapng::Packet& packet);
+  void see(const pcapng::Report& report);
+  void see(const pcapng::Statistics&) {}
+  void see_configuration(const pcapng::Report& report);
+
+  Shelf shelf_;
+  std::uint64_t chunk_bytes_;
+  SessionInfo info_;
+  Counters& counters_;
+
+  std::unique_ptr<Chunk> chunk_;
+  Summary summary_;              // of chunk_
+  std::vector<Summary> sealed_;  // not in the index yet
+  std::uint32_t number_ = 0;     // of the newest chunk
+  std::uint64_t head_bytes_ = 0;
+  bool sealing_ = false;  // statistics are written, the rename is still to come
+  std::uint64_t last_ = 0, synced_ = 0;
+
+  std::optional<StoredReport> configuration_;
+  std::map<std::uint16_t, std::string> ports_;
+  std::map<RunId, StoredReport> started_;  // of runs that are on
+  std::map<Vantage, std::uint32_t> interfaces_;
+  std::vector<InterfaceCount> counts_;  // by interface number
+};
+
+}  // namespace fieldline::archive

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "archive/session_stream.h"
+
+#include "archive/filter.h"
+#include "archive/summary.h"
+
+namespace fieldline::archive {
+
+namespace {
+
+constexpr std::size_t kReadBytes = 256 << 10;
+
+}  // namespace
+
+void SessionStream::add(const RunChunk& chunk) {
+  if (chunk.name.number <= newest_) return;
+  newest_ = chunk.name.number;
+  const RunPart& part = chunk.part;
+  bool in_time = part.records > 0 && (!query_.from_ns || part.last_ns >= *query_.from_ns) &&
+                 (!query_.to_ns || part.first_ns < *query_.to_ns);
+  bool grows = query_.follow && !chunk.sealed;
+  if (in_time || grows || (query_.reports && part.reports > 0)) todo_.push_back(chunk);
+}
+
+// A chunk that is gone or cannot be opened is damage like any other.
+bool SessionStream::open_next() {
+  while (!file_ && !todo_.empty()) {
+    RunChunk chunk = todo_.front();
+    todo_.pop_front();
+    auto file = shelf_.files.open(shelf_.path_of(chunk.name, chunk.sealed), FileSystem::Mode::read);
+    if (!file) {
+      file = shelf_.files.open(shelf_.path_of(chunk.name, !chunk.sealed), FileSystem::Mode::read);
+    }
+    if (!file) {
+      skipped_ += chunk.bytes;
+      continue;
+    }
+    file_ = std::move(*file);
+    offset_ = 0;
+    limit_ = query_.follow ? UINT64_MAX : chunk.bytes;
+    reader_ = pcapng::Reader(pcapng::Reader::OnDamage::resynchronise);
+    interfaces_.clear();
+  }
+  return file_ != nullptr;
+}
+
+void SessionStream::leave_chunk() {
+  skipped_ += reader_.skipped_bytes();
+  reader_ = pcapng::Reader(pcapng::Reader::OnDamage::resynchronise);
+  file_.reset();
+}
+
+std::uint64_t SessionStream::skipped_bytes() const {
+  return skipped_ + reader_.skipped_bytes();
+}
+
+Result<bool> SessionStream::read_more() {
+  piece_.resize(static_cast<std::size_t>(std::min<std::uint64_t>(kReadBytes, limit_ - offset_)));
+  if (piece_.empty()) return false;
+  auto n = file_->read_at(offset_, piece_);
+  if (!n) return n.error();
+  offset_ += *n;
+  reader_.feed(ByteView(piece_).first(*n));
+  return *n > 0;
+}
+
+Result<const SessionStream::Item*> SessionStream::front() {
+  bool ended = false;
+  while (!item_) {
+    if (!open_next()) return static_cast<const Item*>(nullptr);
+    auto block = reader_.next();
+    if (!block) return block.error();
+    if (*block) {
+      std::visit([this](const auto& one) { take(one); }, **block);
+      continue;
+    }
+    if (ended) {
+      leave_chunk();
+      ended = false;
+      continue;
+    }
+    auto more = read_more();
+    if (!more) return more.error();
+    if (*more) continue;
+    // A followed chunk is done with when a later one is known: it was sealed before that began.
+    if (query_.follow && todo_.empty()) return static_cast<const Item*>(nullptr);
+    reader_.end();
+    ended = true;
+  }
+  return &*item_;
+}
+
+void SessionStream::take(const pcapng::Section&) {
+  interfaces_.clear();
+}
+
+void SessionStream::take(const pcapng::Interface& interface) {
+  auto head = InterfaceHead::parse(interface.comment);
+  bool wanted = head && head->run == query_.run && matches_vantage(query_, interface.name);
+  interfaces_.push_back(wanted ? std::make_unique<pcapng::Interface>(interface) : nullptr);
+}
+
+void SessionStream::take(const pcapng::Packet& packet) {
+  if (packet.interface >= interfaces_.size() || !interfaces_[packet.interface]) return;
+  if (!matches_time(query_, packet.timestamp_ns)) return;
+  if (query_.flow && !matches(*query_.flow, packet.data)) return;
+  item_ = Item{interfaces_[packet.interface].get(), packet, packet.timestamp_ns};
+}
+
+void SessionStream::take(const pcapng::Report& report) {
+  if (!query_.reports || !(report.run == query_.run || report.run.is_zero())) return;
+  if (reported_.insert(report.sequence).second) item_ = Item{nullptr, report, 0};
+}
+
+}  // namespace fieldline::archive

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// One session's items of one run, chunk after chunk, as an answer wants them.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "archive/archive.h"
+#include "archive/chunk.h"
+#include "archive/index.h"
+
+namespace fieldline::archive {
+
+class SessionStream {
+ public:
+  SessionStream(const Shelf& shelf, const Query& query) : shelf_(shelf), query_(query) {}
+
+  // Takes note of a chunk of the session; known ones are ignored. Chunks come by rising number.
+  void add(const RunChunk& chunk);
+
+  struct Item {
+    const pcapng::Interface* interface = nullptr;  // of a packet
+    std::variant<pcapng::Packet, pcapng::Report> block;
+    std::uint64_t time_ns = 0;  // reports come as soon as they are reached: 0
+  };
+  // The item at the front; nullptr: nothing now. Views are valid until pop().
+  Result<const Item*> front();
+  void pop() { item_.reset(); }
+
+  std::uint64_t skipped_bytes() const;
+
+ private:
+  bool open_next();
+  void leave_chunk();
+  // False: the chunk has no more bytes now.
+  Result<bool> read_more();
+  void take(const pcapng::Section&);
+  void take(const pcapng::Interface& interface);
+  void take(const pcapng::Packet& packet);
+  void take(const pcapng::Report& report);
+  void take(const pcapng::Statistics&) {}
+
+  Shelf shelf_;
+  Query query_;
+  std::deque<RunChunk> todo_;
+  std::uint32_t newest_ = 0;  // chunk number that was added last
+
+  std::unique_ptr<File> file_;
+  std::uint64_t offset_ = 0;
+  std::uint64_t limit_ = 0;  // bytes of the chunk that belong to the answer; followed: no limit
+  pcapng::Reader reader_;
+  Bytes piece_;
+  std::vector<std::unique_ptr<pcapng::Interface>>
+      interfaces_;  // null: of another run or vantage point
+
+  std::optional<Item> item_;
+  std::set<std::uint64_t> reported_;  // numbers of reports given: later chunks hold copies
+  std::uint64_t skipped_ = 0;         // in chunks that are done with
+};
+
+}  // namespace fieldline::archive
