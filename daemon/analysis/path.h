@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// From header records of many vantage points to a path: order, sections, losses, delays, and whether the evidence
-// is complete. Input is a pcapng stream (archive answer or file); everything is held per run.
+// From header records of many vantage points to a path: order, sections, losses, delays, and
+// whether the evidence is complete. Input is a pcapng stream (archive answer or file); everything
+// is held per run.
 #pragma once
 
 #include <cstdint>
@@ -20,8 +21,9 @@
 
 namespace fieldline::analysis {
 
-// Both ports of a tap are one vantage point in the path: each direction is seen by the port that carries it. A
-// vantage point is named "sensor", and "sensor:interface" where one direction was seen on several ports.
+// Both ports of a tap are one vantage point in the path: each direction is seen by the port that
+// carries it. A vantage point is named "sensor", and "sensor:interface" where one direction was
+// seen on several ports.
 struct LostPacket {
   std::uint64_t timestamp_ns = 0;  // where it was last seen, or of the hole's other edge
   std::uint64_t digest = 0;        // 0: never seen (a sequence hole)
@@ -44,6 +46,10 @@ struct Section {
   std::optional<std::uint64_t> lost;   // no value: cannot be known (say why in `note`)
   std::uint64_t reordered = 0, duplicated = 0;
   std::uint64_t appeared = 0;  // seen downstream only: another path, or blindness upstream
+  std::uint64_t unseen =
+      0;  // passed the downstream point without being seen there: a later one has it
+  std::uint64_t undecided =
+      0;  // still in flight, or at the edge of an activation; never counted as lost
   Delay delay;
   std::vector<LostPacket> lost_packets;
   std::string note;
@@ -51,15 +57,16 @@ struct Section {
 
 struct Point {
   std::string name, sensor, interface, domain, session;
-  std::uint64_t seen = 0;      // by the kernel, from the final counts (or the records, where there are none)
-  std::uint64_t recorded = 0;  // header records in the archive
-  std::uint64_t bytes = 0;     // wire bytes recorded
+  std::uint64_t seen =
+      0;  // by the kernel, from the final counts (or the records, where there are none)
+  std::uint64_t recorded = 0;                    // header records in the archive
+  std::uint64_t bytes = 0;                       // wire bytes recorded
   std::map<std::string, std::uint64_t> dropped;  // by name: ring, read, channel, spool
   bool final_counts = false;
 };
 
 struct Direction {
-  std::vector<Point> points;  // in path order
+  std::vector<Point> points;      // in path order
   std::vector<Section> sections;  // points.size() + 1 of them: before the first .. after the last
 };
 
@@ -68,17 +75,22 @@ struct PathReport {
   nlohmann::json grant, principal;
   std::uint64_t first_ns = 0, last_ns = 0;
   Direction forward, reverse;
-  bool complete = false;                 // seen = recorded + named drops at every point, and no drop
-  std::vector<std::string> incomplete;   // why not, one line each
+  bool complete = false;                // seen = recorded + named drops at every point, and no drop
+  std::vector<std::string> incomplete;  // why not, one line each
   std::vector<nlohmann::json> refusals;  // sensors that said no
+  std::map<std::string, std::uint64_t>
+      ignored;  // records and reports that could not be used, by reason
 };
 
-// Feed blocks in any order of vantage points; report() at any time (live) or at the end.
+// Feed blocks in any order of vantage points; report() at any time (live) or at the end. Bad blocks
+// are counted in PathReport::ignored; the only error is more than 2^32 records of one vantage
+// point. `stream` tells several inputs apart (one per archive or file), because the numbers of
+// interfaces are per input.
 class PathAnalyzer {
  public:
   static std::unique_ptr<PathAnalyzer> create();
   virtual ~PathAnalyzer() = default;
-  virtual Result<void> feed(const pcapng::Block& block) = 0;
+  virtual Result<void> feed(const pcapng::Block& block, std::size_t stream = 0) = 0;
   virtual PathReport report() = 0;
 };
 

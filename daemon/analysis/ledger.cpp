@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "analysis/ledger.h"
+
+#include <algorithm>
+
+#include "proto/frame.h"
+
+namespace fieldline::analysis {
+namespace {
+
+using nlohmann::json;
+
+constexpr const char* kMalformed = "report_malformed";
+constexpr std::array<const char*, 2> kDirections{"forward", "reverse"};
+
+std::string thousands(std::uint64_t value) {
+  std::string digits = std::to_string(value);
+  for (std::size_t at = digits.size(); at > 3; at -= 3) digits.insert(at - 3, ",");
+  return digits;
+}
+
+std::optional<Tally> read_tally(const json& document, const char* direction) {
+  const auto flows = document.find("flows");
+  if (flows == document.end() || !flows->is_object() || !flows->contains(direction))
+    return std::nullopt;
+  const json& flow = (*flows)[direction];
+  const auto packets = number_in(flow, "packets");
+  if (!packets) return std::nullopt;
+  Tally tally;
+  tally.packets = *packets;
+  const auto note = [&](const char* name, std::optional<std::uint64_t> value) {
+    if (value && *value > 0) tally.dropped[name] = *value;
+  };
+  note("ring", number_in(flow, "dropped_ring"));
+  note("read", number_in(flow, "dropped_read"));
+  for (const auto& [name, member] :
+       {std::pair{"channel", "dropped_channel"}, {"spool", "dropped_spool"}}) {
+    const auto found = document.find(member);
+    if (found != document.end()) note(name, number_in(*found, direction));
+  }
+  return tally;
+}
+
+std::string list(const std::map<std::string, std::uint64_t>& dropped) {
+  std::string text;
+  for (const auto& [name, count] : dropped)
+    text += (text.empty() ? "" : ", ") + name + " " + thousands(count);
+  return text;
+}
+
+}  // namespace
+
+std::optional<std::uint64_t> number_in(const json& object, const char* key) {
+  if (!object.is_object()) return std::nullopt;
+  const auto found = object.find(key);
+  if (found == object.end() || !found->is_number_unsigned()) return std::nullopt;
+  return found->get<std::uint64_t>();
+}
+
+std::optional<std::string> string_in(const json& object, const char* key) {
+  if (!object.is_object()) return std::nullopt;
+  const auto found = object.find(key);
+  if (found == object.end() || !found->is_string()) return std::nullopt;
+  return found->get<std::string>();
+}
+
+bool NumberSet::insert(std::uint64_t number) {
+  auto& word = blocks_[number >> 9][number >> 6 & 7];
+  const std::uint64_t bit = 1ull << (number & 63);
+  if (word & bit) return false;
+  word |= bit;
+  first_ = count_ == 0 ? number : std::min(first_, number);
+  last_ = count_ == 0 ? number : std::max(last_, number);
+  ++count_;
+  return true;
+}
+
+void Tally::add(const Tally& other) {
+  packets += other.packets;
+  for (const auto& [name, count] : other.dropped) dropped[name] += count;
+}
+
+std::uint64_t Tally::dropped_sum() const {
+  std::uint64_t sum = 0;
+  for (const auto& [name, count] : dropped) sum += count;
+  return sum;
+}
+
+void Ledger::open(const std::string& sensor, const std::string& session) {
+  sensors_[sensor].sessions[session];
+}
+
+bool Ledger::record(const std::string& sensor, const std::string& session, bool reverse,
+                    std::optional<std::uint64_t> number) {
+  Sensor& book = sensors_[sensor];
+  if (number && !book.sessions[session].insert(*number)) return false;
+  ++book.records[reverse];
+  return true;
+}
+
+const char* Ledger::report(std::uint8_t type, const json& document, const std::string& session,
+                           std::uint64_t number) {
+  const auto sensor = string_in(document, "sensor");
+  if (type != FL_FRAME_ACTIVATION && type != FL_FRAME_FINAL_COUNTS &&
+      type != FL_FRAME_CONFIGURATION) {
+    return nullptr;
+  }
+  if (!sensor) return kMalformed;
+  if (type == FL_FRAME_CONFIGURATION) return nullptr;
+  if (const char* problem = type == FL_FRAME_ACTIVATION
+                                ? activation(document, *sensor)
+                                : counts(document, sensors_[*sensor], session)) {
+    return problem;
+  }
+  // Reports are numbered with the records; without a session's name they can only be the one
+  // session's.
+  if (const auto book = sensors_.find(*sensor); book != sensors_.end()) {
+    auto& sessions = book->second.sessions;
+    const auto own =
+        session.empty() && sessions.size() == 1 ? sessions.begin() : sessions.find(session);
+    if (own != sessions.end() && number != 0) own->second.insert(number);
+  }
+  return nullptr;
+}
+
+const char* Ledger::activation(const json& document, const std::string& sensor) {
+  const auto event = string_in(document, "event");
+  const auto at_ns = number_in(document, "at_ns");
+  if (!event || !at_ns) return kMalformed;
+  if (*event == "refused") {
+    // A refusal is repeated for each pulse; it is listed once.
+    const auto same = [&](const json& other) {
+      return string_in(other, "sensor") == sensor &&
+             other.value("rule", json()) == document.value("rule", json()) &&
+             other.value("reason", json()) == document.value("reason", json());
+    };
+    if (std::none_of(refusals_.begin(), refusals_.end(), same)) refusals_.push_back(document);
+    return nullptr;
+  }
+  Sensor& book = sensors_[sensor];
+  if (*event == "started") book.started.insert(*at_ns);
+  if (*event == "ended") book.ended.insert(*at_ns);
+  if (grant_.is_null() && document.contains("grant") && document["grant"].is_object())
+    grant_ = document["grant"];
+  if (principal_.is_null()) principal_ = document.value("principal", json());
+  return nullptr;
+}
+
+const char* Ledger::counts(const json& document, Sensor& sensor, const std::string& session) {
+  const auto at_ns = number_in(document, "at_ns");
+  const auto final = document.find("final");
+  if (!at_ns || final == document.end() || !final->is_boolean()) return kMalformed;
+  Counts counts{*at_ns, session, {}};
+  for (const bool reverse : {false, true}) {
+    const auto tally = read_tally(document, kDirections[reverse]);
+    if (!tally) return kMalformed;
+    counts.directions[reverse] = *tally;
+  }
+  if (final->get<bool>()) {
+    sensor.finals[{session, *at_ns}] = counts;
+  } else if (!sensor.newest || sensor.newest->at_ns <= *at_ns) {
+    sensor.newest = counts;
+  }
+  return nullptr;
+}
+
+std::size_t Ledger::Sensor::finals_expected() const {
+  return std::max<std::size_t>({sessions.size(), started.size(), 1});
+}
+
+bool Ledger::final(const std::string& sensor) const {
+  const auto book = sensors_.find(sensor);
+  return book != sensors_.end() && book->second.finals.size() >= book->second.finals_expected();
+}
+
+Watch Ledger::watch(const std::string& sensor) const {
+  Watch watch;
+  const auto book = sensors_.find(sensor);
+  if (book == sensors_.end()) return watch;
+  watch.final = final(sensor);
+  if (!book->second.started.empty()) watch.started_ns = *book->second.started.begin();
+  if (!book->second.ended.empty()) watch.ended_ns = *book->second.ended.rbegin();
+  return watch;
+}
+
+Tally Ledger::tally(const std::string& sensor, bool reverse) const {
+  Tally sum;
+  const auto book = sensors_.find(sensor);
+  if (book == sensors_.end()) return sum;
+  for (const auto& [key, counts] : book->second.finals) sum.add(counts.directions[reverse]);
+  if (!final(sensor) && book->second.newest) {
+    const Counts& newest = *book->second.newest;
+    const bool covered =
+        std::any_of(book->second.finals.begin(), book->second.finals.end(),
+                    [&](const auto& one) { return one.second.at_ns >= newest.at_ns; });
+    if (!covered) sum.add(newest.directions[reverse]);
+  }
+  return sum;
+}
+
+std::string Ledger::without_final(const std::string& name, const Sensor& sensor) {
+  std::set<std::string> heard;
+  for (const auto& [key, counts] : sensor.finals) heard.insert(counts.session);
+  std::string sessions;
+  std::uint64_t missing = 0;
+  for (const auto& [session, numbers] : sensor.sessions) {
+    if (session.empty() || heard.count(session)) continue;
+    sessions += (sessions.empty() ? "" : ", ") + session;
+    missing += numbers.missing();
+  }
+  const bool one_of = !sensor.finals.empty() && sensor.sessions.size() > 1 && heard.count("");
+  std::string line = sessions.empty()
+                         ? "no final count from sensor " + name
+                         : "no final count from session " + std::string(one_of ? "(one of) " : "") +
+                               sessions + " (sensor " + name + ")";
+  if (missing) line += ", of which " + thousands(missing) + " item numbers are not here";
+  return line + ": how much it saw and dropped is not known, so a loss beside " + name +
+         " may be its own";
+}
+
+void Ledger::check_balance(const std::string& name, const Sensor& sensor, bool reverse,
+                           std::vector<std::string>& lines) const {
+  const Tally sum = tally(name, reverse);
+  const std::uint64_t accounted = sensor.records[reverse] + sum.dropped_sum();
+  if (final(name) && accounted != sum.packets) {
+    std::string sessions;
+    for (const auto& [session, numbers] : sensor.sessions) {
+      sessions += (sessions.empty() ? "session " : ", ") + session;
+      if (numbers.missing())
+        sessions += " (" + thousands(numbers.missing()) + " item numbers are not here)";
+    }
+    const bool fewer = accounted < sum.packets;
+    lines.push_back(
+        "sensor " + name + (sessions.empty() ? "" : ", ") + sessions + ", " + kDirections[reverse] +
+        ": " + thousands(fewer ? sum.packets - accounted : accounted - sum.packets) + " packets " +
+        (fewer ? "are in its final count, but neither here nor counted as dropped"
+               : "more than in its final count") +
+        ": losses beside " + name + " are in doubt by that many");
+  }
+  if (!sum.dropped.empty()) {
+    lines.push_back("sensor " + name + ", " + kDirections[reverse] + ": dropped " +
+                    thousands(sum.dropped_sum()) + " itself (" + list(sum.dropped) +
+                    "): losses beside " + name + " are in doubt by that many");
+  }
+}
+
+std::vector<std::string> Ledger::incomplete() const {
+  std::vector<std::string> lines;
+  for (const auto& [name, sensor] : sensors_) {
+    if (!final(name)) lines.push_back(without_final(name, sensor));
+    for (const bool reverse : {false, true}) check_balance(name, sensor, reverse, lines);
+  }
+  return lines;
+}
+
+}  // namespace fieldline::analysis

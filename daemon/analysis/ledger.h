@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the sensors themselves say about a run, set against what the archive has: whether the
+// evidence is complete.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "analysis/matcher.h"
+
+namespace fieldline::analysis {
+
+// Which item numbers of a session were met; 64 bytes for each touched block of 512.
+class NumberSet {
+ public:
+  bool insert(std::uint64_t number);  // false: was there already
+  std::uint64_t missing() const { return count_ == 0 ? 0 : last_ - first_ + 1 - count_; }
+
+ private:
+  std::unordered_map<std::uint64_t, std::array<std::uint64_t, 8>> blocks_;
+  std::uint64_t count_ = 0, first_ = 0, last_ = 0;
+};
+
+// One direction of a final count.
+struct Tally {
+  std::uint64_t packets = 0;
+  std::map<std::string, std::uint64_t>
+      dropped;  // ring, read, channel, spool; only what is not zero
+
+  void add(const Tally& other);
+  std::uint64_t dropped_sum() const;
+};
+
+class Ledger {
+ public:
+  // An interface block: this session will have records.
+  void open(const std::string& sensor, const std::string& session);
+  // A record; false: the session's item of this number was there already.
+  bool record(const std::string& sensor, const std::string& session, bool reverse,
+              std::optional<std::uint64_t> number);
+  // A report's document. session: empty if unknown. nullptr, or why it cannot be used.
+  const char* report(std::uint8_t type, const nlohmann::json& document, const std::string& session,
+                     std::uint64_t number);
+
+  bool final(const std::string& sensor) const;
+  Watch watch(const std::string& sensor) const;
+  // From the final counts, or while there are none from the newest counts.
+  Tally tally(const std::string& sensor, bool reverse) const;
+  std::vector<std::string> incomplete() const;
+  const std::vector<nlohmann::json>& refusals() const { return refusals_; }
+  const nlohmann::json& grant() const { return grant_; }
+  const nlohmann::json& principal() const { return principal_; }
+
+ private:
+  struct Counts {
+    std::uint64_t at_ns = 0;
+    std::string session;
+    std::array<Tally, 2> directions;
+  };
+  struct Sensor {
+    std::map<std::string, NumberSet> sessions;
+    std::set<std::uint64_t> started, ended;  // at_ns
+    std::map<std::pair<std::string, std::uint64_t>, Counts>
+        finals;                    // by session and at_ns: reports may come twice
+    std::optional<Counts> newest;  // not final
+    std::array<std::uint64_t, 2> records{};
+
+    std::size_t finals_expected() const;
+  };
+
+  const char* activation(const nlohmann::json& document, const std::string& sensor);
+  const char* counts(const nlohmann::json& document, Sensor& sensor, const std::string& session);
+  static std::string without_final(const std::string& name, const Sensor& sensor);
+  void check_balance(const std::string& name, const Sensor& sensor, bool reverse,
+                     std::vector<std::string>& lines) const;
+
+  std::map<std::string, Sensor> sensors_;
+  std::vector<nlohmann::json> refusals_;
+  nlohmann::json grant_, principal_;
+};
+
+// Members of hostile documents: no value where the type is another.
+std::optional<std::uint64_t> number_in(const nlohmann::json& object, const char* key);
+std::optional<std::string> string_in(const nlohmann::json& object, const char* key);
+
+}  // namespace fieldline::analysis

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "analysis/packet.h"
+
+#include <algorithm>
+
+namespace fieldline::analysis {
+namespace {
+
+constexpr std::uint16_t kEtherIp4 = 0x0800, kEtherIp6 = 0x86dd;
+constexpr unsigned kTagsMax = 2, kExtensionsMax = 8;
+
+std::uint16_t be16(ByteView bytes, std::size_t at) {
+  return static_cast<std::uint16_t>(bytes[at] << 8 | bytes[at + 1]);
+}
+std::uint32_t be32(ByteView bytes, std::size_t at) {
+  return static_cast<std::uint32_t>(be16(bytes, at)) << 16 | be16(bytes, at + 2);
+}
+
+// Where the parser stands: the captured rest, and how many bytes of the packet are left on the
+// wire.
+struct Cursor {
+  ByteView rest;
+  std::uint32_t on_wire = 0;
+
+  bool has(std::size_t n) const { return rest.size() >= n; }
+  void skip(std::size_t n) {
+    rest = rest.subspan(n);
+    on_wire -= std::min(on_wire, static_cast<std::uint32_t>(n));
+  }
+};
+
+const char* read_ip4(Cursor& at, PacketInfo& info) {
+  if (!at.has(20)) return "ip_truncated";
+  const ByteView ip = at.rest;
+  const std::size_t header = (ip[0] & 0xf) * 4u;
+  const std::uint16_t total = be16(ip, 2);
+  if (ip[0] >> 4 != 4 || header < 20 || (total != 0 && total < header)) return "ip_invalid";
+  info.ttl = ip[8];
+  info.protocol = ip[9];
+  info.ip_id = be16(ip, 4);
+  info.src.bytes[10] = info.src.bytes[11] = info.dst.bytes[10] = info.dst.bytes[11] = 0xff;
+  std::copy_n(ip.begin() + 12, 4, info.src.bytes.begin() + 12);
+  std::copy_n(ip.begin() + 16, 4, info.dst.bytes.begin() + 12);
+  info.network = true;
+  if ((be16(ip, 6) & 0x1fff) != 0) return "later_fragment";
+  if (!at.has(header)) return "ip_truncated";
+  if (total != 0) at.on_wire = total;
+  at.skip(header);
+  return nullptr;
+}
+
+const char* read_ip6_extensions(Cursor& at, PacketInfo& info) {
+  for (unsigned seen = 0;; ++seen) {
+    const std::uint8_t type = info.protocol;
+    const bool fragment = type == 44, authentication = type == 51;
+    if (type != 0 && type != 43 && type != 60 && type != 135 && !fragment && !authentication) {
+      return nullptr;
+    }
+    if (seen == kExtensionsMax) return "extensions_too_many";
+    if (!at.has(8)) return "ip_truncated";
+    if (fragment && (be16(at.rest, 2) & 0xfff8) != 0) return "later_fragment";
+    const std::size_t units = at.rest[1];
+    const std::size_t length = fragment ? 8 : authentication ? (units + 2) * 4 : (units + 1) * 8;
+    if (!at.has(length)) return "ip_truncated";
+    info.protocol = at.rest[0];
+    at.skip(length);
+  }
+}
+
+const char* read_ip6(Cursor& at, PacketInfo& info) {
+  if (!at.has(40)) return "ip_truncated";
+  const ByteView ip = at.rest;
+  if (ip[0] >> 4 != 6) return "ip_invalid";
+  info.protocol = ip[6];
+  info.ttl = ip[7];
+  std::copy_n(ip.begin() + 8, 16, info.src.bytes.begin());
+  std::copy_n(ip.begin() + 24, 16, info.dst.bytes.begin());
+  info.network = true;
+  if (const std::uint16_t length = be16(ip, 4); length != 0) at.on_wire = 40u + length;
+  at.skip(40);
+  return read_ip6_extensions(at, info);
+}
+
+void read_sack(ByteView body, TcpInfo& tcp) {
+  for (std::size_t at = 0; at + 8 <= body.size() && tcp.sacks < tcp.sack.size(); at += 8) {
+    tcp.sack[tcp.sacks++] = {be32(body, at), be32(body, at + 4)};
+  }
+}
+
+// A malformed option ends the list: what stood before it is kept.
+void read_tcp_options(ByteView options, TcpInfo& tcp) {
+  std::size_t at = 0;
+  while (at < options.size()) {
+    const std::uint8_t kind = options[at];
+    if (kind == 0) return;
+    if (kind == 1) {
+      ++at;
+      continue;
+    }
+    if (at + 2 > options.size()) return;
+    const std::size_t length = options[at + 1];
+    if (length < 2 || at + length > options.size()) return;
+    const ByteView body = options.subspan(at + 2, length - 2);
+    if (kind == 8 && body.size() == 8) {
+      tcp.has_timestamp = true;
+      tcp.tsval = be32(body, 0);
+    } else if (kind == 5) {
+      read_sack(body, tcp);
+    }
+    at += length;
+  }
+}
+
+const char* read_tcp(Cursor& at, PacketInfo& info) {
+  if (!at.has(20)) return "transport_truncated";
+  const ByteView tcp = at.rest;
+  const std::size_t header = (tcp[12] >> 4) * 4u;
+  if (header < 20 || header > at.on_wire) return "transport_invalid";
+  info.sport = be16(tcp, 0);
+  info.dport = be16(tcp, 2);
+  info.tcp.sequence = be32(tcp, 4);
+  info.tcp.ack = be32(tcp, 8);
+  info.tcp.flags = tcp[13];
+  info.payload = at.on_wire - static_cast<std::uint32_t>(header);
+  info.transport = true;
+  if (!at.has(header)) {
+    read_tcp_options(tcp.subspan(20), info.tcp);
+    return "options_truncated";
+  }
+  read_tcp_options(tcp.subspan(20, header - 20), info.tcp);
+  return nullptr;
+}
+
+const char* read_transport(Cursor& at, PacketInfo& info) {
+  if (info.protocol == kTcp) return read_tcp(at, info);
+  if (info.protocol == kUdp) {
+    if (!at.has(8)) return "transport_truncated";
+    if (at.on_wire < 8) return "transport_invalid";
+    info.sport = be16(at.rest, 0);
+    info.dport = be16(at.rest, 2);
+    at.skip(8);
+  }
+  info.payload = at.on_wire;
+  info.transport = true;
+  return nullptr;
+}
+
+const char* read_frame(Cursor& at, PacketInfo& info) {
+  if (!at.has(14)) return "link_truncated";
+  std::uint16_t type = be16(at.rest, 12);
+  at.skip(14);
+  for (unsigned tags = 0; tags < kTagsMax && (type == 0x8100 || type == 0x88a8); ++tags) {
+    if (!at.has(4)) return "link_truncated";
+    type = be16(at.rest, 2);
+    at.skip(4);
+  }
+  if (type != kEtherIp4 && type != kEtherIp6) return "not_ip";
+  if (const char* problem = type == kEtherIp4 ? read_ip4(at, info) : read_ip6(at, info)) {
+    return problem;
+  }
+  return read_transport(at, info);
+}
+
+}  // namespace
+
+PacketInfo parse_packet(ByteView frame, std::uint32_t wire_len) {
+  PacketInfo info;
+  Cursor at{frame, wire_len};
+  info.problem = read_frame(at, info);
+  return info;
+}
+
+}  // namespace fieldline::analysis

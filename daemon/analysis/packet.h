@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a header record's captured bytes say: Ethernet with VLAN tags, IPv4 with options, IPv6 with
+// extension headers, TCP with options, UDP.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include "base/address.h"
+#include "base/bytes.h"
+
+namespace fieldline::analysis {
+
+constexpr std::uint8_t kTcp = 6, kUdp = 17;
+
+enum TcpFlag : std::uint8_t { kFin = 1, kSyn = 2, kRst = 4, kAck = 16 };
+
+struct SackBlock {
+  std::uint32_t left = 0, right = 0;
+};
+
+struct TcpInfo {
+  std::uint32_t sequence = 0, ack = 0;
+  std::uint8_t flags = 0;
+  bool has_timestamp = false;
+  std::uint32_t tsval = 0;
+  std::uint8_t sacks = 0;
+  std::array<SackBlock, 4> sack{};
+};
+
+// As much as could be read; `problem` names what stopped the parser, nullptr if nothing did.
+// Members behind the stop are zero.
+struct PacketInfo {
+  const char* problem = nullptr;
+  bool network = false;    // addresses, protocol and ttl are valid
+  bool transport = false;  // ports, payload and (TCP) tcp are valid
+  Address src, dst;
+  std::uint8_t protocol = 0;
+  std::uint8_t ttl = 0;     // or hop limit
+  std::uint16_t ip_id = 0;  // IPv4 alone
+  std::uint16_t sport = 0, dport = 0;
+  std::uint32_t payload = 0;  // transport payload on the wire, from the IP header's length
+  TcpInfo tcp;
+};
+
+// wire_len stands in where the IP header has no length (super-packets above 64 KiB).
+PacketInfo parse_packet(ByteView frame, std::uint32_t wire_len);
+
+}  // namespace fieldline::analysis
