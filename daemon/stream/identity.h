@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Who a daemon is on a stream: a self-signed Ed25519 certificate, known by its key's fingerprint alone.
+// Who a daemon is on a stream: a self-signed Ed25519 certificate, known by its key's fingerprint
+// alone.
 #pragma once
 
 #include <array>
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include <boost/asio/ssl/context.hpp>
 
@@ -23,11 +25,12 @@ struct Identity {
   Fingerprint fingerprint{};
 };
 
-// Reads the PEM file (private key, certificate; mode 0600), or makes both and writes it if it does not exist.
+// Reads the PEM file (private key, certificate; mode 0600), or makes both and writes it if it does
+// not exist.
 Result<Identity> load_or_create_identity(const std::string& path, const std::string& common_name);
 
-// TLS 1.3 only, both sides. Peers are never checked against a CA: callers compare peer_fingerprint() with a pin.
-// A reader has no certificate: identity == nullptr.
+// TLS 1.3 only, both sides. Peers are never checked against a CA: callers compare
+// peer_fingerprint() with a pin. A reader has no certificate: identity == nullptr.
 Result<std::shared_ptr<boost::asio::ssl::context>> server_context(const Identity& identity);
 Result<std::shared_ptr<boost::asio::ssl::context>> client_context(const Identity* identity);
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The producing end: one connection to one archive, with a bounded spool behind it. Items are numbered when they
-// are offered; what the archive has not acknowledged is kept, and sent again after a reconnect from where the
-// archive's disk ends.
+// The producing end: one connection to one archive, with a bounded spool behind it. Items are
+// numbered when they are offered; what the archive has not acknowledged is kept, and sent again
+// after a reconnect from where the archive's disk ends.
 #pragma once
 
 #include <cstdint>
@@ -23,39 +23,46 @@ namespace fieldline::stream {
 struct ProducerOptions {
   std::string host;
   std::uint16_t port = FL_STREAM_PORT;
-  Fingerprint archive{};             // pinned
+  Fingerprint archive{};  // pinned
   std::size_t spool_bytes = 64 << 20;
-  std::string name, domain;          // of the sensor, for the hello
-  RunId session;                     // random, one per daemon start
+  std::string name, domain;  // of the sensor, for the hello
+  RunId session;             // random, one per daemon start
   std::uint64_t backoff_min_ns = 200'000'000, backoff_max_ns = 10'000'000'000;
+  std::uint64_t dial_timeout_ns = 5'000'000'000;
+  // An archive that acknowledges nothing for so long while items wait is taken for dead; dialled
+  // again.
+  std::uint64_t ack_timeout_ns = 10'000'000'000;
 };
 
 enum class LinkState { idle, connecting, wrong_key, refused, unreachable, connected };
 const char* name_of(LinkState state);
 
 struct ProducerCounters {
-  std::uint64_t offered = 0;        // items
+  std::uint64_t offered = 0;  // items that got a number; = acknowledged + spooled_items
   std::uint64_t acknowledged = 0;
   std::uint64_t dropped_spool = 0;  // items refused because the spool was full
   std::uint64_t spooled_bytes = 0, spooled_items = 0;
   std::uint64_t resent = 0, connects = 0, failures = 0;
 };
 
+// All calls come from the executor's thread, which is one. After a failure the state says so until
+// the next connection stands: it does not flicker through connecting.
 class Producer {
  public:
-  static std::unique_ptr<Producer> create(boost::asio::any_io_executor executor, ProducerOptions options,
-                                          const Identity& identity);
+  static std::unique_ptr<Producer> create(boost::asio::any_io_executor executor,
+                                          ProducerOptions options, const Identity& identity);
   virtual ~Producer() = default;
 
   // Starts dialling; keeps the connection until close().
   virtual void start() = 0;
-  // Numbers and spools a durable frame; false (and counted) if the spool is full. Reports (count 1, JSON) may use
-  // a reserve of 1 MiB above spool_bytes, so that final counts always fit.
-  virtual bool offer(std::uint8_t type, std::uint8_t encoding, const RunId& run, std::uint32_t count,
-                     ByteView body) = 0;
+  // Numbers and spools a durable frame; false (and counted) if the spool is full. Reports (count 1,
+  // JSON) may use a reserve of 1 MiB above spool_bytes, so that final counts always fit.
+  virtual bool offer(std::uint8_t type, std::uint8_t encoding, const RunId& run,
+                     std::uint32_t count, ByteView body) = 0;
   // The newest status replaces an unsent older one; not durable.
   virtual void send_status(std::string json) = 0;
-  // Waits until all is acknowledged or the deadline passes, then closes.
+  // Waits until all is acknowledged or the deadline passes, then closes; true: all is acknowledged.
+  // The producer must outlive it.
   virtual boost::asio::awaitable<bool> close(std::uint64_t timeout_ns) = 0;
 
   virtual LinkState state() const = 0;
