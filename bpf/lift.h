@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* One matched packet onto the header ring (proto/lift.h). */
+#ifndef FIELDLINE_BPF_LIFT_H
+#define FIELDLINE_BPF_LIFT_H
+
+#include "bpf/digest.h"
+#include "bpf/flow.h"
+#include "bpf/maps.h"
+#include "bpf/parse.h"
+
+/* The frame's first cap_len bytes behind the record; the bytes that pad it to 8 are zero. */
+static __always_inline int fl_lift_frame(struct xdp_md *ctx, struct fl_scratch *s, __u32 cap_len)
+{
+	__u32 last = (cap_len - 1) & (FL_SNAPLEN_MAX - 8);
+
+	*(__u64 *)&s->frame[last] = 0;
+	return FL_LOAD_BOUNDED(ctx, 0, s->frame, cap_len, FL_SNAPLEN_MAX) ? -1 : 0;
+}
+
+/* s->lift has its hits already; bytes is what they ask for. */
+static __always_inline enum fl_lift_result fl_lift_packet(struct xdp_md *ctx, const struct fl_packet *p,
+							  struct fl_scratch *s, __u32 bytes, __u16 port_index)
+{
+	struct fl_lift *lift = &s->lift;
+	__u32 cap_len = bytes, size;
+
+	if (cap_len > p->wire_len)
+		cap_len = p->wire_len;
+	if (cap_len > FL_SNAPLEN_MAX)
+		cap_len = FL_SNAPLEN_MAX;
+	lift->timestamp_ns = bpf_ktime_get_tai_ns();
+	if (fl_digest_packet(ctx, p, &s->digest, &lift->digest) || fl_lift_frame(ctx, s, cap_len))
+		return FL_DROPPED_READ;
+	lift->wire_len = p->wire_len;
+	lift->cap_len = cap_len;
+	lift->port = port_index;
+	lift->queue = ctx->rx_queue_index;
+	lift->flags = (fl_checksum_is_partial(p) ? FL_LIFT_CHECKSUM_PARTIAL : 0) |
+		      (cap_len < p->payload_at ? FL_LIFT_TRUNCATED : 0);
+	lift->gso_size = 0; /* native XDP sees wire segments */
+	lift->gso_segs = 0;
+
+	size = (cap_len + 7) & ~7U;
+	asm volatile("" : "+r"(size));
+	if (size > FL_SNAPLEN_MAX)
+		return FL_DROPPED_READ;
+	/* The reader polls on a timer: a wakeup per packet would cost more than the rest of the way. */
+	return bpf_ringbuf_output(&header_ring, lift, sizeof(*lift) + size, BPF_RB_NO_WAKEUP) ? FL_DROPPED_RING :
+												FL_LIFTED;
+}
+
+#endif

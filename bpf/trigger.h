@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Triggers: recognised by their magic alone and handed to user space, which decides (proto/trigger.h). */
+#ifndef FIELDLINE_BPF_TRIGGER_H
+#define FIELDLINE_BPF_TRIGGER_H
+
+#include "bpf/maps.h"
+#include "bpf/parse.h"
+
+/* The bytes that a trigger could fill, or 0 if this kind of packet carries none. */
+static __always_inline __u32 fl_trigger_room(const struct fl_packet *p)
+{
+	switch (p->key.protocol) {
+	case IPPROTO_UDP:
+		return p->udp_len > sizeof(struct udphdr) ? p->udp_len - sizeof(struct udphdr) : 0;
+	case IPPROTO_ICMP:
+		if (p->icmp_type != FL_ICMP_ECHO_REQUEST && p->icmp_type != FL_ICMP_ECHO_REPLY)
+			return 0;
+		return p->ip_end - p->payload_at;
+	case IPPROTO_ICMPV6:
+		if (p->icmp_type != FL_ICMPV6_ECHO_REQUEST && p->icmp_type != FL_ICMPV6_ECHO_REPLY)
+			return 0;
+		return p->ip_end - p->payload_at;
+	default:
+		return 0;
+	}
+}
+
+static __always_inline int fl_trigger_is(struct xdp_md *ctx, const struct fl_packet *p)
+{
+	__u8 magic[FL_TRIGGER_MAGIC_LEN], differs = 0;
+	int i;
+
+	if (fl_trigger_room(p) < sizeof(magic) || p->payload_at + sizeof(magic) > p->ip_end)
+		return 0;
+	if (bpf_xdp_load_bytes(ctx, p->payload_at, magic, sizeof(magic)))
+		return 0;
+#pragma unroll
+	for (i = 0; i < FL_TRIGGER_MAGIC_LEN; i++)
+		differs |= magic[i] ^ (__u8)FL_TRIGGER_MAGIC[i];
+	return !differs;
+}
+
+/*
+ * Onto the trigger ring with a wakeup: triggers are rare and the user waits. A UDP length that is not the
+ * datagram's is a bad length; an unreadable packet counts as one, so that the sum holds.
+ */
+static __always_inline void fl_trigger_lift(struct xdp_md *ctx, const struct fl_packet *p, struct fl_scratch *s,
+					    struct fl_port_counters *port, __u16 port_index)
+{
+	__u32 len = fl_trigger_room(p);
+
+	port->triggers++;
+	if (p->fragmented) {
+		port->triggers_fragmented++;
+		return;
+	}
+	asm volatile("" : "+r"(len));
+	if (p->payload_at + len != p->ip_end || len < FL_TRIGGER_MIN || len > FL_TRIGGER_MAX ||
+	    bpf_xdp_load_bytes(ctx, p->payload_at, s->trigger_bytes, len)) {
+		port->triggers_bad_length++;
+		return;
+	}
+	s->trigger.timestamp_ns = bpf_ktime_get_tai_ns();
+	s->trigger.outer = p->key;
+	s->trigger.port = port_index;
+	s->trigger.len = len;
+	s->trigger.reserved = 0;
+	if (bpf_ringbuf_output(&trigger_ring, &s->trigger, sizeof(s->trigger) + len, 0))
+		port->triggers_dropped_ring++;
+}
+
+#endif
