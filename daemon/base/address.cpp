@@ -40,6 +40,8 @@ std::string Address::to_string() const {
 Result<Address> Address::parse(std::string_view text) {
   std::string copy(text);
   Address address;
+  // inet_pton() stops at a NUL and would take what stands before it.
+  if (copy.find('\0') != std::string::npos) return fail(Code::invalid, "an address has a NUL byte");
   if (inet_pton(AF_INET, copy.c_str(), address.bytes.data() + 12) == 1) {
     std::copy(kMapped.begin(), kMapped.end(), address.bytes.begin());
     return address;

@@ -68,15 +68,15 @@ Result<Bytes> from_base64(std::string_view text) {
   Bytes out;
   std::uint32_t group = 0;
   int bits = 0;
-  bool padded = false;
+  std::size_t padding = 0;
   for (char c : text) {
     if (c == ' ' || c == '\n' || c == '\r' || c == '\t') continue;
     if (c == '=') {
-      padded = true;
+      ++padding;
       continue;
     }
     auto at = kBase64.find(c);
-    if (at == std::string_view::npos || padded) return fail(Code::invalid, "not base64");
+    if (at == std::string_view::npos || padding > 0) return fail(Code::invalid, "not base64");
     group = group << 6 | static_cast<std::uint32_t>(at);
     bits += 6;
     if (bits >= 8) {
@@ -84,7 +84,11 @@ Result<Bytes> from_base64(std::string_view text) {
       out.push_back(static_cast<std::uint8_t>(group >> bits));
     }
   }
-  if (bits >= 6 || (group & ((1u << bits) - 1)) != 0) return fail(Code::invalid, "not base64");
+  // What is left of the last group says how much padding there may be; none at all is accepted too.
+  const std::size_t whole = bits == 4 ? 2 : bits == 2 ? 1 : 0;
+  if (bits >= 6 || (group & ((1u << bits) - 1)) != 0 || (padding != 0 && padding != whole)) {
+    return fail(Code::invalid, "not base64");
+  }
   return out;
 }
 

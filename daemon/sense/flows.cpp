@@ -41,23 +41,31 @@ FlowShape shape_of(const Grant& grant, const PortPair& pair, std::uint8_t direct
   return shape;
 }
 
-// Is there a packet that matches both?
-bool overlap(const FlowShape& one, const FlowShape& other) {
-  auto k1 = bytes_of(one.key), m1 = bytes_of(one.mask), k2 = bytes_of(other.key),
-       m2 = bytes_of(other.mask);
-  for (std::size_t i = 0; i < k1.size(); ++i) {
-    if (((k1[i] ^ k2[i]) & m1[i] & m2[i]) != 0) return false;
+// Does every packet of `inner` match `outer`?
+bool contains(const FlowShape& outer, const FlowShape& inner) {
+  auto key = bytes_of(outer.key), wide = bytes_of(outer.mask);
+  auto inner_key = bytes_of(inner.key), narrow = bytes_of(inner.mask);
+  for (std::size_t i = 0; i < wide.size(); ++i) {
+    if ((wide[i] & ~narrow[i]) != 0 || (inner_key[i] & wide[i]) != key[i]) return false;
   }
   return true;
 }
 
-// Does every packet of `inner` match `outer`, given that they overlap?
-bool contains(const FlowShape& outer, const FlowShape& inner) {
-  auto wide = bytes_of(outer.mask), narrow = bytes_of(inner.mask);
-  for (std::size_t i = 0; i < wide.size(); ++i) {
-    if ((wide[i] & ~narrow[i]) != 0) return false;
+// Is there a packet that matches both? One from an address to itself does not count: no wire
+// carries it, and "anybody in 10.0.0.0/8 with 10.0.3.2" is a grant that people want.
+bool overlap(const FlowShape& one, const FlowShape& other) {
+  auto k1 = bytes_of(one.key), m1 = bytes_of(one.mask), k2 = bytes_of(other.key),
+       m2 = bytes_of(other.mask);
+  bool to_itself = true;
+  for (std::size_t i = 0; i < k1.size(); ++i) {
+    if (((k1[i] ^ k2[i]) & m1[i] & m2[i]) != 0) return false;
   }
-  return true;
+  for (std::size_t i = 0; i < 16; ++i) {
+    const std::size_t k = i + 16;  // dst
+    to_itself = to_itself && (m1[i] | m2[i]) == 0xff && (m1[k] | m2[k]) == 0xff &&
+                (k1[i] | k2[i]) == (k1[k] | k2[k]);
+  }
+  return !to_itself;
 }
 
 }  // namespace
@@ -67,12 +75,9 @@ std::variant<std::vector<FlowShape>, Refusal> flows_of(const Grant& grant) {
   for (std::uint8_t direction : {FL_FORWARD, FL_REVERSE}) {
     for (const PortPair& pair : grant.pairs) {
       const FlowShape next = shape_of(grant, pair, direction);
-      auto absorbs = [&](const FlowShape& had) {
-        return overlap(had, next) && contains(had, next);
-      };
+      auto absorbs = [&](const FlowShape& had) { return contains(had, next); };
       if (std::any_of(flows.begin(), flows.end(), absorbs)) continue;
-      std::erase_if(
-          flows, [&](const FlowShape& had) { return overlap(had, next) && contains(next, had); });
+      std::erase_if(flows, [&](const FlowShape& had) { return contains(next, had); });
       flows.push_back(next);
     }
   }
