@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a lifted record holds, and what happens when the header ring is full.
+#include <catch2/catch.hpp>
+
+#include "base/clock.h"
+#include "bench.h"
+#include "packets.h"
+#include "proto/trigger.h"
+
+namespace fieldline {
+namespace {
+
+using namespace packets;
+
+const Bytes kFrame = ethernet(kIpv4, ipv4({}, tcp({.options = Bytes(12, 1)}, filler(600))));
+
+}  // namespace
+
+TEST_CASE("The snaplen asked for is what is lifted, within the frame and the limit") {
+  struct Case {
+    std::uint16_t snaplen;
+    std::size_t expected;
+    bool truncated;
+  };
+  const auto now = GENERATE(Case{0, 66, false}, Case{1, 1, true}, Case{14, 14, true},
+                            Case{65, 65, true}, Case{66, 66, false}, Case{67, 67, false},
+                            Case{511, 511, false}, Case{512, 512, false}, Case{9000, 512, false});
+  Bench bench;
+  bench.apply({default_entry(0, now.snaplen)});
+  const Lifted got = bench.lift_of(kFrame);
+  CHECK(got.frame == Bytes(kFrame.begin(), kFrame.begin() + static_cast<long>(now.expected)));
+  CHECK((got.lift.flags & FL_LIFT_TRUNCATED) == (now.truncated ? FL_LIFT_TRUNCATED : 0));
+  const Bytes small = ethernet(kIpv4, ipv4({}, tcp({}, filler(3))));
+  CHECK(bench.lift_of(small).frame.size() ==
+        std::min(small.size(), now.snaplen ? std::size_t{now.snaplen} : std::size_t{54}));
+}
+
+TEST_CASE("Headers-only is compared as the length that it means for this packet") {
+  Bench bench;
+  const auto any =
+      entry(key_of("192.0.2.1", "198.51.100.2", kTcp), any_port_mask(true, true), 1, kForever, 60);
+  bench.apply({default_entry(0, FL_SNAPLEN_HEADERS), any});
+  CHECK(bench.lift_of(kFrame).lift.cap_len == 66);  // headers: 66
+  CHECK(bench.lift_of(ethernet(kIpv4, ipv4({}, tcp({}, filler(100))))).lift.cap_len ==
+        60);  // headers: 54
+}
+
+TEST_CASE("Headers longer than the limit are cut and flagged") {
+  Bench bench;
+  bench.apply({entry(key_of("2001:db8::1", "2001:db8:1::2", kTcp, 40000, 443), exact_mask(), 0)});
+  const Bytes frame = ethernet(kIpv6, ipv6({.next = 60}, extension(kTcp, 100) + tcp({}, {})));
+  const Lifted got = bench.lift_of(frame);
+  CHECK(got.lift.cap_len == FL_SNAPLEN_MAX);
+  CHECK(got.lift.flags == FL_LIFT_TRUNCATED);
+}
+
+TEST_CASE("A record is padded with zeros, never with another packet's bytes") {
+  Bench bench;
+  bench.apply({default_entry(0, 500)});
+  bench.lift_of(kFrame);
+  bench.apply({default_entry(0, 57)});
+  auto ring = source::Ring::open(bench.map_fd("header_ring"), 1 << 16, sizeof(fl_lift));
+  REQUIRE(ring.has_value());
+  bench.run(kFrame);
+  Bytes record;
+  auto drained = (*ring)->drain([&](ByteView bytes) -> Result<void> {
+    record.assign(bytes.begin(), bytes.end());
+    return {};
+  });
+  REQUIRE(drained.has_value());
+  REQUIRE(record.size() == sizeof(fl_lift) + 64);
+  CHECK(Bytes(record.end() - 7, record.end()) == Bytes(7, 0));
+}
+
+TEST_CASE("A record carries the time of day on TAI and no gso fields") {
+  SystemClock clock;
+  Bench bench;
+  bench.apply({default_entry()});
+  const std::uint64_t before = clock.tai_ns();
+  const Lifted got = bench.lift_of(kFrame);
+  CHECK(got.lift.timestamp_ns >= before);
+  CHECK(got.lift.timestamp_ns <= clock.tai_ns());
+  CHECK(got.lift.gso_size == 0);
+  CHECK(got.lift.gso_segs == 0);
+  CHECK(got.lift.queue == 0);
+}
+
+TEST_CASE("A checksum that is still the pseudo-header's sum is flagged as not final") {
+  auto pseudo_sum = [](ByteView addresses, std::uint32_t protocol, std::uint32_t length) {
+    std::uint32_t sum = protocol + length;
+    for (std::size_t i = 0; i < addresses.size(); i += 2)
+      sum += addresses[i] << 8 | addresses[i + 1];
+    while (sum >> 16) sum = (sum & 0xffff) + (sum >> 16);
+    return static_cast<std::uint16_t>(sum);
+  };
+  Bench bench;
+  bench.apply({default_entry(0),
+               entry(key_of("2001:db8::1", "2001:db8:1::2", kUdp, 40000, 443), exact_mask(), 1)});
+  const Bytes bare4 = ipv4({}, filler(20));
+  const auto sum4 = pseudo_sum(ByteView(bare4).subspan(12, 8), kTcp, 20 + 300);
+  auto tcp_with = [](std::uint16_t sum) {
+    return ethernet(kIpv4, ipv4({}, tcp({.checksum = sum}, filler(300))));
+  };
+  CHECK(bench.lift_of(tcp_with(sum4)).lift.flags == FL_LIFT_CHECKSUM_PARTIAL);
+  CHECK(bench.lift_of(tcp_with(static_cast<std::uint16_t>(sum4 + 1))).lift.flags == 0);
+  const Bytes bare6 = ipv6({.next = kUdp}, {});
+  const auto sum6 = pseudo_sum(ByteView(bare6).subspan(8, 32), kUdp, 8 + 50);
+  CHECK(bench.lift_of(ethernet(kIpv6, ipv6({.next = kUdp}, udp({.checksum = sum6}, filler(50)))))
+            .lift.flags == FL_LIFT_CHECKSUM_PARTIAL);
+}
+
+TEST_CASE("A full header ring is counted per flow and port, and starves no trigger") {
+  Bench bench({.sizes = {64, 4096, 1 << 14}});
+  bench.apply({default_entry(3)});
+  Bytes trigger(FL_TRIGGER_MIN, 0x5a);
+  std::memcpy(trigger.data(), FL_TRIGGER_MAGIC, FL_TRIGGER_MAGIC_LEN);
+  for (int i = 0; i < 100; ++i) bench.run(kFrame);
+  bench.run(ethernet(kIpv4, ipv4({.protocol = kUdp}, udp({}, trigger))));
+
+  const auto port = bench.port();
+  const auto flow = bench.flow(3);
+  CHECK(flow.packets == 100);
+  CHECK(flow.dropped_ring > 0);
+  CHECK(flow.dropped_ring == port.dropped_ring);
+  require_flow_sums(flow);
+  CHECK(bench.lifted().size() == flow.lifted);
+  CHECK(bench.triggers().size() == 1);
+  require_port_sums(port, 1);
+  // Room again.
+  bench.run(kFrame);
+  CHECK(bench.lifted().size() == 1);
+}
+
+TEST_CASE("A reader gets at most what stood in the ring, and an exception passes through") {
+  Bench bench;
+  bench.apply({default_entry()});
+  for (int i = 0; i < 3; ++i) bench.run(kFrame);
+  auto ring = source::Ring::open(bench.map_fd("header_ring"), 1 << 16, sizeof(fl_lift));
+  REQUIRE(ring.has_value());
+  CHECK_THROWS_AS((*ring)->drain([](ByteView) -> Result<void> { throw std::runtime_error("x"); }),
+                  std::runtime_error);
+  auto stopped = (*ring)->drain([](ByteView) -> Result<void> { return fail(Code::invalid, "no"); });
+  REQUIRE(stopped.has_error());
+  auto rest = (*ring)->drain([](ByteView) -> Result<void> { return {}; });
+  REQUIRE(rest.has_value());
+  CHECK(*rest == 1);
+}
+
+}  // namespace fieldline
