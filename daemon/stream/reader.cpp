@@ -155,7 +155,11 @@ asio::awaitable<Result<json>> TlsReader::converse(const json& request,
     auto frame = co_await connection_->read_frame();
     if (!frame) co_return frame.error();
     connection_->unlimit();
-    if (frame->type == FL_FRAME_ERROR) co_return parse_error(frame->payload);
+    if (frame->type == FL_FRAME_ERROR) {
+      Error said = parse_error(frame->payload);
+      if (said.code == Code::closed) connection_->close();  // it waits for this
+      co_return said;
+    }
     if (frame->type == FL_FRAME_END) co_return parse_document(frame->payload);
     if (frame->type != FL_FRAME_DATA || !on_data) continue;
     bool go_on = on_data(frame->payload);

@@ -13,7 +13,7 @@ using namespace boost::asio::experimental::awaitable_operators;
 namespace {
 
 // For the last frames of a connection to be taken by the other end.
-constexpr std::uint64_t kFarewell = 2'000'000'000;
+constexpr std::uint64_t kFarewell = 1'000'000'000;
 
 bool is_known(std::uint8_t type) {
   return type >= FL_FRAME_HELLO && type <= FL_FRAME_ERROR;

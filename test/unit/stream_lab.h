@@ -273,6 +273,10 @@ class ArchiveThread {
     }
     return false;
   }
+  // A socket may close before the coroutine that saw it counts.
+  bool counts(std::uint64_t ServerCounters::*counter, std::uint64_t value) {
+    return eventually([&] { return server_->counters().*counter == value; });
+  }
   ServerCounters counters() {
     return call([this] { return server_->counters(); });
   }
