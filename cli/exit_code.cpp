@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/exit_code.h"
+
+#include <cstdio>
+
+namespace fieldline::cli {
+
+int complain(const Error& error, int otherwise) {
+  std::fprintf(stderr, "fieldline: %s\n", error.text().c_str());
+  return error.code == Code::denied ? kDenied : otherwise;
+}
+
+void note(const std::string& text) {
+  std::fprintf(stderr, "%s\n", text.c_str());
+}
+
+}  // namespace fieldline::cli

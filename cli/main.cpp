@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <netinet/in.h>
+#include <signal.h>
+
+#include <cstdio>
+#include <cstdlib>
+
+#include <CLI/CLI.hpp>
+
+#include "base/clock.h"
+#include "cli/exit_code.h"
+#include "cli/path.h"
+#include "cli/ping.h"
+#include "cli/query.h"
+#include "cli/runs.h"
+#include "cli/status.h"
+
+namespace fieldline::cli {
+namespace {
+
+constexpr const char* kExamples =
+    "Examples:\n"
+    "  fieldline ping dtn2.example.net              all of your sockets to that host\n"
+    "  fieldline ping dtn2.example.net --flow tcp:5201 --for 10m\n"
+    "  fieldline path last                          where the last run lost packets and time\n"
+    "  fieldline query last --flow tcp:5201 | tshark -r -\n"
+    "\nExit codes: 0 ok, 1 failure, 2 usage, 3 denied, 4 nothing answered, 5 partial.\n";
+constexpr const char* kPingHelp =
+    "A flow is tcp, tcp:PORT (of HOST), or tcp:LOCAL[:PORT]-REMOTE[:PORT] with * for any; udp and "
+    "icmp likewise.\n"
+    "Exit codes: 0 every sensor that answered is activated and counted, 3 all refused, 4 nothing "
+    "answered or no\n"
+    "socket found, 5 partial: some refused, some without final counts, fewer than --wait, or no "
+    "archive.\n";
+
+const char* environment(const char* name) {
+  return std::getenv(name);
+}
+
+// The flags as typed, before they are checked.
+struct Typed {
+  Flags flags;
+  PingOptions ping;
+  RunsOptions runs;
+  PathOptions path;
+  QueryOptions query;
+  StatusOptions status;
+  std::vector<std::string> flows;
+  std::string source, duration = "60s", renew = "1s", archive_select = "own", flow, from, to;
+  bool v4 = false, v6 = false, reindex_json = false;
+};
+
+void declare_ping(CLI::App& app, Typed& typed) {
+  auto* ping = app.add_subcommand("ping", "switch on every sensor along the path to a host");
+  ping->footer(kPingHelp);
+  ping->add_option("HOST", typed.ping.host, "name or address of the flow's other end")->required();
+  ping->add_option("--flow", typed.flows, "what to watch instead of your sockets; may be repeated")
+      ->type_name("SPEC")
+      ->allow_extra_args(false);
+  auto* v4 = ping->add_flag("-4", typed.v4, "the host's IPv4 addresses alone");
+  ping->add_flag("-6", typed.v6, "the host's IPv6 addresses alone")->excludes(v4);
+  ping->add_option("--source", typed.source, "the flow's local address")->type_name("ADDR");
+  ping->add_flag("--icmp", typed.ping.icmp,
+                 "send triggers as echo requests; the reply covers the way back");
+  ping->add_option("--port", typed.ping.port, "UDP port of the triggers")
+      ->check(CLI::Range(1, 65535))
+      ->capture_default_str()
+      ->type_name("N");
+  ping->add_option("--for", typed.duration, "how long: 90s, 10m, 1h30m")
+      ->capture_default_str()
+      ->type_name("TIME");
+  ping->add_option("--renew", typed.renew, "time between pulses, 100ms to 4s")
+      ->capture_default_str()
+      ->type_name("TIME");
+  ping->add_option("--snaplen", typed.ping.snaplen, "bytes of each packet; 0: its headers")
+      ->check(CLI::Range(0, FL_SNAPLEN_MAX))
+      ->capture_default_str()
+      ->type_name("N");
+  ping->add_option("--archive-select", typed.archive_select,
+                   "where sensors send: own (each to its own) or SHA256:... of one they know")
+      ->capture_default_str()
+      ->type_name("own|KEY");
+  ping->add_option("--wait", typed.ping.wait,
+                   "say when N sensors have confirmed; exit 5 if fewer did")
+      ->type_name("N");
+  ping->add_flag("--no-archive", typed.ping.no_archive, "only send; nothing tells what answered");
+  ping->add_flag("--json", typed.ping.json, "one JSON document a line (fieldline.ping/1)");
+}
+
+void declare_archive_commands(CLI::App& app, Typed& typed) {
+  auto* runs = app.add_subcommand("runs", "list the runs that the archive holds, newest first");
+  runs->add_option("--limit", typed.runs.limit, "at most so many")
+      ->capture_default_str()
+      ->type_name("N");
+  runs->add_flag("--json", typed.runs.json, "the archive's answer");
+
+  auto* path = app.add_subcommand(
+      "path", "vantage points in path order; what each section lost and delayed");
+  path->add_option("RUN", typed.path.what, "a run's id or its first digits, last, or pcapng files")
+      ->required();
+  path->add_flag("--lost", typed.path.lost, "list each lost packet");
+  path->add_flag("--check", typed.path.check, "exit 5 if the evidence is incomplete");
+  path->add_flag("--json", typed.path.json, "the whole report (fieldline.path/1)");
+
+  auto* query = app.add_subcommand(
+      "query", "get a run's packets as pcapng, for tshark, tcpdump and Wireshark");
+  query->add_option("RUN", typed.query.run, "a run's id or its first digits, or last")->required();
+  query->add_option("--flow", typed.flow, "only this flow, both directions")->type_name("SPEC");
+  query->add_option("--vantage", typed.query.vantage, "only what this sensor saw: s1, or s1:eth0")
+      ->type_name("V");
+  query->add_option("--from", typed.from, "2026-11-21T23:11:00Z, @SECONDS, or =-5m")
+      ->type_name("TIME");
+  query->add_option("--to", typed.to, "up to, not including")->type_name("TIME");
+  query->add_option("-o,--output", typed.query.output, "a file, or - for stdout")
+      ->type_name("FILE");
+  query->add_flag("--json", typed.query.json, "the counts on stderr as JSON");
+
+  auto* status = app.add_subcommand("status", "counters of the archive and of its sensors");
+  status->add_flag("--all", typed.status.all, "zeros too");
+  status->add_flag("--json", typed.status.json, "the archive's answer");
+
+  auto* archive = app.add_subcommand("archive", "tend an archive")->require_subcommand(1);
+  archive->add_subcommand("reindex", "rebuild the index from the chunks (admins)")
+      ->add_flag("--json", typed.reindex_json, "the archive's answer");
+}
+
+Result<void> check_ping(Typed& typed) {
+  auto& ping = typed.ping;
+  ping.family = typed.v4 ? AF_INET : typed.v6 ? AF_INET6 : AF_UNSPEC;
+  for (const auto& one : typed.flows) {
+    auto spec = FlowSpec::parse(one);
+    if (!spec) return std::move(spec.error()).in("--flow");
+    ping.flows.push_back(*spec);
+  }
+  if (!typed.source.empty()) {
+    auto source = Address::parse(typed.source);
+    if (!source) return std::move(source.error()).in("--source");
+    ping.source = *source;
+  }
+  ping.for_ns = parse_duration_ns(typed.duration);
+  if (ping.for_ns < kNanosPerSecond / 2 || ping.for_ns > 30ull * 86400 * kNanosPerSecond) {
+    return fail(Code::invalid,
+                "--for " + typed.duration + ": write a time such as 90s, 10m or 1h30m, up to 30d");
+  }
+  ping.renew_ns = parse_duration_ns(typed.renew);
+  if (ping.renew_ns < kRenewMin || ping.renew_ns > kRenewMax) {
+    return fail(Code::invalid, "--renew " + typed.renew +
+                                   ": write 100ms to 4s; a pulse holds for 10 s, and one that "
+                                   "is lost must leave no gap");
+  }
+  if (typed.archive_select != "own") {
+    auto key = stream::parse_fingerprint(typed.archive_select);
+    if (!key) return std::move(key.error()).in("--archive-select: own, or an archive's key");
+    ping.archive = *key;
+  }
+  return {};
+}
+
+Result<void> check_query(Typed& typed) {
+  std::uint64_t now = SystemClock().utc_ns();
+  if (!typed.flow.empty()) {
+    auto spec = FlowSpec::parse(typed.flow);
+    if (!spec) return std::move(spec.error()).in("--flow");
+    typed.query.flow = *spec;
+  }
+  if (!typed.from.empty()) {
+    auto time = parse_time(typed.from, now);
+    if (!time) return std::move(time.error()).in("--from");
+    typed.query.from_ns = *time;
+  }
+  if (!typed.to.empty()) {
+    auto time = parse_time(typed.to, now);
+    if (!time) return std::move(time.error()).in("--to");
+    typed.query.to_ns = *time;
+  }
+  return {};
+}
+
+int dispatch(CLI::App& app, Typed& typed) {
+  if (app.got_subcommand("version")) {
+    std::puts("fieldline " FIELDLINE_VERSION);
+    return kOk;
+  }
+  auto settings = load_settings(typed.flags, environment);
+  if (app.got_subcommand("path")) return path(typed.path, settings);
+  if (!settings) return complain(settings.error(), kUsage);
+  if (app.got_subcommand("ping")) {
+    if (auto checked = check_ping(typed); !checked) return complain(checked.error(), kUsage);
+    return ping(typed.ping, *settings);
+  }
+  if (app.got_subcommand("query")) {
+    if (auto checked = check_query(typed); !checked) return complain(checked.error(), kUsage);
+    return query(typed.query, *settings);
+  }
+  if (app.got_subcommand("runs")) return runs(typed.runs, *settings);
+  if (app.got_subcommand("status")) return status(typed.status, *settings);
+  return reindex(typed.reindex_json, *settings);
+}
+
+int run(int argc, char** argv) {
+  CLI::App app("fieldline: where on the path does this flow lose its time and its packets?",
+               "fieldline");
+  Typed typed;
+  app.footer(kExamples);
+  app.require_subcommand(1);
+  app.fallthrough();
+  app.set_version_flag("--version", "fieldline " FIELDLINE_VERSION);
+  app.add_option("--archive", typed.flags.archives, "the archive to ask; FIELDLINE_ARCHIVE")
+      ->type_name("HOST:PORT[#SHA256:...]")
+      ->allow_extra_args(false);
+  app.add_option("--identity", typed.flags.identity, "the SSH key to sign with; FIELDLINE_IDENTITY")
+      ->type_name("FILE");
+  app.add_option("--config", typed.flags.config,
+                 "settings, else FIELDLINE_CONFIG or ~/.config/fieldline/config.toml")
+      ->type_name("FILE");
+  declare_ping(app, typed);
+  declare_archive_commands(app, typed);
+  app.add_subcommand("version", "print the version");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? kOk : kUsage;
+  }
+  return dispatch(app, typed);
+}
+
+}  // namespace
+}  // namespace fieldline::cli
+
+int main(int argc, char** argv) {
+  ::signal(SIGPIPE, SIG_IGN);  // a broken pipe is an error of write(), and no error of ours
+  try {
+    return fieldline::cli::run(argc, argv);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "fieldline: a bug: %s; please report it with the command that you typed\n",
+                 error.what());
+    return fieldline::cli::kFailure;
+  }
+}

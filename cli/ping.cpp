@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/ping.h"
+
+#include <signal.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "cli/archive_link.h"
+#include "cli/ping_session.h"
+#include "cli/text.h"
+
+namespace fieldline::cli {
+
+namespace {
+
+constexpr std::size_t kRunsMax = 16;  // of one ping; each has a watching thread and a connection
+
+PingOutput::Form form_of(const PingOptions& options) {
+  if (options.json) return PingOutput::Form::json;
+  return is_terminal(STDOUT_FILENO) ? PingOutput::Form::terminal : PingOutput::Form::lines;
+}
+
+// Before any thread starts, so that all of them leave these to the loop.
+Result<Fd> block_signals() {
+  sigset_t set;
+  sigemptyset(&set);
+  for (int signal : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&set, signal);
+  if (::sigprocmask(SIG_BLOCK, &set, nullptr) != 0) return fail_errno("blocking signals");
+  Fd fd(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
+  if (!fd) return fail_errno("making a signalfd");
+  return fd;
+}
+
+std::string joined(const std::vector<Address>& addresses) {
+  std::string text;
+  for (const auto& address : addresses) text += (text.empty() ? "" : ", ") + address.to_string();
+  return text;
+}
+
+}  // namespace
+
+std::uint64_t next_pulse_ns(std::uint64_t after_ns, std::uint64_t renew_ns) {
+  std::uint64_t next = (after_ns / renew_ns + 1) * renew_ns;
+  for (std::uint64_t early : {200 * kNanosPerMilli, 500 * kNanosPerMilli}) {
+    if (early > after_ns) next = std::min(next, early);
+  }
+  return next;
+}
+
+PingSession::PingSession(const PingOptions& options, const UserSettings& settings)
+    : options_(options), settings_(settings), output_(form_of(options)) {}
+
+Result<std::vector<Plan>> PingSession::find_plans() {
+  if (!options_.flows.empty()) return plan_flows(options_.flows, remotes_, options_.source);
+  auto sockets = find_sockets(remotes_, ::geteuid());
+  if (!sockets) return sockets.error();
+  name_owners(*sockets);
+  if (options_.source) {
+    std::erase_if(*sockets, [&](const Socket& socket) { return socket.local != *options_.source; });
+  }
+  return plan_sockets(*sockets, {});
+}
+
+Result<void> PingSession::prepare() {
+  auto signals = block_signals();
+  if (!signals) return signals.error();
+  signals_ = std::move(*signals);
+  auto queue = WatchQueue::create();
+  if (!queue) return queue.error();
+  queue_ = std::move(*queue);
+  auto remotes = resolve(options_.host, options_.family);
+  if (!remotes) return remotes.error();
+  remotes_ = std::move(*remotes);
+  auto signer = Signer::open(settings_.identity);
+  if (!signer) return signer.error();
+  signer_ = std::move(*signer);
+  return {};
+}
+
+// The archive is asked first: what it or ssh-keygen says comes before the run's clock starts.
+Result<void> PingSession::grant(const Plan& plan) {
+  auto sender =
+      Sender::open(plan.local, plan.remote, {options_.icmp, options_.port, plan.traffic_class});
+  if (!sender) return sender.error();
+  std::unique_ptr<stream::Reader> reader;
+  if (!options_.no_archive && !archive_lost_) {
+    auto opened = open_archive(settings_, *signer_);
+    if (opened) {
+      reader = std::move(*opened);
+    } else {
+      lose_archive(opened.error());
+    }
+  }
+  std::uint64_t now_utc = clock_.utc_ns(), now_mono = clock_.monotonic_ns();
+  if (runs_.empty()) {
+    issued_at_ns_ = now_utc;
+    not_after_ns_ = now_utc + options_.for_ns;
+    end_mono_ns_ = now_mono + options_.for_ns;
+  }
+  if (now_utc >= not_after_ns_)
+    return fail(Code::timeout, "the time is over before the next grant was signed");
+  GrantLimits limits{now_utc, not_after_ns_, options_.snaplen, options_.archive};
+  auto granted = RunGrant::make(plan, limits, *signer_);
+  if (!granted) return granted.error();
+
+  std::string principal = reader ? printable(reader->principal()) : "";
+  RunId id = granted->run();
+  runs_.push_back({plan, std::move(*granted), std::move(*sender), principal, nullptr});
+  Run& run = runs_.back();
+  board_.add_run(id, reader != nullptr);
+  if (reader) run.watch = std::make_unique<RunWatch>(std::move(reader), id, *queue_);
+  run.start_mono_ns = run.due_mono_ns = clock_.monotonic_ns();
+  output_.granted(run.grant, plan, signer_->fingerprint(), principal);
+  return {};
+}
+
+Result<void> PingSession::grant_all(const std::vector<Plan>& plans) {
+  for (const auto& plan : plans) {
+    if (runs_.size() >= kRunsMax) {
+      if (!too_many_runs_said_) {
+        note("more than " + std::to_string(kRunsMax) +
+             " runs are needed; the sockets beyond them are left out, name them with --flow in a "
+             "ping of their own");
+      }
+      too_many_runs_said_ = true;
+      break;
+    }
+    auto granted = grant(plan);
+    if (!granted) return granted.error();
+  }
+  return {};
+}
+
+// New sockets to the host get a further grant; it ends with the first.
+void PingSession::follow_sockets() {
+  auto sockets = find_sockets(remotes_, ::geteuid());
+  if (!sockets) return note(sockets.error().text());
+  if (options_.source) {
+    std::erase_if(*sockets, [&](const Socket& socket) { return socket.local != *options_.source; });
+  }
+  std::vector<Plan> known;
+  for (const auto& run : runs_) known.push_back(run.plan);
+  auto plans = plan_sockets(*sockets, known);
+  if (plans.empty()) return;
+  name_owners(*sockets);
+  plans = plan_sockets(*sockets, known);
+  if (auto granted = grant_all(plans); !granted) note("new sockets: " + granted.error().text());
+}
+
+void PingSession::lose_archive(const Error& error) {
+  if (!archive_lost_) {
+    note("fieldline: " + error.text() +
+         "\ngoing on without it: sensors keep what they record and send it when they "
+         "reach their archive");
+  }
+  archive_lost_ = true;
+}
+
+int PingSession::run() {
+  auto prepared = prepare();
+  if (!prepared) {
+    bool by_hand =
+        prepared.error().code == Code::not_found || prepared.error().code == Code::unsupported;
+    return complain(prepared.error(), by_hand ? kUsage : kFailure);
+  }
+  auto plans = find_plans();
+  if (!plans)
+    return complain(plans.error(), plans.error().code == Code::invalid ? kUsage : kFailure);
+  if (plans->empty()) {
+    note("fieldline: no connected TCP or UDP socket " +
+         std::string(::geteuid() == 0 ? "" : "of yours ") + "to " + options_.host + " (" +
+         joined(remotes_) +
+         "); start the transfer first, or name the flow: --flow tcp, --flow tcp:5201");
+    return kNoAnswer;
+  }
+  auto granted = grant_all(*plans);
+  if (!granted) return complain(granted.error());
+  for (const auto& run : runs_) first_runs_.push_back(run.grant.run());
+
+  pulse_until_end();
+  end_runs();
+  await_final_counts();
+  return finish();
+}
+
+int ping(const PingOptions& options, const UserSettings& settings) {
+  if (!options.no_archive && !settings.archive) {
+    return complain(
+        fail(Code::invalid,
+             "no archive is named, and only it can tell which sensors answer; give --archive "
+             "HOST:PORT#SHA256:... (`fieldlined --fingerprint` on its host prints the key), or "
+             "--no-archive"),
+        kUsage);
+  }
+  return PingSession(options, settings).run();
+}
+
+}  // namespace fieldline::cli

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+// `fieldline ping`: one signed packet along the flow's path switches on every sensor that it
+// passes.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/address.h"
+#include "base/result.h"
+#include "cli/flow_spec.h"
+#include "cli/settings.h"
+#include "sense/trigger.h"
+
+namespace fieldline::cli {
+
+struct PingOptions {
+  std::string host;
+  int family = 0;  // AF_UNSPEC, AF_INET, AF_INET6
+  std::vector<FlowSpec> flows;
+  std::optional<Address> source;
+  bool icmp = false;
+  std::uint16_t port = FL_TRIGGER_PORT;
+  std::uint64_t for_ns = 60ull * 1'000'000'000;
+  std::uint64_t renew_ns = 1'000'000'000;
+  std::uint16_t snaplen = FL_SNAPLEN_HEADERS;
+  sense::Fingerprint archive{};  // what the grant selects; zero: each sensor's own
+  bool json = false, no_archive = false;
+  unsigned wait = 0;  // sensors that must confirm
+};
+
+// Two lost pulses in a row must fit into a pulse's life.
+constexpr std::uint64_t kRenewMin = 100'000'000, kRenewMax = 4ull * 1'000'000'000;
+
+// When pulses are due, counted from the run's start: 0, 200 and 500 ms, then every `renew_ns`. The
+// first due time after `after_ns`; what was missed is not made up for.
+std::uint64_t next_pulse_ns(std::uint64_t after_ns, std::uint64_t renew_ns);
+
+// The exit code. Blocks SIGINT and SIGTERM, which end the run in order.
+int ping(const PingOptions& options, const UserSettings& settings);
+
+}  // namespace fieldline::cli

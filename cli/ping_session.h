@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+// One ping under way: its runs, their pulses, and what the archive tells of them.
+#pragma once
+
+#include <list>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "cli/board.h"
+#include "cli/exit_code.h"
+#include "cli/ping.h"
+#include "cli/ping_output.h"
+#include "cli/run_grant.h"
+#include "cli/sender.h"
+
+namespace fieldline::cli {
+
+class PingSession {
+ public:
+  PingSession(const PingOptions& options, const UserSettings& settings);
+  int run();
+
+ private:
+  struct Run {
+    Plan plan;
+    RunGrant grant;
+    Sender sender;
+    std::string principal;
+    std::unique_ptr<RunWatch> watch;  // none: no archive
+    std::uint64_t start_mono_ns = 0, due_mono_ns = 0;
+    bool send_failed = false;  // said once
+  };
+
+  // ping.cpp: what to ask for
+  Result<void> prepare();
+  Result<std::vector<Plan>> find_plans();
+  Result<void> grant_all(const std::vector<Plan>& plans);
+  Result<void> grant(const Plan& plan);
+  void follow_sockets();
+  void lose_archive(const Error& error);
+
+  // ping_loop.cpp: until the time is over
+  void pulse_until_end();
+  void send_due_pulses(std::uint64_t now_mono_ns);
+  void send(Run& run, bool ending);
+  void end_runs();
+  void await_final_counts();
+  bool poll_until(std::uint64_t mono_ns);  // false: a signal asks for the end
+  void take_events();
+  void draw(bool last);
+  std::string table(bool last);
+  int finish();
+  int exit_code() const;
+  nlohmann::json summary_json(int code);
+  std::string summary_text(int code);
+
+  PingOptions options_;
+  UserSettings settings_;
+  SystemClock clock_;
+  std::optional<Signer> signer_;
+  std::vector<Address> remotes_;
+  Fd signals_;
+  std::unique_ptr<WatchQueue> queue_;  // before runs_: their watches push to it
+  std::list<Run> runs_;
+  std::vector<RunId> first_runs_;  // those that --wait counts
+  Board board_;
+  PingOutput output_;
+  std::uint64_t issued_at_ns_ = 0, not_after_ns_ = 0;  // UTC
+  std::uint64_t end_mono_ns_ = 0;
+  std::uint64_t next_scan_ns_ = 0, next_draw_ns_ = 0;
+  std::size_t announced_ = 0;  // sensors told as confirmed
+  bool archive_lost_ = false, too_many_runs_said_ = false;
+  std::string reason_ = "time";  // why it ended
+};
+
+}  // namespace fieldline::cli

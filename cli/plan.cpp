@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/plan.h"
+
+#include <netdb.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <map>
+#include <memory>
+#include <set>
+#include <tuple>
+
+#include "base/fd.h"
+#include "cli/sender.h"
+
+namespace fieldline::cli {
+
+namespace {
+
+using sense::PortPair;
+
+constexpr std::uint8_t kDscp = 0xfc;
+
+bool matches(const PortPair& pair, std::uint16_t local, std::uint16_t remote) {
+  return (pair.a == 0 || pair.a == local) && (pair.b == 0 || pair.b == remote);
+}
+
+// The any-port pair that stands for most of these; {0, 0} if no two share a port.
+PortPair widest(const std::vector<PortPair>& pairs) {
+  std::map<PortPair, unsigned> shared;
+  for (const auto& pair : pairs) {
+    if (pair.a != 0 && pair.b != 0) {
+      ++shared[{0, pair.b}];
+      ++shared[{pair.a, 0}];
+    }
+  }
+  PortPair best;
+  unsigned most = 1;
+  for (const auto& [pair, count] : shared) {
+    if (count > most) {
+      most = count;
+      best = pair;
+    }
+  }
+  return best;
+}
+
+std::string words_for(const PortPair& pair, std::size_t replaced) {
+  std::string what = std::to_string(replaced) + " port pairs, and a grant holds " +
+                     std::to_string(FL_GRANT_PAIRS_MAX) + ": ";
+  if (pair.b != 0)
+    return what + "asking for any local port to remote port " + std::to_string(pair.b);
+  if (pair.a != 0)
+    return what + "asking for any remote port to local port " + std::to_string(pair.a);
+  return what + "they share no port; asking for everything between the two hosts";
+}
+
+struct FreeAddresses {
+  void operator()(addrinfo* list) const { ::freeaddrinfo(list); }
+};
+
+Result<Plan> plan_of(const FlowSpec& spec, const std::vector<Address>& remotes,
+                     std::optional<Address> source) {
+  Plan plan;
+  plan.protocol = spec.protocol;
+  plan.remote = spec.remote.value_or(remotes.front());
+  auto local = spec.local ? spec.local : source;
+  if (!spec.remote && local) {
+    auto same = std::find_if(remotes.begin(), remotes.end(),
+                             [&](const Address& one) { return one.is_v4() == local->is_v4(); });
+    if (same != remotes.end()) plan.remote = *same;
+  }
+  if (std::find(remotes.begin(), remotes.end(), plan.remote) == remotes.end()) {
+    return fail(Code::invalid, "--flow " + spec.to_string() + ": " + plan.remote.to_string() +
+                                   " is not an address of the host; ping that address instead");
+  }
+  if (!local) {
+    auto found = source_address(plan.remote);
+    if (!found) return found.error();
+    local = *found;
+  }
+  if (local->is_v4() != plan.remote.is_v4()) {
+    return fail(Code::invalid, "--flow " + spec.to_string() + ": " + local->to_string() +
+                                   " cannot reach " + plan.remote.to_string() +
+                                   "; choose with -4 or -6, or give --source");
+  }
+  plan.local = *local;
+  if (plan.protocol == IPPROTO_ICMP && !plan.remote.is_v4()) plan.protocol = IPPROTO_ICMPV6;
+  plan.pairs = {{spec.local_port, spec.remote_port}};
+  return plan;
+}
+
+void add_once(std::vector<std::string>& to, const std::string& text) {
+  if (!text.empty() && std::find(to.begin(), to.end(), text) == to.end()) to.push_back(text);
+}
+
+}  // namespace
+
+bool Plan::covers(const Socket& socket) const {
+  return socket.protocol == protocol && socket.local == local && socket.remote == remote &&
+         std::any_of(pairs.begin(), pairs.end(), [&](const PortPair& pair) {
+           return matches(pair, socket.local_port, socket.remote_port);
+         });
+}
+
+std::string Plan::to_string() const {
+  std::string name = name_of_protocol(protocol);
+  if (pairs.size() != 1) {
+    return std::to_string(pairs.size()) + " " + name + " flows " + local.to_string() + " - " +
+           remote.to_string();
+  }
+  if (protocol != IPPROTO_TCP && protocol != IPPROTO_UDP) {
+    return name + " " + local.to_string() + " - " + remote.to_string();
+  }
+  return name + " " + endpoint_text(local, pairs[0].a) + " - " + endpoint_text(remote, pairs[0].b);
+}
+
+std::vector<PortPair> condense(std::vector<PortPair> pairs, std::vector<std::string>& notes) {
+  std::sort(pairs.begin(), pairs.end());
+  pairs.erase(std::unique(pairs.begin(), pairs.end()), pairs.end());
+  while (pairs.size() > FL_GRANT_PAIRS_MAX) {
+    PortPair wide = widest(pairs);
+    auto rest = std::remove_if(pairs.begin(), pairs.end(), [&](const PortPair& pair) {
+      return (wide.a == 0 || pair.a == wide.a) && (wide.b == 0 || pair.b == wide.b);
+    });
+    notes.push_back(words_for(wide, static_cast<std::size_t>(pairs.end() - rest)));
+    pairs.erase(rest, pairs.end());
+    pairs.push_back(wide);
+  }
+  return pairs;
+}
+
+std::vector<Plan> plan_sockets(const std::vector<Socket>& sockets, const std::vector<Plan>& known) {
+  using Group = std::tuple<std::uint8_t, Address, Address>;
+  std::map<Group, std::vector<const Socket*>> groups;
+  for (const auto& socket : sockets) {
+    bool covered = std::any_of(known.begin(), known.end(),
+                               [&](const Plan& plan) { return plan.covers(socket); });
+    if (!covered) groups[{socket.protocol, socket.local, socket.remote}].push_back(&socket);
+  }
+  std::vector<Plan> plans;
+  for (const auto& [group, members] : groups) {
+    Plan plan;
+    std::tie(plan.protocol, plan.local, plan.remote) = group;
+    plan.traffic_class = members.front()->tos & kDscp;
+    std::vector<PortPair> pairs;
+    for (const auto* socket : members) {
+      pairs.push_back({socket->local_port, socket->remote_port});
+      if ((socket->tos & kDscp) != plan.traffic_class) plan.traffic_class = 0;
+      add_once(plan.owners, socket->owner);
+    }
+    plan.pairs = condense(std::move(pairs), plan.notes);
+    plans.push_back(std::move(plan));
+  }
+  return plans;
+}
+
+Result<std::vector<Plan>> plan_flows(const std::vector<FlowSpec>& specs,
+                                     const std::vector<Address>& remotes,
+                                     std::optional<Address> source) {
+  std::vector<Plan> plans;
+  for (const auto& spec : specs) {
+    auto plan = plan_of(spec, remotes, source);
+    if (!plan) return plan.error();
+    auto same = std::find_if(plans.begin(), plans.end(), [&](const Plan& other) {
+      return other.protocol == plan->protocol && other.local == plan->local &&
+             other.remote == plan->remote;
+    });
+    if (same == plans.end()) {
+      plans.push_back(*plan);
+    } else {
+      same->pairs.push_back(plan->pairs.front());
+    }
+  }
+  for (auto& plan : plans) plan.pairs = condense(std::move(plan.pairs), plan.notes);
+  return plans;
+}
+
+Result<Address> source_address(const Address& remote) {
+  auto to = socket_address(remote, 9);  // discard; connect() of UDP sends nothing
+  Fd fd(::socket(to.family(), SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  if (!fd) return fail_errno("opening a UDP socket");
+  if (::connect(fd.get(), to.get(), to.size) != 0) {
+    return fail_errno("no route to " + remote.to_string() + "; give --source ADDR if there is one");
+  }
+  to.size = sizeof to.storage;
+  if (::getsockname(fd.get(), to.get(), &to.size) != 0)
+    return fail_errno("asking for the source address");
+  return to.address();
+}
+
+Result<std::vector<Address>> resolve(const std::string& host, int family) {
+  addrinfo hints{}, *raw = nullptr;
+  hints.ai_family = family;
+  hints.ai_socktype = SOCK_DGRAM;
+  int error = ::getaddrinfo(host.c_str(), nullptr, &hints, &raw);
+  std::unique_ptr<addrinfo, FreeAddresses> list(raw);
+  if (error != 0) {
+    return fail(Code::not_found,
+                "'" + host + "': " + ::gai_strerror(error) + "; give a host name or an address");
+  }
+  std::vector<Address> addresses;
+  for (const auto* at = list.get(); at != nullptr; at = at->ai_next) {
+    SocketAddress one;
+    if (at->ai_addrlen > sizeof one.storage) continue;
+    std::memcpy(&one.storage, at->ai_addr, at->ai_addrlen);
+    one.size = at->ai_addrlen;
+    Address address = one.address();
+    if (std::find(addresses.begin(), addresses.end(), address) == addresses.end())
+      addresses.push_back(address);
+  }
+  return addresses;
+}
+
+}  // namespace fieldline::cli

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+// What to ask for: from sockets or from --flow, the grants that are needed, one run each.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/address.h"
+#include "base/result.h"
+#include "cli/flow_spec.h"
+#include "cli/sockets.h"
+#include "sense/trigger.h"
+
+namespace fieldline::cli {
+
+// One grant's flows: two hosts, one protocol, up to FL_GRANT_PAIRS_MAX port pairs.
+struct Plan {
+  std::uint8_t protocol = 0;
+  Address local, remote;
+  std::vector<sense::PortPair> pairs;  // a: local port
+  std::uint8_t traffic_class = 0;      // the flow's DSCP, if all of its sockets agree; no ECN bits
+  std::vector<std::string> notes;      // what was widened, and why
+  std::vector<std::string> owners;     // "4121 gridftp", each once
+
+  bool covers(const Socket& socket) const;
+  std::string to_string() const;  // "8 tcp flows 10.0.0.1 - 10.0.3.2"
+};
+
+// Sockets that no plan of `known` covers, grouped by hosts and protocol. More than 32 pairs of a
+// group become any-port for the port that most of them share.
+std::vector<Plan> plan_sockets(const std::vector<Socket>& sockets, const std::vector<Plan>& known);
+
+// remotes: the host's addresses, the preferred one first. source: --source.
+Result<std::vector<Plan>> plan_flows(const std::vector<FlowSpec>& specs,
+                                     const std::vector<Address>& remotes,
+                                     std::optional<Address> source);
+
+// At most 32 pairs that cover all of these; says in notes what was widened.
+std::vector<sense::PortPair> condense(std::vector<sense::PortPair> pairs,
+                                      std::vector<std::string>& notes);
+
+// The address that the kernel would send from.
+Result<Address> source_address(const Address& remote);
+// getaddrinfo; family: AF_UNSPEC, AF_INET or AF_INET6.
+Result<std::vector<Address>> resolve(const std::string& host, int family);
+
+}  // namespace fieldline::cli

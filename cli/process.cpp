@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/process.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/wait.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+#include "base/fd.h"
+
+extern char** environ;
+
+namespace fieldline::cli {
+
+namespace {
+
+constexpr std::size_t kOutputMax = 1 << 20;
+
+struct Pipe {
+  Fd read, write;
+};
+
+Result<Pipe> make_pipe() {
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC) != 0) return fail_errno("making a pipe");
+  return Pipe{Fd(ends[0]), Fd(ends[1])};
+}
+
+// The child gets default signals and an empty mask, whatever this process blocks or ignores.
+Result<pid_t> spawn(const std::vector<std::string>& arguments, const std::array<int, 3>& fds) {
+  std::vector<char*> argv;
+  for (const auto& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
+  argv.push_back(nullptr);
+
+  posix_spawn_file_actions_t actions;
+  posix_spawnattr_t attributes;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawnattr_init(&attributes);
+  for (int i = 0; i < 3; ++i) posix_spawn_file_actions_adddup2(&actions, fds[i], i);
+  sigset_t none, defaults;
+  sigemptyset(&none);
+  sigemptyset(&defaults);
+  for (int signal : {SIGINT, SIGTERM, SIGPIPE, SIGHUP}) sigaddset(&defaults, signal);
+  posix_spawnattr_setsigmask(&attributes, &none);
+  posix_spawnattr_setsigdefault(&attributes, &defaults);
+  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+
+  pid_t pid = 0;
+  int error = posix_spawnp(&pid, argv[0], &actions, &attributes, argv.data(), environ);
+  posix_spawnattr_destroy(&attributes);
+  posix_spawn_file_actions_destroy(&actions);
+  if (error == ENOENT) {
+    return fail(Code::not_found,
+                arguments[0] + " is not installed; on Debian: apt install openssh-client");
+  }
+  if (error != 0) return fail(Code::io, "starting " + arguments[0] + ": " + std::strerror(error));
+  return pid;
+}
+
+// One readable end into `to`; closes it at its end.
+Result<void> drain(Fd& from, std::string& to) {
+  char piece[4096];
+  ssize_t n = ::read(from.get(), piece, sizeof piece);
+  if (n < 0 && (errno == EINTR || errno == EAGAIN)) return {};
+  if (n < 0) return fail_errno("reading from the program");
+  if (n == 0) from.reset();
+  if (to.size() + static_cast<std::size_t>(n) > kOutputMax) {
+    return fail(Code::exhausted, "the program wrote more than 1 MiB");
+  }
+  to.append(piece, static_cast<std::size_t>(n));
+  return {};
+}
+
+void feed(Fd& to, ByteView& input) {
+  ssize_t n = input.empty() ? 0 : ::write(to.get(), input.data(), input.size());
+  if (n > 0) input = input.subspan(static_cast<std::size_t>(n));
+  bool gone = n < 0 && errno != EINTR && errno != EAGAIN;  // EPIPE: it does not want the rest
+  if (input.empty() || gone) to.reset();
+}
+
+Result<void> exchange(Fd in, Fd out, Fd err, ByteView input, Finished& finished) {
+  ::fcntl(in.get(), F_SETFL, O_NONBLOCK);
+  while (out || err) {
+    pollfd fds[3] = {{in.get(), POLLOUT, 0}, {out.get(), POLLIN, 0}, {err.get(), POLLIN, 0}};
+    if (::poll(fds, 3, -1) < 0 && errno != EINTR) return fail_errno("waiting for the program");
+    if (fds[0].revents != 0 && in) feed(in, input);
+    if (fds[1].revents != 0 && out) {
+      if (auto done = drain(out, finished.out); !done) return done.error();
+    }
+    if (fds[2].revents != 0 && err) {
+      if (auto done = drain(err, finished.err); !done) return done.error();
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<Finished> run_process(const std::vector<std::string>& arguments, ByteView input) {
+  auto in = make_pipe(), out = make_pipe(), err = make_pipe();
+  for (const auto* pipe : {&in, &out, &err}) {
+    if (!*pipe) return pipe->error();
+  }
+  auto pid = spawn(arguments, {in->read.get(), out->write.get(), err->write.get()});
+  if (!pid) return pid.error();
+  in->read.reset();
+  out->write.reset();
+  err->write.reset();
+
+  Finished finished;
+  auto exchanged =
+      exchange(std::move(in->write), std::move(out->read), std::move(err->read), input, finished);
+  if (!exchanged) ::kill(*pid, SIGTERM);
+  int status = 0;
+  while (::waitpid(*pid, &status, 0) < 0) {
+    if (errno != EINTR) return fail_errno("waiting for " + arguments[0]);
+  }
+  if (!exchanged) return exchanged.error();
+  finished.status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  return finished;
+}
+
+}  // namespace fieldline::cli

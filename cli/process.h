@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/result.h"
+
+namespace fieldline::cli {
+
+struct Finished {
+  int status = 0;  // exit status; 128 + signal if it was killed
+  std::string out, err;
+};
+
+// Runs a program found in PATH, without a shell: input to its stdin, what it writes comes back (at
+// most 1 MiB each, the rest is an error). It has this process's terminal, so that it can ask for a
+// passphrase.
+Result<Finished> run_process(const std::vector<std::string>& arguments, ByteView input);
+
+}  // namespace fieldline::cli

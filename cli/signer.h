@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+// Signatures by the SSH key that the user already has. ssh-keygen does the signing, with the
+// private key file or with an agent that holds the key; private keys are never read here.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "base/bytes.h"
+#include "base/result.h"
+#include "sense/trigger.h"
+
+namespace fieldline::cli {
+
+struct ArmoredSignature {
+  std::string armored;
+  sense::SshSignature parsed;
+};
+
+class Signer {
+ public:
+  // identity: a private key file (its .pub beside it, or ssh-keygen makes it), or a .pub whose key
+  // an agent holds.
+  static Result<Signer> open(const std::string& identity);
+
+  const sense::PublicKey& key() const { return key_; }
+  std::string fingerprint() const { return sense::ssh_fingerprint(key_); }
+  const std::string& comment() const { return comment_; }
+  const std::string& identity() const { return identity_; }
+
+  // May ask for a passphrase on the terminal.
+  Result<ArmoredSignature> sign(std::string_view name_space, ByteView message) const;
+
+ private:
+  std::string identity_, comment_;
+  sense::PublicKey key_{};
+};
+
+// "ssh-ed25519 BASE64 comment": the key and the comment; the reason if it is another kind of key.
+Result<std::pair<sense::PublicKey, std::string>> parse_public_key(std::string_view line);
+
+}  // namespace fieldline::cli

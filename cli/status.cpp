@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/status.h"
+
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "cli/archive_link.h"
+#include "cli/exit_code.h"
+#include "cli/fields.h"
+#include "cli/text.h"
+
+namespace fieldline::cli {
+
+using nlohmann::json;
+
+namespace {
+
+// Counters by name, the zeros only if asked for; a line each, two spaces in.
+std::string counters(const json& object, bool all, const std::string& head) {
+  std::string text;
+  if (!object.is_object()) return text;
+  for (const auto& [name, value] : object.items()) {
+    if (!value.is_number_integer()) continue;
+    std::uint64_t count = number_at(object, name.c_str());
+    if (count == 0 && !all) continue;
+    text += "  " + head + printable(name) + " " + grouped(count) + "\n";
+  }
+  return text;
+}
+
+std::string port_line(const json& port, bool all) {
+  const json& counts = member(port, "counters");
+  std::string text = "  port " + std::to_string(number_at(port, "port")) + " " +
+                     printable(string_at(port, "interface")) + ": " +
+                     grouped(number_at(counts, "packets")) + " packets";
+  if (!counts.is_object()) return text + "\n";
+  for (const auto& [name, value] : counts.items()) {
+    std::uint64_t count = number_at(counts, name.c_str());
+    if (name == "packets" || !value.is_number_integer() || (count == 0 && !all)) continue;
+    text += ", " + printable(name) + " " + grouped(count);
+  }
+  return text + "\n";
+}
+
+std::string stream_line(const json& stream, bool all) {
+  if (!stream.is_object()) return "  stream: no word\n";
+  std::string text = "  stream: " + printable(string_at(stream, "state"));
+  for (const auto& [name, value] : stream.items()) {
+    std::uint64_t count = number_at(stream, name.c_str());
+    if (value.is_number_integer() && (count != 0 || all))
+      text += ", " + printable(name) + " " + grouped(count);
+  }
+  if (auto error = string_at(stream, "last_error"); !error.empty()) text += "; " + printable(error);
+  return text + "\n";
+}
+
+std::string sensor_text(const json& sensor, bool all) {
+  std::uint64_t at = number_at(sensor, "at_ns");
+  std::string text = printable(string_at(sensor, "sensor")) + ": " +
+                     std::to_string(number_at(sensor, "runs")) + " runs, " +
+                     grouped(number_at(sensor, "flows")) + " flows, " +
+                     grouped(number_at(sensor, "accepted")) + " triggers accepted" +
+                     (at != 0 ? ", at " + format_utc(at).substr(0, 19) + "Z" : "") + "\n";
+  for (const auto& port : member(sensor, "ports")) text += port_line(port, all);
+  text += counters(member(sensor, "refused"), all, "refused ");
+  return text + stream_line(member(sensor, "stream"), all);
+}
+
+}  // namespace
+
+std::string render_status(const json& answer, bool all) {
+  std::string text = "archive\n" + counters(member(answer, "archive"), all, "");
+  const json& sensors = member(answer, "sensors");
+  if (!sensors.is_array() || sensors.empty()) {
+    return text + "no sensor is connected; one dials its archive at its start, see its log\n";
+  }
+  for (const auto& sensor : sensors) text += sensor_text(sensor, all);
+  return text;
+}
+
+int status(const StatusOptions& options, const UserSettings& settings) {
+  auto answer = ask_archive(settings, {{"op", "status"}});
+  if (!answer) return complain(answer.error());
+  if (options.json) (*answer)["schema"] = "fieldline.archive_status/1";
+  std::string text = options.json
+                         ? answer->dump(2, ' ', false, json::error_handler_t::replace) + "\n"
+                         : render_status(*answer, options.all);
+  auto written = write_all(STDOUT_FILENO, text);
+  return written || written.error().code == Code::closed ? kOk : complain(written.error());
+}
+
+}  // namespace fieldline::cli
