@@ -133,8 +133,8 @@ class Assembly {
     Section section;
     section.downstream = 0;
     section.packets = first.track->size();
-    const bool final = ledger_.final(first.key.sensor);
-    take(before_first(*first.track, acks_at(first, reverse), flows_, reverse, final), section);
+    const Watch watch = ledger_.watch(first.key.sensor);
+    take(before_first(*first.track, acks_at(first, reverse), flows_, reverse, watch), section);
     return section;
   }
 
@@ -142,8 +142,8 @@ class Assembly {
     Section section;
     section.upstream = index;
     section.packets = last.track->size();
-    const bool final = ledger_.final(last.key.sensor);
-    take(after_last(*last.track, acks_at(last, reverse), flows_, reverse, final), section);
+    const Watch watch = ledger_.watch(last.key.sensor);
+    take(after_last(*last.track, acks_at(last, reverse), flows_, reverse, watch), section);
     return section;
   }
 

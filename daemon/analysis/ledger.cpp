@@ -53,7 +53,8 @@ std::string list(const std::map<std::string, std::uint64_t>& dropped) {
 std::optional<std::uint64_t> number_in(const json& object, const char* key) {
   if (!object.is_object()) return std::nullopt;
   const auto found = object.find(key);
-  if (found == object.end() || !found->is_number_unsigned()) return std::nullopt;
+  if (found == object.end() || !found->is_number_integer()) return std::nullopt;
+  if (!found->is_number_unsigned() && found->get<std::int64_t>() < 0) return std::nullopt;
   return found->get<std::uint64_t>();
 }
 
@@ -139,7 +140,10 @@ const char* Ledger::activation(const json& document, const std::string& sensor) 
   }
   Sensor& book = sensors_[sensor];
   if (*event == "started") book.started.insert(*at_ns);
-  if (*event == "ended") book.ended.insert(*at_ns);
+  // The classifier ceases at the deadline; the daemon reports it once it has drained.
+  const std::uint64_t deadline_ns = number_in(document, "deadline_ns").value_or(0);
+  const bool expired = string_in(document, "reason") == "expired" && deadline_ns != 0;
+  if (*event == "ended") book.ended.insert(expired ? std::min(*at_ns, deadline_ns) : *at_ns);
   if (grant_.is_null() && document.contains("grant") && document["grant"].is_object())
     grant_ = document["grant"];
   if (principal_.is_null()) principal_ = document.value("principal", json());

@@ -197,6 +197,11 @@ bool seen_beyond(const Observation& packet, std::size_t here,
 
 }  // namespace
 
+bool Watch::settled(std::uint64_t time_ns, std::uint64_t newest_ns) const {
+  if (final) return !ended_ns || time_ns + kGraceNs < *ended_ns;
+  return time_ns + kGraceNs < newest_ns;
+}
+
 LostPacket lost_packet(const Observation& seen, const FlowTable& flows, bool reverse) {
   LostPacket lost;
   lost.timestamp_ns = seen.time;

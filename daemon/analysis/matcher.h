@@ -11,11 +11,20 @@
 
 namespace fieldline::analysis {
 
+// A packet may be called lost only when the other side has shown a packet of more than this later.
+constexpr std::uint64_t kGraceNs = 1'000'000'000;
+// How exactly a report's time tells when the classifier began or ceased to look.
+constexpr std::uint64_t kEdgeNs = 100'000'000;
+
 // When a vantage point was looking, by its own clock; without `started` or `ended`: as long as it
 // is asked about.
 struct Watch {
   std::optional<std::uint64_t> started_ns, ended_ns;
   bool final = false;  // nothing more will come from there
+
+  // Whether what would still have followed an event of this time has been seen; newest: its last
+  // record.
+  bool settled(std::uint64_t time_ns, std::uint64_t newest_ns) const;
 };
 
 struct Matchable {
@@ -23,10 +32,6 @@ struct Matchable {
   Watch watch;
 };
 
-// A packet may be called lost only when the other side has shown a packet of more than this later.
-constexpr std::uint64_t kGraceNs = 1'000'000'000;
-// How exactly a report's time tells when the classifier began or ceased to look.
-constexpr std::uint64_t kEdgeNs = 100'000'000;
 // Delays of a section from which the percentiles are taken; beyond it a uniform sample (reservoir)
 // of that size.
 constexpr std::size_t kDelaySamples = 1'000'000;

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <map>
 
-#include "analysis/matcher.h"
 #include "analysis/sequence.h"
 
 namespace fieldline::analysis {
@@ -82,14 +81,13 @@ class Evidence {
     receiver.high = std::max(receiver.high, ack);
   }
 
-  EndEvidence finish(bool final) {
+  EndEvidence finish(const Watch& watch) {
     const std::uint64_t last_ns = data_.size() ? data_.by_time().back().time : 0;
     std::uint64_t open = 0;
     for (Receiver& receiver : receivers_) {
       for (const auto& [begin, candidate] : receiver.candidates) {
-        const bool settled =
-            receiver.acked >= candidate.end && candidate.again_ns + kGraceNs < last_ns;
-        if (final || settled) {
+        const bool arrived = receiver.acked >= candidate.end;
+        if (watch.settled(candidate.again_ns, last_ns) || (watch.final && arrived)) {
           lose(candidate);
         } else {
           ++evidence_.undecided;
@@ -102,7 +100,8 @@ class Evidence {
       evidence_.packets.push_back(lost_packet(data_[at], flows_, reverse_));
     evidence_.lost = lost_.size();
     evidence_.undecided += open;
-    if (open) add_note(evidence_.note, std::to_string(open) + " never acknowledged: undecided");
+    if (open && watch.final)
+      add_note(evidence_.note, std::to_string(open) + " never acknowledged: undecided");
     return std::move(evidence_);
   }
 
@@ -189,7 +188,7 @@ class Evidence {
 // Both tracks are one sensor's, hence one clock; at the same instant the acknowledgement counts as
 // the earlier.
 EndEvidence walk(const Track& data, const Track& acks, const FlowTable& flows, bool reverse,
-                 bool final) {
+                 const Watch& watch) {
   Evidence evidence(data, flows, reverse);
   const auto& backward = acks.by_time();
   std::size_t next = 0;
@@ -200,17 +199,17 @@ EndEvidence walk(const Track& data, const Track& acks, const FlowTable& flows, b
     }
     if (at < data.size() && flows.is_tcp(data[at].flow)) evidence.see_data(at);
   }
-  return evidence.finish(final);
+  return evidence.finish(watch);
 }
 
 }  // namespace
 
 EndEvidence after_last(const Track& last, const Track* acks, const FlowTable& flows, bool reverse,
-                       bool final) {
+                       const Watch& watch) {
   const Carried carried = what_is_carried(last, flows);
   EndEvidence evidence;
   if (carried.tcp_data && acks) {
-    evidence = walk(last, *acks, flows, reverse, final);
+    evidence = walk(last, *acks, flows, reverse, watch);
   } else if (carried.tcp_data) {
     add_note(evidence.note, "no acknowledgements were seen here");
   } else if (carried.tcp_bare) {

@@ -9,6 +9,6 @@ namespace fieldline::analysis {
 // A data packet seen here is lost behind here if its range was sent again before an acknowledgement
 // or SACK of it had come by, and no DSACK says later that both arrived.
 EndEvidence after_last(const Track& last, const Track* acks, const FlowTable& flows, bool reverse,
-                       bool final);
+                       const Watch& watch);
 
 }  // namespace fieldline::analysis

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <map>
 
-#include "analysis/matcher.h"
 #include "analysis/sequence.h"
 
 namespace fieldline::analysis {
@@ -104,14 +103,14 @@ class HoleFinder {
   }
 
   EndEvidence finish(const std::vector<std::optional<std::uint32_t>>& acked, std::uint64_t last_ns,
-                     bool final) {
+                     const Watch& watch) {
     for (std::uint32_t flow = 0; flow < senders_.size(); ++flow) {
       const Sender& sender = senders_[flow];
       for (const auto& [begin, hole] : sender.holes) {
         const bool arrived = acked[flow] && position(sender.next, *acked[flow]) >= hole.end;
         if (arrived) {
           unseen_ += pieces(sender, hole.end - begin);
-        } else if (final || hole.opened_ns + kGraceNs < last_ns) {
+        } else if (watch.settled(hole.opened_ns, last_ns)) {
           lose(flow, begin, hole.end, hole);
         } else {
           evidence_.undecided += pieces(sender, hole.end - begin);
@@ -253,14 +252,14 @@ Carried what_is_carried(const Track& track, const FlowTable& flows) {
 }
 
 EndEvidence before_first(const Track& first, const Track* acks, const FlowTable& flows,
-                         bool reverse, bool final) {
+                         bool reverse, const Watch& watch) {
   const Carried carried = what_is_carried(first, flows);
   HoleFinder finder(flows, reverse);
   for (const Observation& seen : first.by_time()) {
     if (flows.is_tcp(seen.flow)) finder.see(seen);
   }
   const std::uint64_t last_ns = first.size() ? first.by_time().back().time : 0;
-  EndEvidence evidence = finder.finish(highest_acks(acks, flows.size()), last_ns, final);
+  EndEvidence evidence = finder.finish(highest_acks(acks, flows.size()), last_ns, watch);
   if (!carried.tcp_data) {
     evidence.lost.reset();
     evidence.packets.clear();

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "analysis/path.h"
+#include "analysis/matcher.h"
 #include "analysis/track.h"
 
 namespace fieldline::analysis {
@@ -32,9 +32,8 @@ struct Carried {
 };
 Carried what_is_carried(const Track& track, const FlowTable& flows);
 
-// acks: the opposite direction at the same sensor, nullptr if it was not seen there. final: nothing
-// more will come.
+// acks: the opposite direction at the same sensor, nullptr if it was not seen there.
 EndEvidence before_first(const Track& first, const Track* acks, const FlowTable& flows,
-                         bool reverse, bool final);
+                         bool reverse, const Watch& watch);
 
 }  // namespace fieldline::analysis

@@ -40,7 +40,7 @@ std::string flow_of(const json& grant) {
   const std::string a = text_in(grant, "host_a"), b = text_in(grant, "host_b");
   if (a.empty() || b.empty()) return "";
   std::string protocol = "ip";
-  if (grant.contains("protocol") && grant["protocol"].is_number_unsigned()) {
+  if (grant.contains("protocol") && grant["protocol"].is_number_integer()) {
     const auto number = grant["protocol"].get<std::uint64_t>();
     protocol = number == 6 ? "tcp" : number == 17 ? "udp" : "protocol " + std::to_string(number);
   }
@@ -49,7 +49,7 @@ std::string flow_of(const json& grant) {
     if (!pairs.is_array() || pairs.size() != 1 || !pairs[0].is_array() || pairs[0].size() != 2)
       return "";
     const json& value = pairs[0][side];
-    return value.is_number_unsigned() && value != 0 ? " port " + value.dump() : "";
+    return value.is_number_integer() && value != 0 ? " port " + value.dump() : "";
   };
   std::string flow = fmt::format("{} {}{} - {}{}", protocol, a, port(0), b, port(1));
   if (pairs.is_array() && pairs.size() > 1) flow += fmt::format(", {} flows", pairs.size());
@@ -149,10 +149,13 @@ std::string table_of(const char* arrow, const Direction& direction, Paint paint)
 std::string refusals_of(const PathReport& report) {
   std::string text;
   for (const json& refusal : report.refusals) {
-    const std::string rule = text_in(refusal, "rule"), reason = text_in(refusal, "reason");
-    text +=
-        fmt::format("{} refused: {}{}\n", text_in(refusal, "sensor"),
-                    rule.empty() ? "" : rule + ", ", reason.empty() ? "no reason given" : reason);
+    text += text_in(refusal, "sensor") + " refused: ";
+    const std::string rule = text_in(refusal, "rule"), reason = text_in(refusal, "reason"),
+                      detail = text_in(refusal, "detail");
+    if (!rule.empty()) text += rule + ", ";
+    text += reason.empty() ? "no reason given" : reason;
+    if (!detail.empty()) text += ": " + detail;
+    text += "\n";
   }
   return text;
 }
