@@ -114,6 +114,9 @@ Result<nlohmann::json> FileArchive::rebuild() {
   if (!removed) return removed.error();
   auto built = build_index(shelf_, fresh);
   if (!built) return built.error();
+  auto file = shelf_.files.open(fresh, FileSystem::Mode::append);
+  auto synced = file ? (*file)->sync() : Result<void>(file.error());
+  if (!synced) return synced.error();
   index_.reset();
   removed = remove_index(shelf_.files, index_path());
   if (!removed) return removed.error();
@@ -288,7 +291,7 @@ Result<std::unique_ptr<Cursor>> FileArchive::query(const Query& query) {
   if (parts->empty() && !query.follow) {
     return fail(Code::not_found, "no run " + query.run.hex() + "; see: fieldline runs");
   }
-  return make_cursor(shelf_, query, source_);
+  return make_cursor(shelf_, query, *parts, source_);
 }
 
 Result<nlohmann::json> FileArchive::reindex() {

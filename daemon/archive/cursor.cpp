@@ -19,6 +19,7 @@ class RunCursor final : public Cursor {
   RunCursor(const Shelf& shelf, const Query& query, std::shared_ptr<RunSource> source)
       : shelf_(shelf), query_(query), source_(std::move(source)) {}
 
+  void add(const std::vector<RunChunk>& parts);
   Result<std::optional<Bytes>> next() override;
   std::uint64_t records() const override { return records_; }
   std::uint64_t skipped_bytes() const override;
@@ -49,11 +50,7 @@ class RunCursor final : public Cursor {
 Result<std::optional<Bytes>> RunCursor::next() {
   if (done_) return std::optional<Bytes>{};
   Bytes out;
-  if (!begun_) {
-    begin(out);
-    auto looked = look_again();
-    if (!looked) return looked.error();
-  }
+  if (!begun_) begin(out);
   auto produced = produce(out);
   if (!produced) return produced.error();
   if (!out.empty()) return std::optional<Bytes>(std::move(out));
@@ -82,13 +79,17 @@ void RunCursor::begin(Bytes& out) {
 Result<void> RunCursor::look_again() {
   auto parts = source_->parts_of(query_.run);
   if (!parts) return parts.error();
-  for (const auto& part : *parts) {
+  add(*parts);
+  return {};
+}
+
+void RunCursor::add(const std::vector<RunChunk>& parts) {
+  for (const auto& part : parts) {
     if (!matches_sensor(query_, part.sensor)) continue;
     auto& stream = streams_[part.name.session];
     if (!stream) stream = std::make_unique<SessionStream>(shelf_, query_);
     stream->add(part);
   }
-  return {};
 }
 
 // Each session's items are nearly in order as they were stored; the merge does not sort within a
@@ -159,8 +160,11 @@ std::uint64_t RunCursor::skipped_bytes() const {
 }  // namespace
 
 std::unique_ptr<Cursor> make_cursor(const Shelf& shelf, const Query& query,
+                                    const std::vector<RunChunk>& parts,
                                     std::shared_ptr<RunSource> source) {
-  return std::make_unique<RunCursor>(shelf, query, std::move(source));
+  auto cursor = std::make_unique<RunCursor>(shelf, query, std::move(source));
+  cursor->add(parts);
+  return cursor;
 }
 
 }  // namespace fieldline::archive

@@ -19,7 +19,9 @@ class RunSource {
   virtual Result<bool> complete(const RunId& run) = 0;
 };
 
+// `parts`: of the run as it is now; a followed answer asks for more.
 std::unique_ptr<Cursor> make_cursor(const Shelf& shelf, const Query& query,
+                                    const std::vector<RunChunk>& parts,
                                     std::shared_ptr<RunSource> source);
 
 }  // namespace fieldline::archive

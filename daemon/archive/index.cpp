@@ -76,7 +76,7 @@ Result<std::unique_ptr<Index>> Index::open(const std::string& path) {
 Result<std::unique_ptr<Index>> Index::create(const std::string& path) {
   auto db = Database::open(path);
   if (!db) return db.error();
-  auto made = db->run("PRAGMA journal_mode=DELETE; PRAGMA synchronous=NORMAL;");
+  auto made = db->run("PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF;");
   if (made) made = db->run(kTables);
   if (!made) return made.error();
   return std::unique_ptr<Index>(new Index(std::move(*db)));

@@ -35,7 +35,8 @@ class Index {
  public:
   // An error for an index that is missing, damaged or of another version: rebuild it.
   static Result<std::unique_ptr<Index>> open(const std::string& path);
-  // Into a file that does not exist.
+  // Into a file that does not exist. Nothing of it is durable: whoever publishes the file syncs it
+  // first.
   static Result<std::unique_ptr<Index>> create(const std::string& path);
 
   // Brings the rows of these chunks up to their summaries, in one transaction.

@@ -56,7 +56,9 @@ Result<std::uint64_t> recover_open(const Shelf& shelf, const ChunkName& name, bo
   return cut;
 }
 
-// Makes the index's row of a chunk cover the file.
+// Makes the index's row of a chunk cover the file. Behind damage the older row knows the last item
+// number, unless it covers more than the file has: then the damage is a tear, and nothing behind it
+// was acknowledged.
 Result<void> catch_up(const Shelf& shelf, Index& index, const ChunkName& name, bool sealed,
                       const ChunkRow* row) {
   auto file = shelf.files.open(shelf.path_of(name, sealed), FileSystem::Mode::read);
@@ -66,8 +68,10 @@ Result<void> catch_up(const Shelf& shelf, Index& index, const ChunkName& name, b
   if (row != nullptr && row->sealed == sealed && row->bytes == *size) return {};
   auto scanned = scan_chunk(shelf, name, sealed);
   if (!scanned) return scanned.error();
-  if (scanned->end.skipped_inside > 0 && row != nullptr && row->bytes <= *size) {
-    scanned->summary.last_sequence = std::max(scanned->last_sequence, row->last_sequence);
+  if (scanned->end.skipped_inside > 0 && row != nullptr) {
+    std::uint64_t last = scanned->last_sequence;
+    if (row->bytes <= *size) last = std::max(last, row->last_sequence);
+    scanned->summary.last_sequence = last;
   }
   return index.replace(scanned->summary);
 }
