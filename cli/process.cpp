@@ -54,9 +54,10 @@ Result<pid_t> spawn(const std::vector<std::string>& arguments, const std::array<
   int error = posix_spawnp(&pid, argv[0], &actions, &attributes, argv.data(), environ);
   posix_spawnattr_destroy(&attributes);
   posix_spawn_file_actions_destroy(&actions);
-  if (error == ENOENT) {
-    return fail(Code::not_found,
-                arguments[0] + " is not installed; on Debian: apt install openssh-client");
+  if (error == ENOENT || error == EACCES) {
+    return fail(
+        Code::not_found,
+        arguments[0] + " is not to be found in PATH; on Debian: apt install openssh-client");
   }
   if (error != 0) return fail(Code::io, "starting " + arguments[0] + ": " + std::strerror(error));
   return pid;

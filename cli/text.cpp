@@ -109,7 +109,7 @@ std::string grant_text(const nlohmann::json& grant) {
     auto address = Address::parse(string_at(grant, name));
     std::uint64_t port = 0;
     if (pairs.is_array() && pairs.size() == 1 && pairs[0].is_array() && pairs[0].size() == 2 &&
-        pairs[0][index].is_number_unsigned()) {
+        pairs[0][index].is_number_integer()) {
       port = pairs[0][index].get<std::uint64_t>() & 0xffff;
     }
     if (!address) return printable(string_at(grant, name));
