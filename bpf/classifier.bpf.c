@@ -48,7 +48,7 @@ static __always_inline void fl_count_matched(struct fl_port_counters *port, enum
 SEC("xdp.frags")
 int fl_classify(struct xdp_md *ctx)
 {
-	__u32 index = fl_port, zero = 0, wire_len = bpf_xdp_get_buff_len(ctx), bytes;
+	__u32 index = fl_port, zero = 0, wire_len = bpf_xdp_get_buff_len(ctx);
 	struct fl_port_counters *port = bpf_map_lookup_elem(&port_counters, &index);
 	struct fl_scratch *s = bpf_map_lookup_elem(&scratch, &zero);
 	enum fl_lift_result result;
@@ -70,12 +70,12 @@ int fl_classify(struct xdp_md *ctx)
 		fl_trigger_lift(ctx, packet, s, port, index);
 		return fl_action;
 	}
-	bytes = fl_flow_match(&packet->key, packet->payload_at, &s->lift);
+	fl_flow_match(&packet->key, packet->payload_at, s);
 	if (!s->lift.hits) {
 		port->unmatched++;
 		return fl_action;
 	}
-	result = fl_lift_packet(ctx, packet, s, bytes, index);
+	result = fl_lift_packet(ctx, packet, s, index);
 	fl_flow_count(&s->lift, wire_len, result);
 	fl_count_matched(port, result);
 	return fl_action;

@@ -6,12 +6,15 @@
 #include "bpf/maps.h"
 #include "bpf/parse.h"
 
-/* Loads len bytes, 1..max; the barrier keeps clang from moving the check away from the call. */
-#define FL_LOAD_BOUNDED(ctx, at, to, len, max)                                          \
-	({                                                                              \
-		__u32 n_ = (len);                                                       \
-		asm volatile("" : "+r"(n_));                                            \
-		n_ && n_ <= (max) ? bpf_xdp_load_bytes(ctx, at, to, n_) : n_ ? -1L : 0L; \
+/*
+ * Loads len bytes, 0..max. Counted from one less, because Linux 6.1 learns no lower bound from `len != 0`; the
+ * barrier keeps clang from undoing that.
+ */
+#define FL_LOAD_BOUNDED(ctx, at, to, len, max)                                             \
+	({                                                                                 \
+		__u32 less_ = (len) - 1;                                                   \
+		asm volatile("" : "+r"(less_));                                            \
+		less_ < (max) ? bpf_xdp_load_bytes(ctx, at, to, less_ + 1) : less_ + 1 != 0; \
 	})
 
 static __always_inline void fl_digest_clear_checksum(struct fl_digest_input *in)

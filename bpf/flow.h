@@ -45,40 +45,40 @@ static __always_inline struct fl_flow_value *fl_flow_find(const struct fl_flow_k
 }
 
 /*
- * Every live entry that the packet matches: slots, number and direction go into the record. The number of
- * bytes to lift is the largest that any of them asks for; header_end is what FL_SNAPLEN_HEADERS means here.
+ * Every live entry that the packet matches: slots, number and direction go into s->lift, the largest number of
+ * bytes that any of them asks for into s->wanted. header_end is what FL_SNAPLEN_HEADERS means for this packet.
+ * The running numbers stand in memory for the verifier's sake, as in parse.h.
  */
-static __always_inline __u32 fl_flow_match(const struct fl_flow_key *key, __u32 header_end, struct fl_lift *lift)
+static __always_inline void fl_flow_match(const struct fl_flow_key *key, __u32 header_end, struct fl_scratch *s)
 {
-	__u32 zero = 0, hits = 0, bytes = 0, index, slot, wanted;
+	__u32 zero = 0, bits, index, slot, wanted, hits;
 	__u32 *in_use = bpf_map_lookup_elem(&masks_in_use, &zero);
 	struct fl_flow_value *value;
 	__u64 now_ns = 0;
-	__u32 bits;
 
 	bits = in_use ? FL_READ_ONCE(*in_use) : 0;
-	lift->hits = 0;
+	s->lift.hits = 0;
 	if (!bits)
-		return 0;
-	__builtin_memset(lift->slots, 0, sizeof(lift->slots));
+		return;
+	s->wanted = 0;
+	__builtin_memset(s->lift.slots, 0, sizeof(s->lift.slots));
 	for (index = 0; index < FL_MASKS_MAX; index++) {
 		if (!(bits & (1U << index)))
 			continue;
 		value = fl_flow_find(key, index, &now_ns, &slot);
+		hits = FL_READ_ONCE(s->lift.hits);
 		if (!value || hits >= FL_MASKS_MAX)
 			continue;
 		wanted = FL_READ_ONCE(value->snaplen);
 		if (wanted == FL_SNAPLEN_HEADERS)
 			wanted = header_end;
-		if (wanted > bytes)
-			bytes = wanted;
+		if (wanted > FL_READ_ONCE(s->wanted))
+			s->wanted = wanted;
 		if (!hits)
-			lift->direction = value->direction;
-		lift->slots[hits] = slot;
-		hits++;
+			s->lift.direction = value->direction;
+		s->lift.slots[hits] = slot;
+		s->lift.hits = hits + 1;
 	}
-	lift->hits = hits;
-	return bytes;
 }
 
 enum fl_lift_result {

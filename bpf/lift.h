@@ -17,12 +17,12 @@ static __always_inline int fl_lift_frame(struct xdp_md *ctx, struct fl_scratch *
 	return FL_LOAD_BOUNDED(ctx, 0, s->frame, cap_len, FL_SNAPLEN_MAX) ? -1 : 0;
 }
 
-/* s->lift has its hits already; bytes is what they ask for. */
+/* s->lift has its hits already, s->wanted what they ask for. */
 static __always_inline enum fl_lift_result fl_lift_packet(struct xdp_md *ctx, const struct fl_packet *p,
-							  struct fl_scratch *s, __u32 bytes, __u16 port_index)
+							  struct fl_scratch *s, __u16 port_index)
 {
 	struct fl_lift *lift = &s->lift;
-	__u32 cap_len = bytes, size;
+	__u32 cap_len = s->wanted, size;
 
 	if (cap_len > p->wire_len)
 		cap_len = p->wire_len;

@@ -88,6 +88,7 @@ struct fl_scratch {
 	__u8 trigger_bytes[FL_TRIGGER_MAX];
 	struct fl_packet packet;
 	struct fl_cursor cursor;
+	__u32 wanted; /* bytes to lift */
 };
 FL_ASSERT_OFFSET(struct fl_scratch, frame, sizeof(struct fl_lift));
 FL_ASSERT_OFFSET(struct fl_scratch, digest, sizeof(struct fl_lift) + FL_SNAPLEN_MAX);

@@ -32,7 +32,7 @@ static __always_inline int fl_trigger_is(struct xdp_md *ctx, const struct fl_pac
 
 	if (fl_trigger_room(p) < sizeof(magic) || p->payload_at + sizeof(magic) > p->ip_end)
 		return 0;
-	if (bpf_xdp_load_bytes(ctx, p->payload_at, magic, sizeof(magic)))
+	if (fl_load(ctx, p->payload_at, magic, sizeof(magic)))
 		return 0;
 #pragma unroll
 	for (i = 0; i < FL_TRIGGER_MAGIC_LEN; i++)
@@ -47,16 +47,17 @@ static __always_inline int fl_trigger_is(struct xdp_md *ctx, const struct fl_pac
 static __always_inline void fl_trigger_lift(struct xdp_md *ctx, const struct fl_packet *p, struct fl_scratch *s,
 					    struct fl_port_counters *port, __u16 port_index)
 {
-	__u32 len = fl_trigger_room(p);
+	__u32 len = fl_trigger_room(p), over = len - FL_TRIGGER_MIN;
 
 	port->triggers++;
 	if (p->fragmented) {
 		port->triggers_fragmented++;
 		return;
 	}
-	asm volatile("" : "+r"(len));
-	if (p->payload_at + len != p->ip_end || len < FL_TRIGGER_MIN || len > FL_TRIGGER_MAX ||
-	    bpf_xdp_load_bytes(ctx, p->payload_at, s->trigger_bytes, len)) {
+	/* Both bounds by one comparison, as in FL_LOAD_BOUNDED. */
+	asm volatile("" : "+r"(over));
+	if (p->payload_at + len != p->ip_end || over > FL_TRIGGER_MAX - FL_TRIGGER_MIN ||
+	    bpf_xdp_load_bytes(ctx, p->payload_at, s->trigger_bytes, over + FL_TRIGGER_MIN)) {
 		port->triggers_bad_length++;
 		return;
 	}
@@ -65,7 +66,7 @@ static __always_inline void fl_trigger_lift(struct xdp_md *ctx, const struct fl_
 	s->trigger.port = port_index;
 	s->trigger.len = len;
 	s->trigger.reserved = 0;
-	if (bpf_ringbuf_output(&trigger_ring, &s->trigger, sizeof(s->trigger) + len, 0))
+	if (bpf_ringbuf_output(&trigger_ring, &s->trigger, sizeof(s->trigger) + FL_TRIGGER_MIN + over, 0))
 		port->triggers_dropped_ring++;
 }
 
