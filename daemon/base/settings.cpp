@@ -3,7 +3,6 @@
 
 #include <set>
 
-#define TOML_EXCEPTIONS 0
 #include <toml++/toml.h>
 
 #include "base/clock.h"
@@ -58,12 +57,12 @@ Settings::Settings(std::shared_ptr<Document> document, const void* table)
 Result<Settings> Settings::parse(std::string_view text, const std::string& name) {
   auto document = std::make_shared<Document>();
   document->name = name;
-  toml::parse_result parsed = toml::parse(text, name);
-  if (!parsed) {
-    document->complain(parsed.error().source().begin, std::string(parsed.error().description()));
+  try {
+    document->root = toml::parse(text, name);
+  } catch (const toml::parse_error& error) {
+    document->complain(error.source().begin, std::string(error.description()));
     return fail(Code::invalid, document->problems.front());
   }
-  document->root = std::move(parsed).table();
   const void* root = &document->root;
   return Settings(std::move(document), root);
 }
