@@ -297,6 +297,12 @@ class TapCapture:
         """Ends both; {"fwd": [Packet], "rev": [Packet]} without triggers. Fails if tcpdump itself dropped any."""
         out = {}
         for way, (process, file) in self.parts.items():
+            # What the kernel handed over but tcpdump has not read yet would be gone with it: ask until all is read.
+            def all_read(process=process):
+                process.popen.send_signal(signal.SIGUSR1)
+                counts = re.findall(r"(\d+) packets? captured, (\d+) packets? received by filter", process.text())
+                return counts and counts[-1][0] == counts[-1][1]
+            wait_until(f"tcpdump on {self.sensor} {way} has read everything", all_read, 30)
             process.stop(signal.SIGINT)
             report = process.text()
             dropped = re.search(r"(\d+) packets? dropped by kernel", report)
