@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
@@ -58,8 +59,10 @@ Result<Owned<X509>> self_signed(EVP_PKEY* key, const std::string& common_name) {
   if (!certificate) return fail(Code::io, "making a certificate" + openssl_errors());
   X509* x = certificate.get();
   Owned<BIGNUM> serial(BN_new());
-  // CN has at most 64 characters (X.520).
-  std::string name = common_name.substr(0, 64);
+  // CN has at most 64 characters (X.520); none is cut in the middle.
+  std::size_t length = std::min<std::size_t>(common_name.size(), 64);
+  while (length < common_name.size() && (common_name[length] & 0xc0) == 0x80) --length;
+  std::string name = common_name.substr(0, length);
   X509_NAME* subject = X509_get_subject_name(x);
   bool made = serial && BN_rand(serial.get(), 127, BN_RAND_TOP_ONE, BN_RAND_BOTTOM_ANY) == 1 &&
               BN_to_ASN1_INTEGER(serial.get(), X509_get_serialNumber(x)) != nullptr &&

@@ -59,6 +59,13 @@ TEST_CASE("a damaged identity is refused, never replaced") {
   CHECK_FALSE(ok(load_or_create_identity(folder.path().string(), "s1")));
 }
 
+TEST_CASE("a long name is cut between characters") {
+  Folder folder;
+  std::string name = "x";
+  for (int i = 0; i < 100; ++i) name += "\u00fc";
+  CHECK(ok(load_or_create_identity(folder / "key.pem", name)));
+}
+
 TEST_CASE("fingerprints are read as they are printed") {
   Fingerprint fingerprint = identity("archive").fingerprint;
   std::string text = to_string(fingerprint);

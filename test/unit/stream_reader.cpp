@@ -293,7 +293,7 @@ TEST_CASE("an archive that does not answer is given up in time") {
   CHECK(timed_out.error().code == Code::timeout);
   options.port = 1;
   CHECK_FALSE(ok(Reader::connect(options)));
-  options.host = "no-such-host.invalid";
+  options.host = std::string(300, 'a');  // no name server need be asked
   auto nameless = Reader::connect(options);
   REQUIRE_FALSE(ok(nameless));
   CHECK(nameless.error().code == Code::not_found);
