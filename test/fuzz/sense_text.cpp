@@ -103,7 +103,7 @@ TEST_CASE("mutated allowed_signers trust no key that was not there, and name eve
   }
   REQUIRE(Trust::parse(file).signers.size() == 4);
   std::uint64_t signers = 0, refused = 0;
-  for (int i = 0; i < 50'000; ++i) {
+  for (int i = 0; i < 10'000; ++i) {
     std::string text = mutated(file, random, "\"\\,=!*? \t\n#Z0");
     Trust trust = Trust::parse(text);
     auto lines = static_cast<std::size_t>(std::count(text.begin(), text.end(), '\n')) + 1;
@@ -123,6 +123,6 @@ TEST_CASE("mutated allowed_signers trust no key that was not there, and name eve
     signers += trust.signers.size();
     refused += trust.refused.size();
   }
-  CHECK(signers > 50'000);
-  CHECK(refused > 10'000);
+  CHECK(signers > 10'000);
+  CHECK(refused > 2'000);
 }

@@ -106,7 +106,7 @@ TEST_CASE("random bodies in frames whose lengths agree reach every field, and no
   test::World world = unlimited();
   Tally tally;
   const Bytes plain = Sender().trigger(1, kNow);
-  for (int i = 0; i < 100'000; ++i) {
+  for (int i = 0; i < 25'000; ++i) {
     Bytes bytes = plain;
     // A random stretch of grant, signature, pulse or pulse signature.
     std::size_t from =
@@ -124,7 +124,7 @@ TEST_CASE("random bodies in frames whose lengths agree reach every field, and no
   CHECK(tally.of(Reason::malformed) > 1000);
   CHECK(tally.of(Reason::unknown_key) > 100);
   CHECK(tally.of(Reason::outer_mismatch) > 100);
-  CHECK(tally.of(Reason::bad_signature) > 10'000);
+  CHECK(tally.of(Reason::bad_signature) > 5'000);
   CHECK(world.gate.cached_grants() == 0);
 }
 
