@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "archive/archive.h"
 
+#include <fcntl.h>
+#include <sys/file.h>
+
 #include <algorithm>
 #include <cctype>
 
@@ -8,6 +11,7 @@
 #include "archive/index.h"
 #include "archive/recovery.h"
 #include "archive/session.h"
+#include "base/fd.h"
 
 namespace fieldline::archive {
 
@@ -15,16 +19,29 @@ namespace {
 
 constexpr std::size_t kMaxName = 256;
 constexpr std::size_t kCandidates = 5;
+constexpr const char* kClosed = "the archive is closed, or lost its index; restart it";
 
-// Removes an index file with what SQLite keeps beside it.
-Result<void> remove_index(FileSystem& files, const std::string& path) {
-  for (const char* suffix : {"-wal", "-shm", "-journal", ""}) {
-    auto there = files.open(path + suffix, FileSystem::Mode::read);
-    if (!there) continue;
-    auto removed = files.remove(path + suffix);
+// Removes files of that name, where they exist.
+Result<void> remove_all(FileSystem& files, const std::vector<std::string>& paths) {
+  for (const auto& path : paths) {
+    auto there = files.open(path, FileSystem::Mode::read);
+    if (!there && there.error().code == Code::not_found) continue;
+    auto removed = files.remove(path);
     if (!removed) return removed.error();
   }
   return {};
+}
+
+// Two writers would tear each other's chunks. Held until the process ends or the archive is closed.
+Result<Fd> lock(const std::string& path) {
+  Fd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0640));
+  if (!fd) return fail_errno("opening " + path);
+  if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
+    return fail(Code::denied,
+                "another process has this archive open; stop it, or give each archive "
+                "a directory of its own");
+  }
+  return fd;
 }
 
 class FileArchive final : public Archive {
@@ -57,13 +74,13 @@ class FileArchive final : public Archive {
     FileArchive* archive = nullptr;
 
     Result<std::vector<RunChunk>> parts_of(const RunId& run) override {
-      if (archive == nullptr) return fail(Code::closed, "the archive was closed");
+      if (archive == nullptr) return fail(Code::closed, kClosed);
       auto fresh = archive->refresh_index();
       if (!fresh) return fresh.error();
       return archive->index_->parts_of(run);
     }
     Result<bool> complete(const RunId& run) override {
-      if (archive == nullptr) return fail(Code::closed, "the archive was closed");
+      if (archive == nullptr) return fail(Code::closed, kClosed);
       auto fresh = archive->refresh_index();
       if (!fresh) return fresh.error();
       return archive->index_->complete(run);
@@ -80,6 +97,7 @@ class FileArchive final : public Archive {
   Options options_;
   Shelf shelf_;
   Counters counters_;
+  Fd lock_;
   std::unique_ptr<Index> index_;
   std::map<RunId, std::unique_ptr<Session>> sessions_;
   std::vector<Session*> stale_;  // appended to since the index was last written
@@ -92,6 +110,9 @@ Result<void> FileArchive::start() {
     auto made = shelf_.files.make_directories(folder);
     if (!made) return made.error();
   }
+  auto locked = lock(options_.directory + "/lock");
+  if (!locked) return locked.error();
+  lock_ = std::move(*locked);
   auto index = Index::open(index_path());
   if (index) {
     index_ = std::move(*index);
@@ -105,33 +126,32 @@ Result<void> FileArchive::start() {
   return {};
 }
 
-// The new index takes the old one's place by rename, so that there is a whole one at any moment; a
-// crash between removing the old one's journal and the rename leaves an index that is older than
-// the chunks, which is mended at the next start.
+// The new index takes the old one's place by rename, so that there is a whole one at any moment.
+// What SQLite kept beside the old one goes first: it must never be taken for the new one's.
 Result<nlohmann::json> FileArchive::rebuild() {
-  const std::string fresh = index_path() + ".new";
-  auto removed = remove_index(shelf_.files, fresh);
+  const std::string old = index_path(), fresh = old + ".new";
+  auto removed = remove_all(shelf_.files, {fresh + "-journal", fresh});
   if (!removed) return removed.error();
   auto built = build_index(shelf_, fresh);
   if (!built) return built.error();
   auto file = shelf_.files.open(fresh, FileSystem::Mode::append);
-  auto synced = file ? (*file)->sync() : Result<void>(file.error());
-  if (!synced) return synced.error();
+  auto done = file ? (*file)->sync() : Result<void>(file.error());
+  if (!done) return done.error();
+
   index_.reset();
-  removed = remove_index(shelf_.files, index_path());
-  if (!removed) return removed.error();
-  auto renamed = shelf_.files.rename(fresh, index_path());
-  if (!renamed) return renamed.error();
-  auto index = Index::open(index_path());
+  done = remove_all(shelf_.files, {old + "-wal", old + "-shm", old + "-journal"});
+  if (done) done = shelf_.files.rename(fresh, old);
+  auto index = Index::open(old);
+  if (index) index_ = std::move(*index);
+  if (!done) return done.error();
   if (!index) return index.error();
-  index_ = std::move(*index);
   return built;
 }
 
 Result<std::uint64_t> FileArchive::open_session(const RunId& id, const std::string& producer,
                                                 const std::string& name,
                                                 const std::string& domain) {
-  if (!index_) return fail(Code::closed, "the archive was closed");
+  if (!index_) return fail(Code::closed, kClosed);
   auto at = sessions_.find(id);
   if (at != sessions_.end()) {
     if (at->second->info().producer != producer) {
@@ -181,7 +201,7 @@ Result<void> FileArchive::put(const std::vector<Session*>& sessions) {
 
 // Readers see what is in the files; a session whose file takes nothing now is seen as it was.
 Result<void> FileArchive::refresh_index() {
-  if (!index_) return fail(Code::closed, "the archive was closed");
+  if (!index_) return fail(Code::closed, kClosed);
   if (stale_.empty()) return {};
   std::vector<Session*> flushed;
   for (Session* session : stale_) {
@@ -193,7 +213,7 @@ Result<void> FileArchive::refresh_index() {
 // An index that cannot be written keeps nobody from being told that the items are safe: it is made
 // good at the next call or the next start.
 Result<void> FileArchive::sync(const std::function<void(const RunId&, std::uint64_t)>& safe) {
-  if (!index_) return fail(Code::closed, "the archive was closed");
+  if (!index_) return fail(Code::closed, kClosed);
   Result<void> first_error;
   std::vector<Session*> synced;
   for (auto& [id, session] : sessions_) {
@@ -234,6 +254,7 @@ Result<void> FileArchive::close() {
   stale_.clear();
   sessions_.clear();
   index_.reset();
+  lock_.reset();
   return {};
 }
 

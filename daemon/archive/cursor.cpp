@@ -63,6 +63,9 @@ Result<std::optional<Bytes>> RunCursor::next() {
     produced = produce(out);
     if (!produced) return produced.error();
     if (!out.empty() || !*complete) return std::optional<Bytes>(std::move(out));
+    query_.follow = false;
+    for (auto& [session, stream] : streams_) stream->end_following();
+    return next();
   }
   finish(out);
   done_ = true;

@@ -33,6 +33,9 @@ class SessionStream {
   Result<const Item*> front();
   void pop() { item_.reset(); }
 
+  // Nothing more will be written: an unfinished block at the end is damage.
+  void end_following() { query_.follow = false; }
+
   std::uint64_t skipped_bytes() const;
 
  private:

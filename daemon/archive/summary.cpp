@@ -9,6 +9,7 @@ namespace fieldline::archive {
 
 namespace {
 
+constexpr int kMaxDepth = 32;
 constexpr const char* kChunkSchema = "fieldline.chunk/1";
 
 void earliest(std::uint64_t& known, std::uint64_t at_ns) {
@@ -17,8 +18,12 @@ void earliest(std::uint64_t& known, std::uint64_t at_ns) {
 
 }  // namespace
 
+// What is nested deeper is left out: copying and printing a json recurses.
 nlohmann::json parse_object(ByteView payload) {
-  auto value = nlohmann::json::parse(payload.begin(), payload.end(), nullptr, false);
+  auto shallow = [](int depth, nlohmann::json::parse_event_t, nlohmann::json&) {
+    return depth <= kMaxDepth;
+  };
+  auto value = nlohmann::json::parse(payload.begin(), payload.end(), shallow, false);
   return value.is_object() ? value : nlohmann::json::object();
 }
 

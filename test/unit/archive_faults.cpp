@@ -94,7 +94,7 @@ TEST_CASE("the n-th operation fails once: a clean error, and the next attempt co
     operations = files.count();
     check_whole(dir.path(), kItems);
   }
-  REQUIRE(operations > 50);
+  REQUIRE(operations > 40);
   for (std::uint64_t n = 1; n <= operations; ++n) {
     INFO("operation " << n);
     TempDir dir;

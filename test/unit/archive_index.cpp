@@ -186,6 +186,9 @@ TEST_CASE("reports that are not what they should be are stored and told, not bel
       REQUIRE(archive->append(kSession, Document{type, ++n, kRun, json}.report()));
     }
   }
+  const std::string deep = "{\"event\":\"started\",\"grant\":" + std::string(500'000, '[') +
+                           std::string(500'000, ']') + "}";
+  REQUIRE(archive->append(kSession, Document{FL_FRAME_ACTIVATION, ++n, kRun, deep}.report()));
   sync(*archive);
   REQUIRE(archive->runs(5)->size() == 1);
   REQUIRE(ask(*archive, kRun).reports.size() == n);

@@ -217,3 +217,13 @@ TEST_CASE("readers are called after each item") {
   REQUIRE(archive->append(kSession, counts(kOther, 2, false).report()));
   REQUIRE(heard == std::vector<RunId>{kRun, kOther});
 }
+
+TEST_CASE("an archive that is open is refused to a second process, and free once closed") {
+  TempDir dir;
+  auto archive = open_archive(dir.path());
+  archive::Options options;
+  options.directory = dir.path();
+  REQUIRE(archive::Archive::open(options).error().code == Code::denied);
+  REQUIRE(archive->close());
+  REQUIRE(archive::Archive::open(options));
+}
