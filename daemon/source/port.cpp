@@ -56,6 +56,12 @@ Result<Fd> attach_native(const Interface& interface, int program_fd) {
 
 }  // namespace
 
+Result<void> Port::check(const std::string& name) {
+  auto interface = read_interface(name);
+  if (!interface) return interface.error();
+  return check_is_tap(*interface);
+}
+
 Result<Port> Port::open(const std::string& name, int program_fd) {
   auto interface = read_interface(name);
   if (!interface) return interface.error();

@@ -12,6 +12,8 @@ namespace fieldline::source {
 
 class Port {
  public:
+  // Whether the interface can be a tap; open() asks again.
+  static Result<void> check(const std::string& interface);
   static Result<Port> open(const std::string& interface, int program_fd);
 
  private:

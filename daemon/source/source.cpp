@@ -47,6 +47,10 @@ Result<void> check_options(const Options& options) {
 class XdpSource final : public Source {
  public:
   static Result<std::unique_ptr<XdpSource>> open(const Options& options) {
+    if (auto checked = check_options(options); !checked) return checked.error();
+    for (const auto& name : options.interfaces) {
+      if (auto checked = Port::check(name); !checked) return checked.error();
+    }
     std::unique_ptr<XdpSource> source(new XdpSource);
     if (auto prepared = source->prepare(options); !prepared) return prepared.error();
     for (std::uint16_t i = 0; i < source->classifier_->ports(); ++i) {
@@ -83,7 +87,6 @@ class XdpSource final : public Source {
 
  private:
   Result<void> prepare(const Options& options) {
-    if (auto checked = check_options(options); !checked) return checked.error();
     // Asked for now, not at the first trigger: whether this kernel can wait for running programs.
     if (auto waited = source::quiesce(); !waited) return waited.error();
     const MapSizes sizes{2 * options.max_flows, options.header_ring_bytes,

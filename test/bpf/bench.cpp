@@ -107,6 +107,15 @@ std::uint32_t Bench::run(ByteView frame, std::uint16_t port) {
   return options.retval;
 }
 
+bool Bench::run_split(ByteView frame, std::uint32_t linear) {
+  xdp_md context{};
+  context.data_end = linear;
+  LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = frame.data(),
+              .data_size_in = static_cast<__u32>(frame.size()), .ctx_in = &context,
+              .ctx_size_in = sizeof context, .repeat = 1);
+  return bpf_prog_test_run_opts(program_fd(), &options) == 0;
+}
+
 source::Applied Bench::apply(const std::vector<source::FlowEntry>& entries) {
   return must(loaded_->table->apply(entries));
 }

@@ -40,6 +40,9 @@ class Bench {
   ~Bench();
 
   std::uint32_t run(ByteView frame, std::uint16_t port = 0);  // the program's action
+  // With only the first `linear` bytes in the driver's first buffer and the rest in fragments;
+  // false if this kernel cannot lay out a test frame so (before 6.18).
+  bool run_split(ByteView frame, std::uint32_t linear);
   source::Applied apply(const std::vector<source::FlowEntry>& entries);
 
   fl_port_counters port(std::uint16_t index = 0) const;

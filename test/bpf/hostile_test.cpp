@@ -104,6 +104,34 @@ TEST_CASE("Datagrams cut at every byte, with lengths that agree, are read to the
   CHECK(duel.counters().transport_truncated > 0);
 }
 
+TEST_CASE("Where a driver's first buffer ends changes nothing") {
+  Bench bench;
+  bench.apply({entry({}, fl_flow_key{}, 0)});
+  if (!bench.run_split(specimens()[0], 14)) {
+    WARN("not tried: this kernel cannot split a test frame at will (Linux 6.18 can)");
+    return;
+  }
+  bench.lifted();
+  std::uint64_t triggers = 0;
+  for (const auto& frame : specimens()) {
+    const auto expected = oracle::read(frame);
+    for (std::uint32_t linear = 14; linear < std::min<std::size_t>(frame.size(), 200); ++linear) {
+      REQUIRE(bench.run_split(frame, linear));
+      const auto headers = bench.lifted();
+      const auto lifted_triggers = bench.triggers();
+      triggers += lifted_triggers.size();
+      CAPTURE(to_hex(frame), linear);
+      REQUIRE(headers.size() + lifted_triggers.size() == 1);
+      if (headers.empty()) continue;
+      REQUIRE(headers[0].lift.digest == oracle::digest(expected.digest_input));
+      REQUIRE(headers[0].frame ==
+              Bytes(frame.begin(), frame.begin() + static_cast<long>(expected.header_end)));
+    }
+  }
+  CHECK(triggers > 0);
+  require_port_sums(bench.port(), triggers);
+}
+
 TEST_CASE("100,000 flipped and random frames: each verdict is the second parser's and sums hold") {
   Duel duel;
   std::mt19937 random(20261121);
