@@ -17,13 +17,17 @@
 #define FL_PCAPNG_IDB 1U
 #define FL_PCAPNG_ISB 5U
 #define FL_PCAPNG_EPB 6U
-#define FL_PCAPNG_CUSTOM 0x00000badU /* may be copied to other files */
+/*
+ * Our reports: a local-use block (bit 31 set) laid out as a custom block would be. Readers pass over local-use
+ * blocks; tshark shows each custom block as a frame of its own, and its counts would no longer be packets.
+ */
+#define FL_PCAPNG_REPORT 0x80000badU
 
 #define FL_PCAPNG_LINKTYPE_ETHERNET 1
 #define FL_PCAPNG_SNAPLEN 65535U
 
 /*
- * Private enterprise number of our custom blocks and options. 32473 is the number that RFC 5612 sets aside for
+ * Private enterprise number of our report blocks and custom options. 32473 is the number that RFC 5612 sets aside for
  * documentation; the magic behind it tells ours from others'.
  */
 #define FL_PCAPNG_PEN 32473U
@@ -42,7 +46,7 @@ struct fl_chunk_packet {
 FL_ASSERT_SIZE(struct fl_chunk_packet, 24);
 FL_ASSERT_OFFSET(struct fl_chunk_packet, digest, 8);
 
-/* Body of a custom block behind the PEN: a durable frame other than header records; then its payload. */
+/* Body of a report block behind the PEN: a durable frame other than header records; then its payload. */
 struct fl_chunk_report {
 	__le32 magic; /* FL_PCAPNG_MAGIC */
 	__u8 type;    /* enum fl_frame_type */

@@ -326,7 +326,12 @@ json ArchiveRole::status_document() const {
             {"bad_frames", s.bad_frames},
             {"unknown_frames", s.unknown_frames},
             {"tls_failures", s.tls_failures},
-            {"over_limit", s.over_limit}}},
+            {"over_limit", s.over_limit},
+            {"hello_timeouts", s.hello_timeouts},
+            {"refused_versions", s.refused_versions},
+            {"sync_errors", s.sync_errors},
+            {"store_errors", s.store_errors},
+            {"faults", s.faults}}},
           {"sensors", sensors}};
 }
 

@@ -307,7 +307,8 @@ stream::Producer& Sensor::producer_of(const stream::Fingerprint& archive) {
   return *raw;
 }
 
-void Sensor::report(std::uint8_t type, const RunId& run, const json& document) {
+void Sensor::report(std::uint8_t type, const RunId& run, json document) {
+  document["session"] = session_.hex();
   std::string text = document.dump();
   if (!producer_of_run(run).offer(type, FL_ENCODING_JSON, run, 1, view(text))) {
     spdlog::error("run {}: a report did not fit into the spool: {}", run.brief(), text);

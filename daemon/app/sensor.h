@@ -67,7 +67,7 @@ class Sensor {
   stream::Producer& producer_of(const stream::Fingerprint& archive);
 
   // what is told about it
-  void report(std::uint8_t type, const RunId& run, const nlohmann::json& document);
+  void report(std::uint8_t type, const RunId& run, nlohmann::json document);
   nlohmann::json counts_of(const sense::Activation& activation, bool final) const;
   nlohmann::json status() const;
   void each_second();

@@ -95,7 +95,7 @@ bool Reader::plausible(const Head& found) const {
     case FL_PCAPNG_IDB:
     case FL_PCAPNG_ISB:
     case FL_PCAPNG_EPB:
-    case FL_PCAPNG_CUSTOM:
+    case FL_PCAPNG_REPORT:
       if (in_section_) break;
       [[fallthrough]];
     default:
@@ -172,8 +172,8 @@ Result<std::optional<Block>> Reader::parse(const Head& head) {
       return parse_packet(fields);
     case FL_PCAPNG_ISB:
       return parse_statistics(fields);
-    case FL_PCAPNG_CUSTOM:
-      return parse_custom(fields);
+    case FL_PCAPNG_REPORT:
+      return parse_report(fields);
     default:
       return std::optional<Block>{};
   }
@@ -293,11 +293,11 @@ Result<std::optional<Block>> Reader::parse_statistics(Fields fields) {
   return std::optional<Block>(statistics);
 }
 
-// Others' custom blocks are skipped like any unknown type; ours must be whole. The body is
+// Others' local-use blocks are skipped like any unknown type; ours must be whole. The body is
 // little-endian in either section order.
-Result<std::optional<Block>> Reader::parse_custom(Fields fields) {
+Result<std::optional<Block>> Reader::parse_report(Fields fields) {
   auto pen = fields.take<std::uint32_t>();
-  if (!pen) return fail(Code::invalid, "custom block cut off");
+  if (!pen) return fail(Code::invalid, "report block cut off");
   auto head = fields.body.take_struct<fl_chunk_report>();
   if (*pen != FL_PCAPNG_PEN || !head || head->magic != FL_PCAPNG_MAGIC)
     return std::optional<Block>{};

@@ -106,7 +106,7 @@ class Reader {
   Result<std::optional<Block>> parse_interface(Fields fields);
   Result<std::optional<Block>> parse_packet(Fields fields);
   Result<std::optional<Block>> parse_statistics(Fields fields);
-  Result<std::optional<Block>> parse_custom(Fields fields);
+  Result<std::optional<Block>> parse_report(Fields fields);
   Result<std::uint64_t> time_of(std::uint32_t interface, std::uint32_t high,
                                 std::uint32_t low) const;
   bool plausible(const Head& head) const;

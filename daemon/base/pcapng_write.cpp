@@ -101,7 +101,7 @@ void write(Bytes& to, const Report& report) {
   head.sequence = report.sequence;
   std::copy(report.run.bytes.begin(), report.run.bytes.end(), head.run);
   head.length = static_cast<std::uint32_t>(report.payload.size());
-  BlockWriter(to, FL_PCAPNG_CUSTOM)
+  BlockWriter(to, FL_PCAPNG_REPORT)
       .put(std::uint32_t{FL_PCAPNG_PEN})
       .put(head)
       .bytes(report.payload)

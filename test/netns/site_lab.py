@@ -123,6 +123,11 @@ class Site:
         self.processes.append(process)
         return process
 
+    def sent(self, box, device):
+        """Packets that went out of a device, by its own count."""
+        shown = self.run(box, "ip", "-j", "-s", "link", "show", "dev", device).stdout
+        return json.loads(shown)[0]["stats64"]["tx"]["packets"]
+
     # -- keys and configuration
 
     def make_keys(self):
@@ -280,32 +285,30 @@ class Ping:
 
 class TapCapture:
     def __init__(self, site, sensor):
-        self.site, self.sensor = site, sensor
-        router = site.env[f"TAP_{sensor}_BOX"]
+        self.site, self.sensor, self.router = site, sensor, site.env[f"TAP_{sensor}_BOX"]
         self.parts = {}
-        for way in ("FWD", "REV"):
-            device = site.env[f"TAP_{sensor}_{way}"]
-            file = site.folder / f"tcpdump-{sensor}-{way.lower()}.pcap"
-            process = site.spawn(router, "tcpdump", "-i", device, "-w", file, "-s", "256", "-U", "-B", "65536", "-n",
-                                 "--time-stamp-precision=nano", "-Z", "root",
-                                 log=f"tcpdump-{sensor}-{way.lower()}.err")
-            self.parts[way.lower()] = (process, file)
-        for process, _ in self.parts.values():
+        for way in ("fwd", "rev"):
+            device = site.env[f"TAP_{sensor}_{way.upper()}"]
+            file = site.folder / f"tcpdump-{sensor}-{way}.pcap"
+            process = site.spawn(self.router, "tcpdump", "-i", device, "-w", file, "-s", "256", "-U", "-B", "65536",
+                                 "-n", "--immediate-mode", "--time-stamp-precision=nano", "-Z", "root",
+                                 log=f"tcpdump-{sensor}-{way}-{site.pings}.err")
             wait_until("tcpdump listens", lambda p=process: "listening on" in p.text())
+            self.parts[way] = (process, file, device, site.sent(self.router, device))
 
     def stop(self):
         """Ends both; {"fwd": [Packet], "rev": [Packet]} without triggers. Fails if tcpdump itself dropped any."""
         out = {}
-        for way, (process, file) in self.parts.items():
+        for way, (process, file, device, before) in self.parts.items():
             # What the kernel handed over but tcpdump has not read yet would be gone with it: ask until all is read.
-            def all_read(process=process):
+            def all_read():
                 process.popen.send_signal(signal.SIGUSR1)
-                counts = re.findall(r"(\d+) packets? captured, (\d+) packets? received by filter", process.text())
-                return counts and counts[-1][0] == counts[-1][1]
+                counts = re.findall(r"(\d+) packets? captured", process.text())
+                return counts and int(counts[-1]) >= self.site.sent(self.router, device) - before
             wait_until(f"tcpdump on {self.sensor} {way} has read everything", all_read, 30)
             process.stop(signal.SIGINT)
             report = process.text()
-            dropped = re.search(r"(\d+) packets? dropped by kernel", report)
+            dropped = re.search(r"(\d+) packets? dropped by kernel\s*$", report)
             if not dropped or int(dropped.group(1)):
                 raise RuntimeError(f"tcpdump on {self.sensor} {way} lost packets: {report}")
             out[way] = [p for p in read_pcap(file) if not p.is_trigger]

@@ -4,28 +4,41 @@
 import sys
 import time
 
-from site_lab import Site, Transfer, read_pcap, skip_unless_possible, wait_until
+from site_lab import Site, Transfer, skip_unless_possible, wait_until
+
+
+def swallow_one_pulse(site):
+    """Sends a's triggers into a hole until one is in it; a rule of the path, the sender does not notice."""
+    site.run("a", "ip", "link", "add", "hole", "type", "veth", "peer", "name", "hole-end")
+    site.run("a", "ip", "link", "set", "hole", "up")
+    site.run("a", "ip", "link", "set", "hole-end", "up")
+    site.run("a", "tc", "qdisc", "add", "dev", "l0", "clsact")
+    site.run("a", "tc", "filter", "add", "dev", "l0", "egress", "protocol", "ip", "u32", "match", "ip", "protocol", "17",
+             "0xff", "match", "ip", "dport", "8620", "0xffff", "action", "mirred", "egress", "redirect", "dev", "hole")
+    before = site.sent("a", "hole")
+    wait_until("a pulse is in the hole", lambda: site.sent("a", "hole") > before)
+    site.run("a", "tc", "qdisc", "del", "dev", "l0", "clsact")
 
 
 def run_of_sixty_seconds(site):
-    """One pulse is dropped on the way; the capture has no gap."""
+    """A pulse is swallowed on the way, in front of the first sensor; the capture has no gap."""
     address = site.env["ADDR_b"]
     ping = site.ping(address, "--flow", "udp:20000", "--for", "60s")
     capture = site.tap_capture("s1")
     begin = time.monotonic()
     sent = 5500
-    Transfer.udp(site, address, sent, per_second=100).finish(90)
+    transfer = Transfer.udp(site, address, sent, per_second=100)
+    swallow_one_pulse(site)
+    transfer.finish(90)
     seen = [p for p in capture.stop()["fwd"] if p.dport == 20000]
     run = ping.run()
     ping.wait(90)
-    lost = [p for p in read_pcap(site.env["INJECTED_l0_fwd"]) if p.is_trigger]
-    assert lost, "no pulse was dropped"
     report = site.path(run)
     assert len(seen) == sent
     for point in report["forward"]["points"]:
         assert point["recorded"] == sent, (point, sent)
     assert report["complete"], report["incomplete"]
-    print(f"{time.monotonic() - begin:.0f} s, {len(lost)} pulses lost, no packet missed", flush=True)
+    print(f"{time.monotonic() - begin:.0f} s, a pulse lost, no packet missed", flush=True)
 
 
 def echo_reply_switches_on_the_way_back(site):
@@ -54,8 +67,7 @@ def silence_ends(site):
 
 def main():
     skip_unless_possible()
-    # The 9th IP packet on l0 after the lab's own first pings is one of the run's pulses; asserted from the log.
-    site = Site("soft", "--sensors", "2", "--drop", "l0:@9:any")
+    site = Site("soft", "--sensors", "2")
     site.start()
     run_of_sixty_seconds(site)
     echo_reply_switches_on_the_way_back(site)

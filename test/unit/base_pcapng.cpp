@@ -218,8 +218,8 @@ TEST_CASE("pcapng: simple, obsolete, foreign custom and unknown blocks are skipp
   file.u32(4).raw(kData).block(3);
   file.u32(0).u32(0).block(2);
   file.u32(1).u32(2).block(4);
-  file.u32(12345).u32(FL_PCAPNG_MAGIC).block(FL_PCAPNG_CUSTOM);
-  file.u32(FL_PCAPNG_PEN).u32(1).block(FL_PCAPNG_CUSTOM);
+  file.u32(12345).u32(FL_PCAPNG_MAGIC).block(FL_PCAPNG_REPORT);
+  file.u32(FL_PCAPNG_PEN).u32(1).block(FL_PCAPNG_REPORT);
   file.block(0x77777777);
   file.packet(0, 1, kData).block(FL_PCAPNG_EPB);
   auto result = read(file.bytes);
@@ -256,7 +256,7 @@ TEST_CASE("pcapng: hostile lengths are errors, never reads past the end") {
     fl_chunk_report head{};
     head.magic = FL_PCAPNG_MAGIC;
     head.length = 100;
-    f.u32(FL_PCAPNG_PEN).raw(view_of(head)).block(FL_PCAPNG_CUSTOM);
+    f.u32(FL_PCAPNG_PEN).raw(view_of(head)).block(FL_PCAPNG_REPORT);
   });
   for (std::uint32_t length : {0u, 8u, 11u, 13u, 30u, kMaxBlock + 4, UINT32_MAX}) {
     after_head([&](Maker& f) {
