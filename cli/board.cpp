@@ -14,7 +14,7 @@ std::string SensorState::to_string() const {
     case Phase::silent:
       return "no report yet";
     case Phase::refused:
-      text = "refused: " + reason;
+      text = "refused: " + reason + (detail.empty() ? "" : ": " + detail);
       return rule.empty() ? text : text + " (" + rule + ")";
     case Phase::ended:
       text = "ended" + (reason.empty() ? "" : " (" + reason + ")");
@@ -38,6 +38,7 @@ std::string Board::take_activation(RunBoard& run, const nlohmann::json& document
   // A sensor that activated the run has not refused it because it refused one of its pulses.
   if (event == "refused" && state.started) return {};
   state.reason = printable(string_at(document, "reason"));
+  state.detail = printable(string_at(document, "detail"));
   state.rule = printable(string_at(document, "rule"));
   if (auto who = string_at(document, "principal"); !who.empty()) state.principal = printable(who);
   state.clamped.clear();

@@ -17,7 +17,7 @@ struct SensorState {
   Phase phase = Phase::silent;
   bool started = false;       // it did activate, whatever came later
   bool final_counts = false;  // its last word on the run
-  std::string reason, rule, principal;
+  std::string reason, detail, rule, principal;
   std::vector<std::string> clamped;
   std::size_t pairs = 0;  // port pairs that it activated
 

@@ -54,12 +54,8 @@ PingSession::PingSession(const PingOptions& options, const UserSettings& setting
 
 Result<std::vector<Plan>> PingSession::find_plans() {
   if (!options_.flows.empty()) return plan_flows(options_.flows, remotes_, options_.source);
-  auto sockets = find_sockets(remotes_, ::geteuid());
+  auto sockets = sockets_to_host({});
   if (!sockets) return sockets.error();
-  name_owners(*sockets);
-  if (options_.source) {
-    std::erase_if(*sockets, [&](const Socket& socket) { return socket.local != *options_.source; });
-  }
   return plan_sockets(*sockets, {});
 }
 
@@ -119,13 +115,9 @@ Result<void> PingSession::grant(const Plan& plan) {
 Result<void> PingSession::grant_all(const std::vector<Plan>& plans) {
   for (const auto& plan : plans) {
     if (runs_.size() >= kRunsMax) {
-      if (!too_many_runs_said_) {
-        note("more than " + std::to_string(kRunsMax) +
-             " runs are needed; the sockets beyond them are left out, name them with --flow in a "
-             "ping of their own");
-      }
-      too_many_runs_said_ = true;
-      break;
+      return fail(Code::exhausted,
+                  "more than " + std::to_string(kRunsMax) +
+                      " runs are needed; name the sockets that matter with --flow");
     }
     auto granted = grant(plan);
     if (!granted) return granted.error();
@@ -133,27 +125,39 @@ Result<void> PingSession::grant_all(const std::vector<Plan>& plans) {
   return {};
 }
 
-// New sockets to the host get a further grant; it ends with the first.
-void PingSession::follow_sockets() {
+// Ping's own connections are no flows of the user: an archive may stand on the host itself.
+Result<std::vector<Socket>> PingSession::sockets_to_host(const std::vector<Plan>& known) {
   auto sockets = find_sockets(remotes_, ::geteuid());
-  if (!sockets) return note(sockets.error().text());
-  if (options_.source) {
-    std::erase_if(*sockets, [&](const Socket& socket) { return socket.local != *options_.source; });
-  }
+  if (!sockets) return sockets.error();
+  std::erase_if(*sockets, [&](const Socket& socket) {
+    bool elsewhere = options_.source && socket.local != *options_.source;
+    return elsewhere || std::any_of(known.begin(), known.end(),
+                                    [&](const Plan& plan) { return plan.covers(socket); });
+  });
+  name_owners(*sockets);
+  std::string self = std::to_string(::getpid()) + " ";
+  std::erase_if(*sockets, [&](const Socket& socket) { return socket.owner.starts_with(self); });
+  return sockets;
+}
+
+// New sockets to the host get a further grant; it ends with the first. What fails once is not tried
+// each second: ssh-keygen may ask for a passphrase each time.
+void PingSession::follow_sockets() {
   std::vector<Plan> known;
   for (const auto& run : runs_) known.push_back(run.plan);
-  auto plans = plan_sockets(*sockets, known);
-  if (plans.empty()) return;
-  name_owners(*sockets);
-  plans = plan_sockets(*sockets, known);
-  if (auto granted = grant_all(plans); !granted) note("new sockets: " + granted.error().text());
+  auto sockets = sockets_to_host(known);
+  Result<void> granted =
+      sockets ? grant_all(plan_sockets(*sockets, known)) : Result<void>(sockets.error());
+  if (granted) return;
+  following_ = false;
+  output_.remark("new sockets are not followed any more: " + granted.error().text());
 }
 
 void PingSession::lose_archive(const Error& error) {
   if (!archive_lost_) {
-    note("fieldline: " + error.text() +
-         "\ngoing on without it: sensors keep what they record and send it when they "
-         "reach their archive");
+    output_.remark("fieldline: " + error.text() +
+                   "\ngoing on without it: sensors keep what they record and send it when they "
+                   "reach their archive");
   }
   archive_lost_ = true;
 }
@@ -169,10 +173,10 @@ int PingSession::run() {
   if (!plans)
     return complain(plans.error(), plans.error().code == Code::invalid ? kUsage : kFailure);
   if (plans->empty()) {
-    note("fieldline: no connected TCP or UDP socket " +
-         std::string(::geteuid() == 0 ? "" : "of yours ") + "to " + options_.host + " (" +
-         joined(remotes_) +
-         "); start the transfer first, or name the flow: --flow tcp, --flow tcp:5201");
+    output_.remark("fieldline: no connected TCP or UDP socket " +
+                   std::string(::geteuid() == 0 ? "" : "of yours ") + "to " + options_.host + " (" +
+                   joined(remotes_) +
+                   "); start the transfer first, or name the flow: --flow tcp, --flow tcp:5201");
     return kNoAnswer;
   }
   auto granted = grant_all(*plans);

@@ -31,9 +31,10 @@ void PingSession::pulse_until_end() {
   std::uint64_t now = clock_.monotonic_ns();
   next_scan_ns_ = now + kScanEvery;
   next_draw_ns_ = now;
+  following_ = options_.flows.empty();
   while (now < last) {
     send_due_pulses(now);
-    if (options_.flows.empty() && now >= next_scan_ns_) {
+    if (following_ && now >= next_scan_ns_) {
       follow_sockets();
       next_scan_ns_ = clock_.monotonic_ns() + kScanEvery;
     }
@@ -43,7 +44,7 @@ void PingSession::pulse_until_end() {
       return;
     }
     std::uint64_t wake = std::min(last, next_draw_ns_);
-    if (options_.flows.empty()) wake = std::min(wake, next_scan_ns_);
+    if (following_) wake = std::min(wake, next_scan_ns_);
     for (const auto& run : runs_) wake = std::min(wake, run.due_mono_ns);
     if (!poll_until(wake)) {
       reason_ = "interrupted";
@@ -71,7 +72,7 @@ void PingSession::send(Run& run, bool ending) {
   if (sent) {
     output_.pulse(run.grant, now, ending);
   } else if (!run.send_failed) {
-    note("fieldline: " + sent.error().text() + "; going on");
+    output_.remark("fieldline: " + sent.error().text() + "; going on");
     run.send_failed = true;
   }
 }
@@ -172,14 +173,15 @@ void PingSession::draw(bool last) {
 }
 
 std::string PingSession::table(bool last) {
-  std::string text;
+  std::string principal = runs_.front().principal;
+  std::string text =
+      "key " + signer_->fingerprint() + (principal.empty() ? "" : ", " + principal) + "\n";
   for (auto& run : runs_) {
     std::string owners;
-    for (const auto& owner : run.plan.owners)
+    for (const auto& owner : run.plan.owners) {
       owners += (owners.empty() ? " of " : ", ") + printable(owner);
-    text += run.plan.to_string() + owners + ", key " + signer_->fingerprint() +
-            (run.principal.empty() ? "" : " (" + run.principal + ")") + ", run " +
-            run.grant.run().brief() + "\n";
+    }
+    text += "run " + run.grant.run().brief() + ": " + run.plan.to_string() + owners + "\n";
     RunView view{
         run.grant.run(), run.plan.protocol, run.plan.pairs.size(), {}, board_.run(run.grant.run())};
     if (run.watch) view.report = run.watch->report();
@@ -197,9 +199,9 @@ int PingSession::finish() {
   json summary = options_.json ? summary_json(code) : json();
   output_.summary(summary, summary_text(code));
   if (code == kNoAnswer) {
-    note("nothing answered: is there a sensor on the path that trusts key " +
-         signer_->fingerprint() + ", and does it send to archive " +
-         settings_.archive->to_string() + "? `fieldline status` tells");
+    output_.remark("nothing answered: is there a sensor on the path that trusts key " +
+                   signer_->fingerprint() + ", and does it send to archive " +
+                   settings_.archive->to_string() + "? `fieldline status` tells");
   }
   return code;
 }

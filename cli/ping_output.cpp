@@ -54,6 +54,11 @@ void PingOutput::line(const std::string& text) {
   if (form_ == Form::lines) put(text + "\n");
 }
 
+void PingOutput::remark(const std::string& text) {
+  screen_.forget();
+  note(text);
+}
+
 void PingOutput::granted(const RunGrant& grant, const Plan& plan, const std::string& key,
                          const std::string& principal) {
   if (form_ == Form::json) {
@@ -66,7 +71,7 @@ void PingOutput::granted(const RunGrant& grant, const Plan& plan, const std::str
                       {"grant", grant_json(grant.grant())}});
     return;
   }
-  for (const auto& one : plan.notes) note(one);
+  for (const auto& one : plan.notes) remark(one);
   line("granted run " + grant.run().hex() + " for " +
        short_duration(grant.grant().not_after_ns - grant.grant().issued_at_ns) + ": " +
        plan.to_string());

@@ -20,6 +20,8 @@ class PingOutput {
   Form form() const { return form_; }
   bool closed() const { return closed_; }  // nobody reads any more
 
+  // On stderr, below the table that stands on the terminal.
+  void remark(const std::string& text);
   void granted(const RunGrant& grant, const Plan& plan, const std::string& key,
                const std::string& principal);
   void pulse(const RunGrant& grant, std::uint64_t at_ns, bool ending);

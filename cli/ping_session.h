@@ -36,6 +36,7 @@ class PingSession {
   // ping.cpp: what to ask for
   Result<void> prepare();
   Result<std::vector<Plan>> find_plans();
+  Result<std::vector<Socket>> sockets_to_host(const std::vector<Plan>& known);
   Result<void> grant_all(const std::vector<Plan>& plans);
   Result<void> grant(const Plan& plan);
   void follow_sockets();
@@ -71,7 +72,8 @@ class PingSession {
   std::uint64_t end_mono_ns_ = 0;
   std::uint64_t next_scan_ns_ = 0, next_draw_ns_ = 0;
   std::size_t announced_ = 0;  // sensors told as confirmed
-  bool archive_lost_ = false, too_many_runs_said_ = false;
+  bool archive_lost_ = false;
+  bool following_ = false;       // new sockets
   std::string reason_ = "time";  // why it ended
 };
 

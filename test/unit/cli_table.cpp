@@ -77,7 +77,8 @@ TEST_CASE("The live table has a line a sensor, in path order, with its losses an
   board.add_run(kRun, true);
   for (const char* sensor : {"a1", "b2", "c3"})
     CHECK(board.take(activation(sensor, "started")) == sensor);
-  board.take(activation("metro", "refused", {{"reason", "denied"}, {"rule", "rule 12"}}));
+  board.take(activation("metro", "refused",
+                        {{"reason", "denied"}, {"rule", "rule 12"}, {"detail", "at most 10 min"}}));
   board.take(
       {WatchEvent::Kind::configuration, kRun, {{"sensor", "metro"}, {"domain", "transit"}}, {}});
   RunView view{kRun, IPPROTO_TCP, 2, report(), board.run(kRun)};
@@ -87,7 +88,7 @@ TEST_CASE("The live table has a line a sensor, in path order, with its losses an
         "2  b2      site-b   2/2    462.1k    16       0    0.11    0.22  ok, data only, no "
         "answers here\n"
         "3  c3      site-c   2/2    462.1k     0  118.2k   23.90   47.80  ok\n"
-        "4  metro   transit  refused: denied (rule 12)\n");
+        "4  metro   transit  refused: denied: at most 10 min (rule 12)\n");
 }
 
 TEST_CASE("The live table shows sensors that saw nothing yet, and says when there is none") {
