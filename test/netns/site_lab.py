@@ -401,6 +401,7 @@ class Transfer:
 
     def __init__(self, site, server, client, label):
         self.site = site
+        label += f"-{len(site.processes)}"  # logs are appended to: another transfer's "ready" is not ours
         self.server = site.spawn("b", sys.executable, self.SCRIPT, *server, log=f"{label}-server.log")
         wait_until("the receiver listens", lambda: "ready" in self.server.text())
         self.client = site.spawn("a", sys.executable, self.SCRIPT, *client, log=f"{label}-client.log")
