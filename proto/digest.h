@@ -35,6 +35,8 @@ struct fl_digest_input {
 FL_ASSERT_SIZE(struct fl_digest_input, FL_DIGEST_WORDS * 8);
 FL_ASSERT_OFFSET(struct fl_digest_input, transport, 48);
 
+typedef __u64 __attribute__((may_alias)) fl_digest_word;
+
 #define FL_SIP_ROTL(x, b) (((x) << (b)) | ((x) >> (64 - (b))))
 #define FL_SIP_ROUND(v0, v1, v2, v3)                                                                \
 	do {                                                                                        \
@@ -46,7 +48,7 @@ FL_ASSERT_OFFSET(struct fl_digest_input, transport, 48);
 
 static inline __attribute__((always_inline)) __u64 fl_digest(const struct fl_digest_input *in)
 {
-	const __u64 *word = (const __u64 *)in;
+	const fl_digest_word *word = (const fl_digest_word *)in;
 	__u64 k0 = 0x66696c646c696e65ULL, k1 = 0x6469676573740001ULL; /* fixed: "fildline", "digest", version 1 */
 	__u64 v0 = k0 ^ 0x736f6d6570736575ULL, v1 = k1 ^ 0x646f72616e646f6dULL;
 	__u64 v2 = k0 ^ 0x6c7967656e657261ULL, v3 = k1 ^ 0x7465646279746573ULL;

@@ -23,7 +23,7 @@ struct fl_flow_key {
 	__be16 sport;
 	__be16 dport;
 	__u8 protocol;
-	__u8 reserved;
+	__u8 reserved; /* 0; inside the map the index of the entry's mask, which source writes */
 	__be16 vlan; /* 0: untagged or not asked for */
 };
 FL_ASSERT_SIZE(struct fl_flow_key, 40);

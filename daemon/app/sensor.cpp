@@ -20,7 +20,6 @@ namespace {
 
 constexpr std::uint64_t kDrainPeriod =
     kNanosPerMilli;                          // bounds what the ring must hold: 1 ms of headers
-constexpr unsigned kVerifyQueue = 64;        // triggers waiting for the verifier; past that: busy
 constexpr unsigned kLogLinesPerSecond = 20;  // a flood of refusals is counted, not written out
 
 Result<sense::Trust> load_trust(const std::string& path) {
@@ -64,7 +63,7 @@ Result<std::unique_ptr<Sensor>> Sensor::start(asio::io_context& io, const Sensor
   Sensor* self = sensor.get();
   self->wait_for_triggers();
   self->producer_of({});
-  self->every(kNanosPerSecond, self->second_timer_, [self] { self->each_second(); });
+  self->keep_reporting();
   return sensor;
 }
 
@@ -99,168 +98,17 @@ Result<void> Sensor::reload(const SensorConfig& config) {
   return {};
 }
 
-// -- control: trigger -> gate -> activation -> flow table
-
-void Sensor::wait_for_triggers() {
-  triggers_.async_wait(
-      asio::posix::stream_descriptor::wait_read, [this](boost::system::error_code error) {
-        if (error) return;
-        auto drained = source_->drain_triggers(
-            [this](const fl_trigger_lift& lift, ByteView bytes) { on_trigger(lift, bytes); });
-        if (!drained) spdlog::error("trigger ring: {}", drained.error().text());
-        wait_for_triggers();
-      });
-}
-
-void Sensor::on_trigger(const fl_trigger_lift& lift, ByteView bytes) {
-  Arrival arrival{.from = {}, .port = lift.port};
-  std::copy(std::begin(lift.outer.src), std::end(lift.outer.src), arrival.from.bytes.begin());
-  auto admitted = gate_.admit(bytes, lift.outer, clock_.utc_ns());
-  if (const auto* refusal = std::get_if<sense::Refusal>(&admitted))
-    return refuse(*refusal, arrival);
-  if (verifying_ >= kVerifyQueue)
-    return refuse({sense::Reason::busy, "verification queue full"}, arrival);
-
-  ++verifying_;
-  auto ticket = std::make_shared<sense::Ticket>(std::move(std::get<sense::Ticket>(admitted)));
-  asio::post(workers_, [this, ticket, arrival] {
-    sense::verify(*ticket);
-    asio::post(io_, [this, ticket, arrival] {
-      --verifying_;
-      settle(std::move(*ticket), arrival);
-    });
-  });
-}
-
-void Sensor::settle(sense::Ticket ticket, const Arrival& arrival) {
-  const sense::Grant grant = ticket.trigger.grant;
-  auto settled = gate_.settle(std::move(ticket), clock_.utc_ns());
-  if (const auto* refusal = std::get_if<sense::Refusal>(&settled)) {
-    refuse(*refusal, arrival);
-    if (!refusal->principal.empty()) tell_refused(grant, *refusal);
-    return;
-  }
-  const auto& accepted = std::get<sense::Accepted>(settled);
-  auto applied = table_.apply(accepted, clock_.utc_ns(), clock_.monotonic_ns());
-  if (auto* refusal = std::get_if<sense::Refusal>(&applied)) {
-    refuse(*refusal, arrival);
-    if (table_.find(grant.run) != nullptr) return;  // a late pulse of a run that stands
-    gate_.forget(grant.run);
-    refusal->principal = accepted.principal;
-    return tell_refused(grant, *refusal);
-  }
-  ++accepted_;
-  auto change = std::get<sense::ActivationTable::Change>(applied);
-  if (change == sense::ActivationTable::Change::ended) return end_run(grant.run, "pulse");
-  if (auto written = apply_flows(); !written) {
-    table_.remove(grant.run);
-    gate_.forget(grant.run);
-    (void)apply_flows();
-    sense::Refusal refusal{sense::Reason::table_full, written.error().text(), accepted.principal};
-    refuse(refusal, arrival);
-    return tell_refused(grant, refusal);
-  }
-  if (change == sense::ActivationTable::Change::started) begin_run(grant.run);
-  arm_expiry();
-}
-
-void Sensor::begin_run(const RunId& run) {
-  const sense::Activation& activation = *table_.find(run);
-  for (std::uint32_t slot : activation.slots) {
-    if (table_.shares(slot).size() < 2) continue;  // new: its counters began at zero
-    if (auto counters = source_->flow_counters(slot)) baselines_[run][slot] = *counters;
-  }
-  spdlog::info("run {} on for {} ({}): {} flows until {}", run.brief(), activation.principal,
-               activation.decision.rule, activation.slots.size() / 2,
-               format_utc(activation.deadline_utc_ns));
-  report(FL_FRAME_ACTIVATION, run,
-         activation_report("started", config_.name, activation, clock_.utc_ns(), ""));
-  if (table_.size() == 1) every(kDrainPeriod, drain_timer_, [this] { drain_ring(); });
-}
-
-void Sensor::refuse(const sense::Refusal& refusal, const Arrival& arrival) {
-  ++refused_[static_cast<std::size_t>(refusal.reason)];
-  if (refusal.reason == sense::Reason::duplicate) return;  // every echo reply is one
-  if (log_tokens_ == 0) {
-    ++suppressed_lines_;
-    return;
-  }
-  --log_tokens_;
-  spdlog::warn("trigger from {} on {} refused: {}: {}; {}", arrival.from.to_string(),
-               config_.interfaces[arrival.port], name_of(refusal.reason), refusal.detail,
-               remedy_of(refusal.reason));
-}
-
-void Sensor::tell_refused(const sense::Grant& grant, const sense::Refusal& refusal) {
-  if (refusal.reason == sense::Reason::duplicate) return;
-  if (!told_.insert(grant.run).second) return;
-  if (told_.size() > 4096) told_.clear();
-  report(FL_FRAME_ACTIVATION, grant.run,
-         refusal_report(config_.name, grant, refusal, clock_.utc_ns()));
-}
-
-Result<void> Sensor::apply_flows() {
-  std::vector<source::FlowEntry> entries;
-  std::unordered_map<std::uint32_t, std::vector<capture::Claim>> claims;
-  for (const auto& flow : table_.desired()) {
-    entries.push_back({flow.key, flow.mask, flow.value});
-    for (const auto& share : table_.shares(flow.value.slot)) {
-      claims[flow.value.slot].push_back({share.run, share.direction, share.snaplen});
-    }
-  }
-  recorder_.claim(std::move(claims));
-  auto applied = source_->apply(entries);
-  if (!applied) return applied.error();
-  return {};
-}
-
-// -- the end of a run: deadline zero, programs in flight over, ring drained, counted, deleted
-
-void Sensor::arm_expiry() {
-  auto next = table_.next_deadline_mono_ns();
-  if (!next) return;
-  std::uint64_t now = clock_.monotonic_ns();
-  expiry_timer_.expires_after(std::chrono::nanoseconds(*next > now ? *next - now : 0));
-  expiry_timer_.async_wait([this](boost::system::error_code error) {
-    if (error) return;
-    for (const RunId& run : table_.expire(clock_.monotonic_ns())) end_run(run, "expired");
-    arm_expiry();
-  });
-}
-
-void Sensor::end_run(const RunId& run, const std::string& reason) {
-  if (!ending_.insert(run).second) return;
-  if (auto written = apply_flows(); !written)
-    spdlog::error("ending a run: {}", written.error().text());
-  asio::post(workers_, [this, run, reason] {
-    auto quiet = source_->quiesce();
-    asio::post(io_, [this, run, reason, quiet] {
-      if (!quiet)
-        spdlog::warn("run {}: its last packets may be uncounted: {}", run.brief(),
-                     quiet.error().text());
-      finish_run(run, reason);
-    });
-  });
-}
-
-void Sensor::finish_run(const RunId& run, const std::string& reason) {
-  drain_ring();
-  const sense::Activation& activation = *table_.find(run);
-  report(FL_FRAME_ACTIVATION, run,
-         activation_report("ended", config_.name, activation, clock_.utc_ns(), reason));
-  report(FL_FRAME_FINAL_COUNTS, run, counts_of(activation, true));
-  spdlog::info("run {} ended ({})", run.brief(), reason);
-  table_.remove(run);
-  gate_.forget(run);
-  baselines_.erase(run);
-  recorder_.forget(run);
-  ending_.erase(run);
-  if (auto written = apply_flows(); !written)
-    spdlog::error("removing a run: {}", written.error().text());
-  if (table_.size() == 0) drain_timer_.cancel();
-}
-
 // -- packet: ring -> recorder -> stream
+
+// Until no run is left. Starting twice is starting once: the timer has one wait.
+void Sensor::keep_draining() {
+  drain_timer_.expires_after(std::chrono::nanoseconds(kDrainPeriod));
+  drain_timer_.async_wait([this](boost::system::error_code error) {
+    if (error || table_.size() == 0) return;
+    drain_ring();
+    keep_draining();
+  });
+}
 
 void Sensor::drain_ring() {
   auto drained = source_->drain_headers(
@@ -335,6 +183,15 @@ json Sensor::counts_of(const sense::Activation& activation, bool final) const {
                        recorder_.counts(activation.run));
 }
 
+void Sensor::keep_reporting() {
+  second_timer_.expires_after(std::chrono::seconds(1));
+  second_timer_.async_wait([this](boost::system::error_code error) {
+    if (error) return;
+    each_second();
+    keep_reporting();
+  });
+}
+
 void Sensor::each_second() {
   recorder_.set_tai_offset_ns(tai_offset_ns(clock_));
   gate_.expire(clock_.utc_ns());
@@ -393,17 +250,6 @@ asio::awaitable<void> Sensor::stop(std::uint64_t timeout_ns) {
                    stream::to_string(key), producer->counters().spooled_items);
     }
   }
-}
-
-// Runs the action every period until the timer is cancelled.
-void Sensor::every(std::uint64_t period_ns, asio::steady_timer& timer,
-                   std::function<void()> action) {
-  timer.expires_after(std::chrono::nanoseconds(period_ns));
-  timer.async_wait([this, period_ns, &timer, action](boost::system::error_code error) {
-    if (error) return;
-    action();
-    every(period_ns, timer, action);
-  });
 }
 
 }  // namespace fieldline::app

@@ -62,6 +62,7 @@ class Sensor {
   void finish_run(const RunId& run, const std::string& reason);
 
   // packet: ring -> recorder -> stream
+  void keep_draining();
   void drain_ring();
   stream::Producer& producer_of_run(const RunId& run);
   stream::Producer& producer_of(const stream::Fingerprint& archive);
@@ -70,10 +71,8 @@ class Sensor {
   void report(std::uint8_t type, const RunId& run, nlohmann::json document);
   nlohmann::json counts_of(const sense::Activation& activation, bool final) const;
   nlohmann::json status() const;
+  void keep_reporting();
   void each_second();
-
-  void every(std::uint64_t period_ns, boost::asio::steady_timer& timer,
-             std::function<void()> action);
 
   boost::asio::io_context& io_;
   SensorConfig config_;

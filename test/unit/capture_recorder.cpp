@@ -58,9 +58,9 @@ struct Store {
       ByteReader reader(body);
       for (std::uint32_t i = 0; i < count; ++i) {
         auto head = reader.take_struct<fl_header_record>();
-        REQUIRE(head);
+        REQUIRE(head.has_value());
         auto data = reader.take(big_endian<std::uint16_t>(head->cap_len));
-        REQUIRE(data);
+        REQUIRE(data.has_value());
         records.push_back({run, *head, Bytes(data->begin(), data->end())});
       }
       REQUIRE(reader.left() == 0);
