@@ -52,6 +52,8 @@ int complain(const AskError& error) {
       otherwise = kNoAnswer;
       break;
     case Code::invalid:
+    case Code::not_found:
+    case Code::unsupported:
       otherwise = error.answered ? kFailure : kUsage;
       break;
     default:

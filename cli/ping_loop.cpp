@@ -100,7 +100,7 @@ void PingSession::await_final_counts() {
       const RunBoard& board = board_.run(run.grant.run());
       return board.watched && !board.finished;
     });
-    if (!watching || (anybody && board_.all_final()) || now >= deadline || output_.closed()) return;
+    if (!watching || (anybody && board_.all_final()) || now >= deadline) return;
     draw(false);
     std::uint64_t wake =
         output_.form() == PingOutput::Form::terminal ? std::min(deadline, next_draw_ns_) : deadline;
