@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 
 #include <array>
@@ -28,6 +29,15 @@ struct Pipe {
 Result<Pipe> make_pipe() {
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0) return fail_errno("making a pipe");
+  return Pipe{Fd(ends[0]), Fd(ends[1])};
+}
+
+// The child's stdin: a socket, because only a socket can be written to without SIGPIPE.
+Result<Pipe> make_input() {
+  int ends[2];
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) {
+    return fail_errno("making a socket pair");
+  }
   return Pipe{Fd(ends[0]), Fd(ends[1])};
 }
 
@@ -78,7 +88,7 @@ Result<void> drain(Fd& from, std::string& to) {
 }
 
 void feed(Fd& to, ByteView& input) {
-  ssize_t n = input.empty() ? 0 : ::write(to.get(), input.data(), input.size());
+  ssize_t n = input.empty() ? 0 : ::send(to.get(), input.data(), input.size(), MSG_NOSIGNAL);
   if (n > 0) input = input.subspan(static_cast<std::size_t>(n));
   bool gone = n < 0 && errno != EINTR && errno != EAGAIN;  // EPIPE: it does not want the rest
   if (input.empty() || gone) to.reset();
@@ -103,7 +113,7 @@ Result<void> exchange(Fd in, Fd out, Fd err, ByteView input, Finished& finished)
 }  // namespace
 
 Result<Finished> run_process(const std::vector<std::string>& arguments, ByteView input) {
-  auto in = make_pipe(), out = make_pipe(), err = make_pipe();
+  auto in = make_input(), out = make_pipe(), err = make_pipe();
   for (const auto* pipe : {&in, &out, &err}) {
     if (!*pipe) return pipe->error();
   }
