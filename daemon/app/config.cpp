@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "app/config.h"
 
+#include <algorithm>
+#include <array>
 #include <bit>
 #include <charconv>
 
@@ -63,6 +65,16 @@ SensorConfig read_sensor(Settings at) {
   if (sensor.archives.empty())
     at.complain("archive", "a sensor needs at least one [[sensor.archive]]");
   sensor.policy = sense::read_policy(at);
+  for (const auto& rule : sensor.policy.allow) {
+    for (const auto& wanted : rule.archives) {
+      auto pins = [&](const ArchivePin& pin) { return pin.key == wanted; };
+      if (wanted != sense::Fingerprint{} &&
+          std::none_of(sensor.archives.begin(), sensor.archives.end(), pins)) {
+        at.complain("allow", "rule '" + rule.name + "' lets grants select " +
+                                 stream::to_string(wanted) + ", which no [[sensor.archive]] pins");
+      }
+    }
+  }
   return sensor;
 }
 
@@ -92,6 +104,12 @@ Result<Config> Config::load(const std::string& path) {
 
   Config config;
   config.log_level = root->string("log_level", "info");
+  constexpr std::array levels{"trace", "debug", "info", "warning", "error", "critical", "off"};
+  if (std::find(levels.begin(), levels.end(), config.log_level) == levels.end()) {
+    root->complain(
+        "log_level",
+        "'" + config.log_level + "' is none of trace, debug, info, warning, error, critical, off");
+  }
   if (auto sensor = root->table("sensor")) config.sensor = read_sensor(*sensor);
   if (auto archive = root->table("archive")) config.archive = read_archive(*archive);
   if (!config.sensor && !config.archive) {

@@ -69,16 +69,22 @@ class Daemon {
   void reload() {
     sd_notify(0, "RELOADING=1");
     auto config = Config::load(path_);
-    Result<void> done;
-    if (!config) done = config.error();
-    if (done && sensor_ && config->sensor) done = sensor_->reload(*config->sensor);
-    if (done && archive_ && config->archive) done = archive_->reload(*config->archive);
-    if (done) {
-      spdlog::info("reloaded trust, policy, producers and readers; all else needs a restart");
+    if (!config) {
+      spdlog::error("not reloaded, the old settings stay in force: {}", config.error().text());
     } else {
-      spdlog::error("not reloaded, the old settings stay in force: {}", done.error().text());
+      if (sensor_ && config->sensor) say("sensor", sensor_->reload(*config->sensor));
+      if (archive_ && config->archive) say("archive", archive_->reload(*config->archive));
     }
     sd_notify(0, "READY=1");
+  }
+
+  static void say(const char* role, const Result<void>& reloaded) {
+    if (reloaded) {
+      spdlog::info("{}: reloaded trust and policy; all else needs a restart", role);
+    } else {
+      spdlog::error("{}: not reloaded, the old settings stay in force: {}", role,
+                    reloaded.error().text());
+    }
   }
 
   void stop() {

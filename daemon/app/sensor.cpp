@@ -20,6 +20,7 @@ namespace {
 
 constexpr std::uint64_t kDrainPeriod =
     kNanosPerMilli;                          // bounds what the ring must hold: 1 ms of headers
+constexpr std::size_t kInterimCounts = 64;   // runs whose counts are told each second
 constexpr unsigned kLogLinesPerSecond = 20;  // a flood of refusals is counted, not written out
 
 Result<sense::Trust> load_trust(const std::string& path) {
@@ -82,7 +83,9 @@ Sensor::Sensor(asio::io_context& io, const SensorConfig& config, stream::Identit
       triggers_(io, ::dup(source_->trigger_fd())),
       drain_timer_(io),
       expiry_timer_(io),
+      renew_timer_(io),
       second_timer_(io) {
+  pin_archives(config.archives);
   randombytes_buf(session_.bytes.data(), session_.bytes.size());
   recorder_.set_tai_offset_ns(tai_offset_ns(clock_));
 }
@@ -95,7 +98,16 @@ Result<void> Sensor::reload(const SensorConfig& config) {
   auto trust = load_trust(config.allowed_signers);
   if (!trust) return trust.error();
   gate_.reload(std::move(*trust), config.policy);
+  pin_archives(config.archives);
+  producer_of({});
   return {};
+}
+
+// Pins are added and not forgotten: a run goes on to the archive that it began with. What a new
+// grant may select is the policy's.
+void Sensor::pin_archives(const std::vector<ArchivePin>& archives) {
+  own_archive_ = archives.front().key;
+  for (const ArchivePin& pin : archives) pins_.insert_or_assign(pin.key, pin);
 }
 
 // -- packet: ring -> recorder -> stream
@@ -124,24 +136,21 @@ stream::Producer& Sensor::producer_of_run(const RunId& run) {
 
 // The producer to a pinned archive, made when first asked for; zero names the sensor's own.
 stream::Producer& Sensor::producer_of(const stream::Fingerprint& archive) {
-  const ArchivePin* pin = &config_.archives.front();
-  for (const ArchivePin& candidate : config_.archives) {
-    if (candidate.key == archive) pin = &candidate;
-  }
-  auto& producer = producers_[pin->key];
+  const ArchivePin& pin = pins_.at(archive == stream::Fingerprint{} ? own_archive_ : archive);
+  auto& producer = producers_[pin.key];
   if (producer) return *producer;
 
   stream::ProducerOptions options;
-  options.host = pin->host;
-  options.port = pin->port;
-  options.archive = pin->key;
+  options.host = pin.host;
+  options.port = pin.port;
+  options.archive = pin.key;
   options.spool_bytes = config_.spool_bytes;
   options.name = config_.name;
   options.domain = config_.domain;
   options.session = session_;
   producer = stream::Producer::create(io_.get_executor(), options, identity_);
   stream::Producer* raw = producer.get();
-  raw->on_state = [this, raw, where = pin->host](stream::LinkState state) {
+  raw->on_state = [this, raw, where = pin.host](stream::LinkState state) {
     if (state == stream::LinkState::connected) {
       spdlog::info("archive {}: connected", where);
     } else if (!raw->last_error().empty()) {
@@ -159,7 +168,8 @@ void Sensor::report(std::uint8_t type, const RunId& run, json document) {
   document["session"] = session_.hex();
   std::string text = document.dump();
   if (!producer_of_run(run).offer(type, FL_ENCODING_JSON, run, 1, view(text))) {
-    spdlog::error("run {}: a report did not fit into the spool: {}", run.brief(), text);
+    spdlog::error("run {}: its {} report did not fit into the spool; its evidence stays incomplete",
+                  run.brief(), document.value("event", "final"));
   }
 }
 
@@ -179,8 +189,19 @@ json Sensor::counts_of(const sense::Activation& activation, bool final) const {
         flows[share.direction] = plus(flows[share.direction], *counters);
     }
   }
-  return counts_report(config_.name, activation.run, clock_.utc_ns(), final, flows,
-                       recorder_.counts(activation.run));
+  const auto& points = recorder_.counts(activation.run);
+  if (sharing_.contains(activation.run)) {
+    // The kernel counted for all who hold the slot: what was lifted is known per run here only.
+    for (fl_flow_counters& flow : flows) flow.lifted = flow.bytes = 0;
+    for (const auto& [point, counts] : points) {
+      flows[point.second].lifted += counts.matched;
+      flows[point.second].bytes += counts.matched_bytes;
+    }
+    for (fl_flow_counters& flow : flows) {
+      flow.packets = flow.lifted + flow.dropped_ring + flow.dropped_read;
+    }
+  }
+  return counts_report(config_.name, activation.run, clock_.utc_ns(), final, flows, points);
 }
 
 void Sensor::keep_reporting() {
@@ -195,15 +216,24 @@ void Sensor::keep_reporting() {
 void Sensor::each_second() {
   recorder_.set_tai_offset_ns(tai_offset_ns(clock_));
   gate_.expire(clock_.utc_ns());
-  for (const sense::Activation* activation : table_.all()) {
-    if (!activation->ending)
-      report(FL_FRAME_FINAL_COUNTS, activation->run, counts_of(*activation, false));
-  }
+  report_interim_counts();
   producer_of({}).send_status(status().dump());
   if (suppressed_lines_ > 0)
     spdlog::warn("{} further refusals in the last second, counted only", suppressed_lines_);
   suppressed_lines_ = 0;
   log_tokens_ = kLogLinesPerSecond;
+}
+
+// Counts of runs that go on: of so many runs a second, in turn, and only while the spool has room
+// for what must not be lost.
+void Sensor::report_interim_counts() {
+  auto runs = table_.all();
+  for (std::size_t i = 0; i < std::min(runs.size(), kInterimCounts); ++i) {
+    const sense::Activation& activation = *runs[next_counted_++ % runs.size()];
+    bool room = producer_of_run(activation.run).counters().spooled_bytes < config_.spool_bytes / 2;
+    if (activation.ending || !room) continue;
+    report(FL_FRAME_FINAL_COUNTS, activation.run, counts_of(activation, false));
+  }
 }
 
 json Sensor::status() const {
@@ -213,7 +243,7 @@ json Sensor::status() const {
       ports.push_back(port_report(port, config_.interfaces[port], *counters));
     }
   }
-  const auto& own = *producers_.at(config_.archives.front().key);
+  const auto& own = *producers_.at(own_archive_);
   return status_report({.sensor = config_.name,
                         .at_ns = clock_.utc_ns(),
                         .runs = table_.size(),
@@ -228,13 +258,15 @@ json Sensor::status() const {
 
 std::string Sensor::summary() const {
   return "sensor " + config_.name + ": " + std::to_string(table_.size()) + " runs, archive " +
-         name_of(producers_.at(config_.archives.front().key)->state());
+         name_of(producers_.at(own_archive_)->state());
 }
 
 asio::awaitable<void> Sensor::stop(std::uint64_t timeout_ns) {
+  stopping_ = true;
   boost::system::error_code ignored;
   triggers_.cancel(ignored);
   expiry_timer_.cancel();
+  renew_timer_.cancel();
   for (const RunId& run : table_.expire(UINT64_MAX)) end_run(run, "shutdown");
   asio::steady_timer wait(io_);
   while (!ending_.empty()) {

@@ -51,15 +51,20 @@ class Sensor {
   void wait_for_triggers();
   void on_trigger(const fl_trigger_lift& lift, ByteView bytes);
   void settle(sense::Ticket ticket, const Arrival& arrival);
-  void begin_run(const RunId& run);
+  void begin_run(const sense::Grant& grant, const std::string& principal, const Arrival& arrival);
+  void note_shared_slots(const sense::Activation& activation);
+  void renew_soon(const RunId& run);
   void refuse(const sense::Refusal& refusal, const Arrival& arrival);
   void tell_refused(const sense::Grant& grant, const sense::Refusal& refusal);
   Result<void> apply_flows();
 
   // the end of a run: deadline zero, programs in flight over, ring drained, counted, deleted
   void arm_expiry();
+  void end_expired();
   void end_run(const RunId& run, const std::string& reason);
   void finish_run(const RunId& run, const std::string& reason);
+
+  void pin_archives(const std::vector<ArchivePin>& archives);
 
   // packet: ring -> recorder -> stream
   void keep_draining();
@@ -73,6 +78,7 @@ class Sensor {
   nlohmann::json status() const;
   void keep_reporting();
   void each_second();
+  void report_interim_counts();
 
   boost::asio::io_context& io_;
   SensorConfig config_;
@@ -83,16 +89,21 @@ class Sensor {
   sense::Gate gate_;
   sense::ActivationTable table_;
   capture::Recorder recorder_;
+  stream::Fingerprint own_archive_{};
+  std::map<stream::Fingerprint, ArchivePin> pins_;
   std::map<stream::Fingerprint, std::unique_ptr<stream::Producer>> producers_;
   // Counters of an entry that stood already when the run joined it, by slot.
   std::unordered_map<RunId, std::unordered_map<std::uint32_t, fl_flow_counters>> baselines_;
+  std::unordered_set<RunId> sharing_;  // runs that hold, or held, a slot together with another
   std::unordered_set<RunId> ending_;
   std::unordered_set<RunId> told_;  // whose refusal was reported
   sense::RefusalCounters refused_{};
   std::uint64_t accepted_ = 0, suppressed_lines_ = 0;
   unsigned log_tokens_ = 0, verifying_ = 0;
+  std::size_t next_counted_ = 0;  // where the next second's interim counts go on
+  bool renewing_ = false, stopping_ = false;
   boost::asio::posix::stream_descriptor triggers_;
-  boost::asio::steady_timer drain_timer_, expiry_timer_, second_timer_;
+  boost::asio::steady_timer drain_timer_, expiry_timer_, renew_timer_, second_timer_;
   boost::asio::thread_pool workers_{1};
 };
 

@@ -15,12 +15,14 @@ namespace asio = boost::asio;
 namespace {
 
 constexpr unsigned kVerifyQueue = 64;  // triggers waiting for the verifier; past that: busy
+constexpr std::uint64_t kRenewDelay = 200 * kNanosPerMilli;
 
 }  // namespace
 
 // -- control: trigger -> gate -> activation -> flow table
 
 void Sensor::wait_for_triggers() {
+  if (stopping_) return;
   triggers_.async_wait(
       asio::posix::stream_descriptor::wait_read, [this](boost::system::error_code error) {
         if (error) return;
@@ -52,6 +54,8 @@ void Sensor::on_trigger(const fl_trigger_lift& lift, ByteView bytes) {
 }
 
 void Sensor::settle(sense::Ticket ticket, const Arrival& arrival) {
+  if (stopping_) return;  // nobody would end what started now
+  end_expired();          // a pulse that came too late starts the run again, it does not revive it
   const sense::Grant grant = ticket.trigger.grant;
   auto settled = gate_.settle(std::move(ticket), clock_.utc_ns());
   if (const auto* refusal = std::get_if<sense::Refusal>(&settled)) {
@@ -69,32 +73,69 @@ void Sensor::settle(sense::Ticket ticket, const Arrival& arrival) {
     return tell_refused(grant, *refusal);
   }
   ++accepted_;
-  auto change = std::get<sense::ActivationTable::Change>(applied);
-  if (change == sense::ActivationTable::Change::ended) return end_run(grant.run, "pulse");
-  if (auto written = apply_flows(); !written) {
-    table_.remove(grant.run);
-    gate_.forget(grant.run);
-    (void)apply_flows();
-    sense::Refusal refusal{sense::Reason::table_full, written.error().text(), accepted.principal};
-    refuse(refusal, arrival);
-    return tell_refused(grant, refusal);
+  switch (std::get<sense::ActivationTable::Change>(applied)) {
+    case sense::ActivationTable::Change::started:
+      begin_run(grant, accepted.principal, arrival);
+      break;
+    case sense::ActivationTable::Change::renewed:
+      renew_soon(grant.run);
+      break;
+    case sense::ActivationTable::Change::ended:
+      return end_run(grant.run, "pulse");
   }
-  if (change == sense::ActivationTable::Change::started) begin_run(grant.run);
   arm_expiry();
 }
 
-void Sensor::begin_run(const RunId& run) {
-  const sense::Activation& activation = *table_.find(run);
-  for (std::uint32_t slot : activation.slots) {
-    if (table_.shares(slot).size() < 2) continue;  // new: its counters began at zero
-    if (auto counters = source_->flow_counters(slot)) baselines_[run][slot] = *counters;
+void Sensor::begin_run(const sense::Grant& grant, const std::string& principal,
+                       const Arrival& arrival) {
+  drain_ring();  // what was lifted for others before this run is not its own
+  if (auto written = apply_flows(); !written) {
+    drain_ring();
+    table_.remove(grant.run);
+    recorder_.forget(grant.run);
+    gate_.forget(grant.run);
+    if (auto undone = apply_flows(); !undone) spdlog::error("{}", undone.error().text());
+    sense::Refusal refusal{sense::Reason::table_full, written.error().text(), principal};
+    refuse(refusal, arrival);
+    return tell_refused(grant, refusal);
   }
-  spdlog::info("run {} on for {} ({}): {} flows until {}", run.brief(), activation.principal,
+  const sense::Activation& activation = *table_.find(grant.run);
+  note_shared_slots(activation);
+  spdlog::info("run {} on for {} ({}): {} flows until {}", grant.run.brief(), principal,
                activation.decision.rule, activation.slots.size() / 2,
                format_utc(activation.deadline_utc_ns));
-  report(FL_FRAME_ACTIVATION, run,
+  report(FL_FRAME_ACTIVATION, grant.run,
          activation_report("started", config_.name, activation, clock_.utc_ns(), ""));
   keep_draining();
+}
+
+// A slot that several runs hold counts for all of them: what was there before the newcomer is
+// subtracted, and from now on each counts what the recorder gave it (counts_of).
+void Sensor::note_shared_slots(const sense::Activation& activation) {
+  for (std::uint32_t slot : activation.slots) {
+    const auto& shares = table_.shares(slot);
+    if (shares.size() < 2) continue;
+    for (const auto& share : shares) sharing_.insert(share.run);
+    if (auto counters = source_->flow_counters(slot)) {
+      baselines_[activation.run][slot] = *counters;
+    }
+  }
+}
+
+// Renewals of many runs are written together; a pulse holds for seconds, so that there is time. One
+// that would come too late for it is written at once.
+void Sensor::renew_soon(const RunId& run) {
+  if (renewing_) return;
+  renewing_ = true;
+  bool urgent = table_.find(run)->deadline_mono_ns < clock_.monotonic_ns() + 8 * kRenewDelay;
+  renew_timer_.expires_after(std::chrono::nanoseconds(urgent ? 0 : kRenewDelay));
+  renew_timer_.async_wait([this](boost::system::error_code error) {
+    renewing_ = false;
+    if (error) return;
+    if (auto written = apply_flows(); !written) {
+      spdlog::error("renewing runs: {}; they end at their last deadline", written.error().text());
+    }
+  });
 }
 
 void Sensor::refuse(const sense::Refusal& refusal, const Arrival& arrival) {
@@ -111,7 +152,7 @@ void Sensor::refuse(const sense::Refusal& refusal, const Arrival& arrival) {
 }
 
 void Sensor::tell_refused(const sense::Grant& grant, const sense::Refusal& refusal) {
-  if (refusal.reason == sense::Reason::duplicate) return;
+  if (refusal.reason == sense::Reason::duplicate || refusal.reason == sense::Reason::busy) return;
   if (!told_.insert(grant.run).second) return;
   if (told_.size() > 4096) told_.clear();
   report(FL_FRAME_ACTIVATION, grant.run,
@@ -123,7 +164,10 @@ Result<void> Sensor::apply_flows() {
   std::unordered_map<std::uint32_t, std::vector<capture::Claim>> claims;
   for (const auto& flow : table_.desired()) {
     entries.push_back({flow.key, flow.mask, flow.value});
-    for (const auto& share : table_.shares(flow.value.slot)) {
+    const auto& shares = table_.shares(flow.value.slot);
+    for (const auto& share : shares) {
+      // The deadline of a slot that others hold too is not this run's: it claims nothing any more.
+      if (shares.size() > 1 && ending_.contains(share.run)) continue;
       claims[flow.value.slot].push_back({share.run, share.direction, share.snaplen});
     }
   }
@@ -142,13 +186,18 @@ void Sensor::arm_expiry() {
   expiry_timer_.expires_after(std::chrono::nanoseconds(*next > now ? *next - now : 0));
   expiry_timer_.async_wait([this](boost::system::error_code error) {
     if (error) return;
-    for (const RunId& run : table_.expire(clock_.monotonic_ns())) end_run(run, "expired");
+    end_expired();
     arm_expiry();
   });
 }
 
+void Sensor::end_expired() {
+  for (const RunId& run : table_.expire(clock_.monotonic_ns())) end_run(run, "expired");
+}
+
 void Sensor::end_run(const RunId& run, const std::string& reason) {
   if (!ending_.insert(run).second) return;
+  drain_ring();  // with its claims as they were
   if (auto written = apply_flows(); !written)
     spdlog::error("ending a run: {}", written.error().text());
   asio::post(workers_, [this, run, reason] {
@@ -172,8 +221,10 @@ void Sensor::finish_run(const RunId& run, const std::string& reason) {
   table_.remove(run);
   gate_.forget(run);
   baselines_.erase(run);
+  sharing_.erase(run);
   recorder_.forget(run);
   ending_.erase(run);
+  told_.erase(run);
   if (auto written = apply_flows(); !written)
     spdlog::error("removing a run: {}", written.error().text());
 }

@@ -16,34 +16,41 @@ constexpr std::size_t kBatchBytes = 64 << 10;
 }  // namespace
 
 void Recorder::on_lift(const fl_lift& lift, ByteView frame) {
-  // A run may hold several of the slots that matched (an exact pair and an any-port one): it gets
-  // one record, by the first.
-  std::array<const Claim*, FL_MASKS_MAX> given{};
-  std::size_t used = 0;
   bool claimed = false;
   for (unsigned i = 0; i < std::min<unsigned>(lift.hits, FL_MASKS_MAX); ++i) {
     auto found = claims_.find(lift.slots[i]);
     if (found == claims_.end()) continue;
     for (const Claim& claim : found->second) {
       claimed = true;
-      auto same = [&](const Claim* other) { return other->run == claim.run; };
-      if (std::any_of(given.begin(), given.begin() + static_cast<std::ptrdiff_t>(used), same))
-        continue;
-      if (lift.hits > 1 && used < given.size()) given[used++] = &claim;
-      add(claim, lift, frame);
+      if (!claims_earlier(claim.run, lift, i)) add(claim, lift, frame);
     }
   }
   if (!claimed) ++unclaimed_;
 }
 
+// A run may hold several of the slots that matched (an exact pair and an any-port one): it gets one
+// record, by the first.
+bool Recorder::claims_earlier(const RunId& run, const fl_lift& lift, unsigned before) const {
+  for (unsigned i = 0; i < before; ++i) {
+    auto found = claims_.find(lift.slots[i]);
+    if (found == claims_.end()) continue;
+    for (const Claim& claim : found->second) {
+      if (claim.run == run) return true;
+    }
+  }
+  return false;
+}
+
 void Recorder::add(const Claim& claim, const fl_lift& lift, ByteView frame) {
   Run& run = runs_[claim.run];
-  std::size_t most = claim.snaplen == FL_SNAPLEN_HEADERS ? headers_length(frame) : claim.snaplen;
+  std::size_t headers = headers_length(frame);
+  std::size_t most = claim.snaplen == FL_SNAPLEN_HEADERS ? headers : claim.snaplen;
   ByteView kept = frame.first(std::min(frame.size(), most));
 
   std::uint16_t flags = claim.direction == FL_REVERSE ? FL_RECORD_REVERSE : 0;
   if (lift.flags & FL_LIFT_CHECKSUM_PARTIAL) flags |= FL_RECORD_CHECKSUM_PARTIAL;
-  if (lift.flags & FL_LIFT_TRUNCATED) flags |= FL_RECORD_TRUNCATED;
+  bool lifted_short = (lift.flags & FL_LIFT_TRUNCATED) != 0;
+  if (kept.size() < headers || lifted_short) flags |= FL_RECORD_TRUNCATED;
 
   fl_header_record head{};
   head.timestamp_ns = big_endian<std::uint64_t>(lift.timestamp_ns - tai_offset_ns_);
@@ -61,7 +68,7 @@ void Recorder::add(const Claim& claim, const fl_lift& lift, ByteView frame) {
 
   PointCounts& point = run.in_batch[{lift.port, claim.direction}];
   ++point.matched;
-  point.bytes += lift.wire_len;
+  point.matched_bytes += lift.wire_len;
   if (run.batch.size() >= kBatchBytes) flush(claim.run, run);
 }
 
@@ -75,8 +82,9 @@ void Recorder::flush(const RunId& id, Run& run) {
   for (auto& [point, fresh] : run.in_batch) {
     PointCounts& sum = run.counts[point];
     sum.matched += fresh.matched;
+    sum.matched_bytes += fresh.matched_bytes;
     (taken ? sum.recorded : sum.dropped_spool) += fresh.matched;
-    if (taken) sum.bytes += fresh.bytes;
+    if (taken) sum.bytes += fresh.matched_bytes;
   }
   run.in_batch.clear();
   run.batch.clear();

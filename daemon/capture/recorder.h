@@ -32,6 +32,7 @@ using Sink = std::function<bool(const RunId& run, std::uint32_t count, ByteView 
 // Of one run, port and direction. matched = recorded + dropped_spool.
 struct PointCounts {
   std::uint64_t matched = 0;  // records this run had a right to
+  std::uint64_t matched_bytes = 0;
   std::uint64_t recorded = 0;
   std::uint64_t bytes = 0;  // wire length of those recorded
   std::uint64_t dropped_spool = 0;
@@ -67,6 +68,7 @@ class Recorder {
     std::map<Point, PointCounts> counts;
     std::map<Point, PointCounts> in_batch;
   };
+  bool claims_earlier(const RunId& run, const fl_lift& lift, unsigned before) const;
   void add(const Claim& claim, const fl_lift& lift, ByteView frame);
   void flush(const RunId& id, Run& run);
 

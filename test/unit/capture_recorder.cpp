@@ -105,6 +105,34 @@ TEST_CASE("A run that claims several of the slots that matched gets the packet o
   CHECK(recorder.counts(run_of(2)).at({0, FL_FORWARD}).recorded == 1);
 }
 
+TEST_CASE("ManyRunsOnTwoSlotsGetOneRecordEach") {
+  Store store;
+  Recorder recorder(store.sink());
+  std::vector<Claim> all;
+  for (std::uint8_t i = 1; i <= 20; ++i) all.push_back({run_of(i), FL_FORWARD, 0});
+  recorder.claim({{1, all}, {2, all}});
+  fl_lift lift = lift_of(1);
+  lift.hits = 2;
+  lift.slots[1] = 2;
+  recorder.on_lift(lift, tcp_frame(0, 0));
+  recorder.flush();
+  CHECK(store.records.size() == 20);
+}
+
+TEST_CASE(
+    "A record that is cut inside its headers says so, whoever made the classifier lift more") {
+  Store store;
+  Recorder recorder(store.sink());
+  recorder.claim({{7, {{run_of(1), FL_FORWARD, 40}, {run_of(2), FL_FORWARD, 0}}}});
+  recorder.on_lift(lift_of(7), tcp_frame(0, 100));
+  recorder.flush();
+  REQUIRE(store.records.size() == 2);
+  for (const Taken& taken : store.records) {
+    bool truncated = big_endian<std::uint16_t>(taken.head.flags) & FL_RECORD_TRUNCATED;
+    CHECK(truncated == (taken.run == run_of(1)));
+  }
+}
+
 TEST_CASE("Timestamps leave as UTC") {
   Store store;
   Recorder recorder(store.sink());
