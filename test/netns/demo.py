@@ -12,7 +12,9 @@ import sys
 import tempfile
 import time
 
-from site_lab import Site, read_pcap, wait_until
+from packets import read_pcap
+from process import wait_until
+from site_lab import Site
 
 NTH = 2000
 

@@ -7,7 +7,9 @@ tcpdump stands on the router's end of the tap veth (behind the classifier nothin
 import collections
 import sys
 
-from site_lab import Site, Transfer, read_pcapng, skip_unless_possible
+from packets import read_pcapng
+from site_lab import Site, skip_unless_possible
+from transfer import Transfer
 
 
 def compare(site, runs, captures, wanted):

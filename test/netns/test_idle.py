@@ -6,7 +6,8 @@ CPU time of the process as the kernel accounts it, not wall time: what else the 
 import os
 import sys
 
-from site_lab import Site, build_folder, skip_unless_possible, wait_until
+from process import wait_until
+from site_lab import Site, build_folder, skip_unless_possible
 
 
 def cpu_seconds(pid):

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """What the kernel does when the daemon cannot: SIGSTOP, and the deadline still holds; SIGKILL, and nothing remains."""
+import difflib
 import json
 import os
 import pathlib
@@ -9,7 +10,9 @@ import subprocess
 import sys
 import time
 
-from site_lab import Site, Transfer, skip_unless_possible, wait_until
+from process import wait_until
+from site_lab import Site, skip_unless_possible
+from transfer import Transfer
 
 
 def maps_of(pid):
@@ -35,15 +38,10 @@ def flow_packets(pid):
     raise RuntimeError("the daemon holds no flow counters")
 
 
-def daemon_pid(process):
-    """nsenter execs: its pid is the daemon's."""
-    return process.popen.pid
-
-
 def deadline_holds_while_stopped(site):
     address = site.env["ADDR_b"]
     ping = site.ping(address, "--flow", "udp:20000", "--for", "3s")
-    pid = daemon_pid(site.daemons["s1"])
+    pid = site.daemons["s1"].popen.pid  # nsenter execs
     os.kill(pid, signal.SIGSTOP)
     # 1,000 a second for longer than the grant holds: counting goes on in the kernel, then it freezes.
     transfer = Transfer.udp(site, address, 9000, per_second=1000)
@@ -62,24 +60,39 @@ def deadline_holds_while_stopped(site):
     wait_until("final counts after the daemon went on", lambda: site.path(run)["complete"])
 
 
-def programs_on(site, box, port):
-    links = json.loads(site.run(box, "ip", "-j", "-d", "link", "show", "dev", port).stdout)
-    return links[0].get("xdp")
+def changed(before, after):
+    if not isinstance(before, str):
+        return f"{before} before, {after} after"
+    return "; ".join(line for line in difflib.ndiff(before.splitlines(), after.splitlines()) if line[0] in "+-")
 
 
-def kill_leaves_nothing(site):
+def state_of(site, port):
+    """What a sensor could leave on its port."""
+    link = json.loads(site.run("s1", "ip", "-j", "-d", "link", "show", "dev", port).stdout)[0]
+    return {"features": site.run("s1", "ethtool", "-k", port).stdout, "xdp": link.get("xdp"),
+            "promiscuity": link.get("promiscuity", 0), "flags": link["flags"],
+            "qdiscs": site.run("s1", "tc", "qdisc", "show", "dev", port).stdout,
+            "filters": [site.run("s1", "tc", "filter", "show", "dev", port, way, check=False).stdout
+                        for way in ("ingress", "egress")]}
+
+
+def machine_state(site):
+    pinned = sorted(str(p) for p in pathlib.Path("/sys/fs/bpf").rglob("*") if p.is_file())
+    return {"pinned": pinned, **{port: state_of(site, port) for port in ("fwd", "rev")}}
+
+
+def kill_leaves_nothing(site, untouched):
     ping = site.ping(site.env["ADDR_b"], "--flow", "udp:20000", "--for", "20s")
-    before = {port: site.run("s1", "ethtool", "-k", port).stdout for port in ("fwd", "rev")}
-    assert programs_on(site, "s1", "fwd"), "no XDP program while the sensor runs"
+    assert state_of(site, "fwd")["xdp"] and state_of(site, "rev")["xdp"], "no XDP program while the sensor runs"
     daemon = site.daemons["s1"]
     daemon.popen.kill()
     daemon.popen.wait()
+    wait_until("no program on the ports", lambda: not any(state_of(site, p)["xdp"] for p in ("fwd", "rev")))
+    now = machine_state(site)
+    assert now["pinned"] == untouched["pinned"], changed("\n".join(untouched["pinned"]), "\n".join(now["pinned"]))
     for port in ("fwd", "rev"):
-        wait_until(f"no program on {port}", lambda p=port: not programs_on(site, "s1", p))
-        assert site.run("s1", "ethtool", "-k", port).stdout == before[port]
-        link = json.loads(site.run("s1", "ip", "-j", "-d", "link", "show", "dev", port).stdout)[0]
-        assert link.get("promiscuity", 0) == 0, "promiscuous mode was left on"
-        assert "clsact" not in site.run("s1", "tc", "qdisc", "show", "dev", port).stdout
+        for what, value in untouched[port].items():
+            assert now[port][what] == value, f"{port} {what}: {changed(value, now[port][what])}"
     site.start_daemon("s1")
     # The pulses of the same run switch the new process on, with no hand on the sensor.
     def active_again():
@@ -92,9 +105,10 @@ def kill_leaves_nothing(site):
 def main():
     skip_unless_possible()
     site = Site("kernel", "--sensors", "1")
+    untouched = machine_state(site)
     site.start(sensor_extra="max_flows = 16")  # a small table: it is dumped whole, over and over
     deadline_holds_while_stopped(site)
-    kill_leaves_nothing(site)
+    kill_leaves_nothing(site, untouched)
     return 0
 
 

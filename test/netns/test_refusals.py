@@ -7,7 +7,8 @@ import subprocess
 import sys
 
 from forge import Forge
-from site_lab import Site, skip_unless_possible, wait_until
+from process import wait_until
+from site_lab import Site, skip_unless_possible
 
 SEND = """
 import socket, sys

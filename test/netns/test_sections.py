@@ -5,7 +5,9 @@ injector's log."""
 import collections
 import sys
 
-from site_lab import Site, Transfer, read_pcap, skip_unless_possible
+from packets import read_pcap
+from site_lab import Site, skip_unless_possible
+from transfer import Transfer
 
 
 def lost_in(section):

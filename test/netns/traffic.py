@@ -4,13 +4,16 @@
 
   traffic.py tcp-server PORT CONNECTIONS           accepts that many, reads each to its end, prints "bytes N"
   traffic.py tcp-client ADDRESS PORT BYTES [FROM_PORT]
+  traffic.py tcp-clients ADDRESS PORT FIRST_FROM_PORT COUNT BYTES
+                                                   COUNT connections at once, from ports that follow one another
   traffic.py udp-server FIRST_PORT PORTS COUNT SECONDS
                                                    prints "packets N" after COUNT datagrams or SECONDS of silence
   traffic.py udp-client ADDRESS FIRST_PORT PORTS COUNT PER_SECOND [SIZE]
-                                                   from the same port numbers, round robin
+                                                   from the same port numbers, round robin; SIGTERM ends it early
 Servers print "ready" first.
 """
 import select
+import signal
 import socket
 import sys
 import time
@@ -54,6 +57,20 @@ def tcp_client(address, port, count, from_port=0):
     client.recv(1)
 
 
+def tcp_clients(address, port, first, count, size):
+    clients = []
+    for from_port in range(first, first + count):
+        client = socket.socket(family_of(address), socket.SOCK_STREAM)
+        client.bind(("::" if ":" in address else "0.0.0.0", from_port))
+        client.connect((address, port))
+        clients.append(client)
+    for client in clients:
+        client.sendall(bytes(size))
+        client.shutdown(socket.SHUT_WR)
+    for client in clients:
+        client.recv(1)
+
+
 def udp_server(first, ports, count, seconds):
     poller, sockets, got = select.epoll(), {}, 0
     for port in range(first, first + ports):
@@ -80,8 +97,12 @@ def udp_client(address, first, ports, count, per_second, size=200):
         sender.bind(("::" if ":" in address else "0.0.0.0", port))
         sender.connect((address, port))
         senders.append(sender)
+    ending = []
+    signal.signal(signal.SIGTERM, lambda number, frame: ending.append(number))
     begin = time.monotonic()
     for number in range(count):
+        if ending:
+            break
         due = begin + number / per_second
         while time.monotonic() < due:
             time.sleep(min(0.002, max(0, due - time.monotonic())))
@@ -92,7 +113,8 @@ def udp_client(address, first, ports, count, per_second, size=200):
 
 
 if __name__ == "__main__":
-    kinds = {"tcp-server": tcp_server, "tcp-client": tcp_client, "udp-server": udp_server, "udp-client": udp_client}
+    kinds = {"tcp-server": tcp_server, "tcp-client": tcp_client, "tcp-clients": tcp_clients,
+             "udp-server": udp_server, "udp-client": udp_client}
     if len(sys.argv) < 2 or sys.argv[1] not in kinds:
         sys.exit(__doc__)
     kinds[sys.argv[1]](*[int(a) if a.isdigit() else a for a in sys.argv[2:]])

@@ -1,0 +1,123 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The demo: its JSON document stands alone on standard output, and nothing of it is left, also after Ctrl-C twice."""
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import tempfile
+
+from process import wait_until
+from site_lab import build_folder, skip_unless_possible
+
+DEMO = pathlib.Path(__file__).with_name("demo.py")
+MEMBERS = {"schema": str, "ok": bool, "run": str, "folder": str, "transfer": dict, "path": dict, "verdict": dict,
+           "files": list}
+
+
+def start(folder, size, *options):
+    folder.mkdir()
+    with open(folder / "stdout", "wb") as out, open(folder / "stderr", "wb") as err:
+        return subprocess.Popen([sys.executable, DEMO, *options, "--folder", folder / "lab-folder", "--bytes", size],
+                                stdout=out, stderr=err, stdin=subprocess.DEVNULL, start_new_session=True,
+                                env=dict(os.environ, FIELDLINE_BUILD=str(build_folder()), TMPDIR=str(folder)))
+
+
+def session_processes(session):
+    """Living processes of a session: what the demo started, wherever its parent went."""
+    found = []
+    for entry in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        try:
+            name, rest = entry.read_text().rsplit(")", 1)
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        state, _, _, of = rest.split()[:4]
+        if int(of) == session and state != "Z":
+            found.append(name)
+    return found
+
+
+class Traces:
+    """What a demo with this process id could leave on the machine. Other labs may come and go beside it."""
+
+    def __init__(self, demo):
+        self.demo, self.name = demo, f"demo-{demo.pid}"
+
+    def left(self):
+        found = [f"process {p}" for p in session_processes(self.demo.pid)]
+        found += [f"namespace {p.name}" for p in pathlib.Path("/run/netns").glob(f"fl-{self.name}-*")]
+        found += [f"mount {line}" for line in pathlib.Path("/proc/mounts").read_text().splitlines() if self.name in line]
+        found += [f"file {p}" for p in pathlib.Path("/run/fieldline-lab").glob(f"{self.name}*")]
+        found += [f"file {p}" for p in pathlib.Path("/tmp").iterdir() if str(self.demo.pid) in p.name.split("-")]
+        return found
+
+
+def in_machine():
+    """Names that only the demo's own work would add, whatever it calls them."""
+    return {str(p) for top in ("/tmp", "/run/netns", "/sys/fs/bpf") for p in pathlib.Path(top).glob("*")
+            if "fieldline-demo" in p.name or "fl-demo" in p.name}
+
+
+def json_document_alone(folder):
+    before = in_machine()
+    demo = start(folder, "20M", "--json")
+    traces = Traces(demo)
+    assert demo.wait(180) == 0, (folder / "stderr").read_text()
+    document = json.loads((folder / "stdout").read_text())  # fails if anything stands beside it
+    for member, kind in MEMBERS.items():
+        assert isinstance(document[member], kind), (member, document[member])
+    assert document["schema"] == "fieldline.demo/1" and document["ok"] is True
+    assert len(bytes.fromhex(document["run"])) == 16
+    assert document["folder"] == str(folder / "lab-folder")
+    transfer, verdict = document["transfer"], document["verdict"]
+    assert transfer["bytes"] > 10_000_000 and transfer["bits_per_second"] > 0 and transfer["retransmits"] >= 0, transfer
+    assert verdict["injected"] == verdict["lost"] > 0 and verdict["same_packets"] and verdict["between"] == ["s1", "s3"]
+    assert document["path"]["schema"] == "fieldline.path/1" and document["path"]["complete"]
+    assert {(r["sensor"], r["direction"]) for r in verdict["tcpdump"]} == {
+        (s, d) for s in ("s1", "s2", "s3") for d in ("forward", "reverse")}
+    for row in verdict["tcpdump"]:
+        assert row["equal"] and row["fieldline"] == row["tcpdump"] > 0, row
+    assert len(document["files"]) == 7  # the run, and two directions of three taps
+    for file in document["files"]:
+        assert file["tshark"] == file["tcpdump"] > 0 and pathlib.Path(file["file"]).is_file(), file
+    recorded = sum(row["fieldline"] for row in verdict["tcpdump"])
+    assert document["files"][0]["tshark"] == recorded, (document["files"][0], recorded)
+    assert not traces.left() and in_machine() == before, (traces.left(), in_machine() - before)
+    print(f"the demo's document: {verdict['lost']} lost packets, {recorded} records, nothing left", flush=True)
+
+
+def nothing_left_after_interrupts(folder):
+    before = in_machine()
+    demo = start(folder, "100G")  # longer than anybody waits: the interrupt is in its middle
+    stdout, traces = folder / "stdout", Traces(demo)
+    try:
+        def transfer_has_begun():
+            assert demo.poll() is None, stdout.read_text() + (folder / "stderr").read_text()
+            return any(p.stat().st_size > 1 << 20 for p in (folder / "lab-folder").glob("tcpdump-*-fwd.pcap"))
+        wait_until("the transfer has begun", transfer_has_begun, 60)
+        assert traces.left(), "these checks see nothing"
+        demo.send_signal(signal.SIGINT)
+        registry = pathlib.Path("/run/fieldline-lab") / traces.name
+        # The second comes while the first one's work is under way: the daemons are ended, the lab is not yet gone.
+        wait_until("the end is under way", lambda: len(session_processes(demo.pid)) < 8 or not registry.exists(), 20)
+        demo.send_signal(signal.SIGINT)
+        assert demo.wait(30) == 128 + signal.SIGINT, (folder / "stderr").read_text()
+    finally:
+        if demo.poll() is None:
+            demo.terminate()
+            demo.wait(60)
+    assert not traces.left() and in_machine() == before, (traces.left(), in_machine() - before)
+    print("two interrupts in mid-transfer: exit 130, nothing left", flush=True)
+
+
+def main():
+    skip_unless_possible()
+    with tempfile.TemporaryDirectory(prefix="fieldline-test-demo.") as folder:
+        json_document_alone(pathlib.Path(folder) / "whole")
+        nothing_left_after_interrupts(pathlib.Path(folder) / "interrupted")
+    return 0
+
+
+sys.exit(main())

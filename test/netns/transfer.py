@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bounded traffic from a to b of a site, by traffic.py at both ends."""
+import pathlib
+import signal
+import sys
+
+from process import wait_until
+
+
+class Transfer:
+    """Bounded traffic from a to b, by traffic.py at both ends."""
+
+    SCRIPT = pathlib.Path(__file__).with_name("traffic.py")
+
+    def __init__(self, site, server, client, label):
+        self.site = site
+        label += f"-{len(site.processes)}"  # logs are appended to: another transfer's "ready" is not ours
+        self.server = site.spawn("b", sys.executable, self.SCRIPT, *server, log=f"{label}-server.log")
+        wait_until("the receiver listens", lambda: "ready" in self.server.text())
+        self.client = site.spawn("a", sys.executable, self.SCRIPT, *client, log=f"{label}-client.log")
+
+    def finish(self, seconds=60):
+        for process in (self.client, self.server):
+            wait_until("traffic has ended", lambda p=process: not p.running(), seconds)
+            if process.stop():
+                raise RuntimeError(f"{process.argv}: {process.text()}")
+        return int(self.server.text().split()[-1])
+
+    def end_early(self):
+        """Ends a UDP sender in the middle of its count; the receiver ends after 2 s of silence."""
+        if self.client.stop(signal.SIGTERM):
+            raise RuntimeError(f"the sender had ended: {self.client.text()}")
+        return self.finish()
+
+    @classmethod
+    def tcp(cls, site, address, size, port=5201, from_port=0, label="tcp"):
+        return cls(site, ["tcp-server", port, 1], ["tcp-client", address, port, size, from_port], label)
+
+    @classmethod
+    def tcp_many(cls, site, address, connections, size, first=20000, port=5201, label="tcp-many"):
+        """That many connections at once, from as many source ports."""
+        return cls(site, ["tcp-server", port, connections],
+                   ["tcp-clients", address, port, first, connections, size], label)
+
+    @classmethod
+    def udp(cls, site, address, count, per_second=5000, first=20000, ports=1, label="udp"):
+        return cls(site, ["udp-server", first, ports, count, 2],
+                   ["udp-client", address, first, ports, count, per_second], label)
