@@ -20,6 +20,8 @@ def mapped(address):
 
 
 class Forge:
+    SEND = pathlib.Path(__file__).with_name("send_triggers.py")
+
     def __init__(self, key, host_a, host_b):
         self.key, self.host_a, self.host_b = pathlib.Path(key), host_a, host_b
         self.folder = tempfile.TemporaryDirectory(prefix="fieldline-forge.")
