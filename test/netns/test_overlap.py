@@ -3,7 +3,8 @@
 """Two runs on one live flow, one beginning and ending within the other: each has its own counts, and they balance."""
 import sys
 
-from site_lab import Site, skip_unless_possible, wait_until
+from process import wait_until
+from site_lab import Site, skip_unless_possible
 from transfer import Transfer
 
 
