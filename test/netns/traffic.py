@@ -6,6 +6,8 @@
   traffic.py tcp-client ADDRESS PORT BYTES [FROM_PORT]
   traffic.py tcp-clients ADDRESS PORT FIRST_FROM_PORT COUNT BYTES
                                                    COUNT connections at once, from ports that follow one another
+  traffic.py tcp-paced ADDRESS PORT COUNT PER_SECOND SIZE
+                                                   one connection, COUNT writes; SIGTERM ends it early
   traffic.py udp-server FIRST_PORT PORTS COUNT SECONDS
                                                    prints "packets N" after COUNT datagrams or SECONDS of silence
   traffic.py udp-client ADDRESS FIRST_PORT PORTS COUNT PER_SECOND [SIZE]
@@ -61,6 +63,7 @@ def tcp_clients(address, port, first, count, size):
     clients = []
     for from_port in range(first, first + count):
         client = socket.socket(family_of(address), socket.SOCK_STREAM)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         client.bind(("::" if ":" in address else "0.0.0.0", from_port))
         client.connect((address, port))
         clients.append(client)
@@ -69,6 +72,29 @@ def tcp_clients(address, port, first, count, size):
         client.shutdown(socket.SHUT_WR)
     for client in clients:
         client.recv(1)
+
+
+def paced(count, per_second):
+    """Numbers at their time, until SIGTERM."""
+    ending = []
+    signal.signal(signal.SIGTERM, lambda number, frame: ending.append(number))
+    begin = time.monotonic()
+    for number in range(count):
+        due = begin + number / per_second
+        while time.monotonic() < due and not ending:
+            time.sleep(min(0.002, max(0, due - time.monotonic())))
+        if ending:
+            return
+        yield number
+
+
+def tcp_paced(address, port, count, per_second, size):
+    client = socket.create_connection((address, port))
+    client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    for _ in paced(count, per_second):
+        client.sendall(bytes(size))
+    client.shutdown(socket.SHUT_WR)
+    client.recv(1)
 
 
 def udp_server(first, ports, count, seconds):
@@ -97,15 +123,7 @@ def udp_client(address, first, ports, count, per_second, size=200):
         sender.bind(("::" if ":" in address else "0.0.0.0", port))
         sender.connect((address, port))
         senders.append(sender)
-    ending = []
-    signal.signal(signal.SIGTERM, lambda number, frame: ending.append(number))
-    begin = time.monotonic()
-    for number in range(count):
-        if ending:
-            break
-        due = begin + number / per_second
-        while time.monotonic() < due:
-            time.sleep(min(0.002, max(0, due - time.monotonic())))
+    for number in paced(count, per_second):
         try:
             senders[number % ports].send(number.to_bytes(8, "big") + bytes(size - 8))
         except ConnectionRefusedError:
@@ -114,7 +132,7 @@ def udp_client(address, first, ports, count, per_second, size=200):
 
 if __name__ == "__main__":
     kinds = {"tcp-server": tcp_server, "tcp-client": tcp_client, "tcp-clients": tcp_clients,
-             "udp-server": udp_server, "udp-client": udp_client}
+             "tcp-paced": tcp_paced, "udp-server": udp_server, "udp-client": udp_client}
     if len(sys.argv) < 2 or sys.argv[1] not in kinds:
         sys.exit(__doc__)
     kinds[sys.argv[1]](*[int(a) if a.isdigit() else a for a in sys.argv[2:]])
