@@ -70,27 +70,17 @@ Result<archive::Query> parse_query(const json& request, const RunId& run) {
 
 }  // namespace
 
-// A query's pcapng. A followed one may name a run that is not there yet; its owner is checked once
-// it is.
+// A query's pcapng. A followed one may name a run that is not there yet.
 class ArchiveRole::QueryAnswer final : public stream::Answer {
  public:
-  QueryAnswer(ArchiveRole& role, std::string reader, archive::Query query,
-              std::function<void()> on_more)
-      : role_(role), reader_(std::move(reader)), query_(std::move(query)) {
+  QueryAnswer(ArchiveRole& role, archive::Query query, std::function<void()> on_more)
+      : role_(role), query_(std::move(query)) {
     if (query_.follow) role_.followers_.emplace(this, std::move(on_more));
   }
   ~QueryAnswer() override { role_.followers_.erase(this); }
 
   Result<std::optional<Bytes>> next() override {
     if (!cursor_) {
-      auto run = role_.archive_->find(query_.run);
-      if (!run) return run.error();
-      if (!*run && query_.follow) return std::optional<Bytes>(Bytes{});
-      // The same answer for a run that is not there and one that is somebody else's.
-      if (!*run || !role_.may_see(reader_, **run)) {
-        return fail(Code::not_found, "no run " + query_.run.brief() +
-                                         " of yours here; `fieldline runs` lists yours");
-      }
       auto cursor = role_.archive_->query(query_);
       if (!cursor) return cursor.error();
       cursor_ = std::move(*cursor);
@@ -106,7 +96,6 @@ class ArchiveRole::QueryAnswer final : public stream::Answer {
 
  private:
   ArchiveRole& role_;
-  std::string reader_;
   archive::Query query_;
   std::unique_ptr<archive::Cursor> cursor_;
 };
@@ -255,9 +244,9 @@ Result<std::string> ArchiveRole::authenticate(ByteView exporter, const json& aut
   return signer->principals.front();
 }
 
-bool ArchiveRole::may_see(const std::string& reader, const archive::RunSummary& run) const {
-  return run.principal == reader || matches_any(config_.see_all, reader) ||
-         matches_any(config_.admins, reader);
+archive::Principal ArchiveRole::view_of(const std::string& principal) const {
+  bool sees_all = matches_any(config_.see_all, principal) || matches_any(config_.admins, principal);
+  return sees_all ? archive::Principal() : principal;
 }
 
 Result<std::unique_ptr<stream::Answer>> ArchiveRole::request(const std::string& principal,
@@ -271,12 +260,13 @@ Result<std::unique_ptr<stream::Answer>> ArchiveRole::request(const std::string& 
       return std::unique_ptr<stream::Answer>(std::make_unique<ResultAnswer>(std::move(*result)));
     }
     std::string name = request.value("run", "");
-    auto run = name.size() == 32 ? RunId::parse(name) : archive_->resolve(name);
+    auto run = name.size() == 32 ? RunId::parse(name) : archive_->resolve(name, view_of(principal));
     if (!run) return run.error();
     auto query = parse_query(request, *run);
     if (!query) return query.error();
+    query->reader = view_of(principal);
     return std::unique_ptr<stream::Answer>(
-        std::make_unique<QueryAnswer>(*this, principal, std::move(*query), std::move(on_more)));
+        std::make_unique<QueryAnswer>(*this, std::move(*query), std::move(on_more)));
   } catch (const json::exception& error) {  // a member of another type than documented
     return fail(Code::invalid, std::string("request: ") + error.what());
   }
@@ -286,12 +276,11 @@ Result<json> ArchiveRole::answer_at_once(const std::string& principal, const std
                                          const json& request) {
   if (op == "status") return document(status_document());
   if (op == "runs") {
-    auto runs = archive_->runs(std::min<std::size_t>(request.value("limit", 100u), kRunsLimit));
+    auto runs = archive_->runs(std::min<std::size_t>(request.value("limit", 100u), kRunsLimit),
+                               view_of(principal));
     if (!runs) return runs.error();
     json list = json::array();
-    for (const auto& run : *runs) {
-      if (may_see(principal, run)) list.push_back(to_json(run));
-    }
+    for (const auto& run : *runs) list.push_back(to_json(run));
     return document({{"runs", list}});
   }
   if (op == "reindex") {

@@ -42,7 +42,7 @@ class ArchiveRole final : public stream::Backend {
 
   ArchiveRole(const ArchiveConfig& config, sense::Trust readers,
               std::unique_ptr<archive::Archive> archive);
-  bool may_see(const std::string& reader, const archive::RunSummary& run) const;
+  archive::Principal view_of(const std::string& principal) const;
   Result<nlohmann::json> answer_at_once(const std::string& principal, const std::string& op,
                                         const nlohmann::json& request);
   nlohmann::json status_document() const;

@@ -62,9 +62,9 @@ class FileArchive final : public Archive {
   Result<void> close_session(const RunId& session) override;
   Result<void> close() override;
 
-  Result<std::vector<RunSummary>> runs(std::size_t limit) override;
-  Result<std::optional<RunSummary>> find(const RunId& run) override;
-  Result<RunId> resolve(const std::string& prefix_or_last) override;
+  Result<std::vector<RunSummary>> runs(std::size_t limit, const Principal& reader) override;
+  Result<std::optional<RunSummary>> find(const RunId& run, const Principal& reader) override;
+  Result<RunId> resolve(const std::string& prefix_or_last, const Principal& reader) override;
   Result<std::unique_ptr<Cursor>> query(const Query& query) override;
   Result<nlohmann::json> reindex() override;
   Counters counters() const override { return counters_; }
@@ -73,17 +73,17 @@ class FileArchive final : public Archive {
   struct Source final : RunSource {
     FileArchive* archive = nullptr;
 
-    Result<std::vector<RunChunk>> parts_of(const RunId& run) override {
+    Result<std::vector<RunChunk>> parts_of(const RunId& run, const Principal& reader) override {
       if (archive == nullptr) return fail(Code::closed, kClosed);
       auto fresh = archive->refresh_index();
       if (!fresh) return fresh.error();
-      return archive->index_->parts_of(run);
+      return archive->index_->parts_of(run, reader);
     }
-    Result<bool> complete(const RunId& run) override {
+    Result<bool> complete(const RunId& run, const Principal& reader) override {
       if (archive == nullptr) return fail(Code::closed, kClosed);
       auto fresh = archive->refresh_index();
       if (!fresh) return fresh.error();
-      return archive->index_->complete(run);
+      return archive->index_->complete(run, reader);
     }
   };
 
@@ -180,7 +180,6 @@ Result<void> FileArchive::append_item(const RunId& id, const Item& item) {
   if (!stored) return stored.error();
   if (!*stored) return {};
   if (std::find(stale_.begin(), stale_.end(), session) == stale_.end()) stale_.push_back(session);
-  if (on_append) on_append(item.run);
   return {};
 }
 
@@ -258,30 +257,30 @@ Result<void> FileArchive::close() {
   return {};
 }
 
-Result<std::vector<RunSummary>> FileArchive::runs(std::size_t limit) {
+Result<std::vector<RunSummary>> FileArchive::runs(std::size_t limit, const Principal& reader) {
   auto fresh = refresh_index();
   if (!fresh) return fresh.error();
-  auto ids = index_->newest(limit);
+  auto ids = index_->newest(limit, reader);
   if (!ids) return ids.error();
   std::vector<RunSummary> summaries;
   for (const auto& id : *ids) {
-    auto summary = index_->summary_of(id);
+    auto summary = index_->summary_of(id, reader);
     if (!summary) return summary.error();
     summaries.push_back(std::move(*summary));
   }
   return summaries;
 }
 
-Result<std::optional<RunSummary>> FileArchive::find(const RunId& run) {
-  auto parts = source_->parts_of(run);
+Result<std::optional<RunSummary>> FileArchive::find(const RunId& run, const Principal& reader) {
+  auto parts = source_->parts_of(run, reader);
   if (!parts) return parts.error();
   if (parts->empty()) return std::optional<RunSummary>{};
-  auto summary = index_->summary_of(run);
+  auto summary = index_->summary_of(run, reader);
   if (!summary) return summary.error();
   return std::optional<RunSummary>(std::move(*summary));
 }
 
-Result<RunId> FileArchive::resolve(const std::string& prefix_or_last) {
+Result<RunId> FileArchive::resolve(const std::string& prefix_or_last, const Principal& reader) {
   auto fresh = refresh_index();
   if (!fresh) return fresh.error();
   bool last = prefix_or_last == "last";
@@ -291,12 +290,11 @@ Result<RunId> FileArchive::resolve(const std::string& prefix_or_last) {
     return fail(Code::invalid,
                 "a run is named by hexadecimal digits or 'last'; see: fieldline runs");
   }
-  auto found = last ? index_->newest(1) : index_->with_prefix(prefix_or_last, kCandidates + 1);
+  auto found = last ? index_->newest(1, reader)
+                    : index_->with_prefix(prefix_or_last, kCandidates + 1, reader);
   if (!found) return found.error();
   if (found->empty()) {
-    return fail(Code::not_found,
-                last ? "the archive holds no run yet"
-                     : "no run begins with '" + prefix_or_last + "'; see: fieldline runs");
+    return no_such_run(prefix_or_last);
   }
   if (found->size() == 1) return found->front();
   std::string text = "'" + prefix_or_last + "' is the beginning of several runs:";
@@ -307,11 +305,9 @@ Result<RunId> FileArchive::resolve(const std::string& prefix_or_last) {
 }
 
 Result<std::unique_ptr<Cursor>> FileArchive::query(const Query& query) {
-  auto parts = source_->parts_of(query.run);
+  auto parts = source_->parts_of(query.run, query.reader);
   if (!parts) return parts.error();
-  if (parts->empty() && !query.follow) {
-    return fail(Code::not_found, "no run " + query.run.hex() + "; see: fieldline runs");
-  }
+  if (parts->empty() && !query.follow) return no_such_run(query.run.hex());
   return make_cursor(shelf_, query, *parts, source_);
 }
 
@@ -322,6 +318,12 @@ Result<nlohmann::json> FileArchive::reindex() {
 }
 
 }  // namespace
+
+Error no_such_run(const std::string& name) {
+  return fail(Code::not_found,
+              name == "last" ? "no run of yours here yet"
+                             : "no run " + name + " of yours here; `fieldline runs` lists yours");
+}
 
 Result<std::unique_ptr<Archive>> Archive::open(const Options& options) {
   FileSystem& files = options.files != nullptr ? *options.files : system_files();

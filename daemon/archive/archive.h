@@ -40,6 +40,12 @@ struct Record {
   ByteView data;
 };
 
+// Who asks. Somebody sees of a run what was granted to him: in each session, from a "started"
+// report that names him to the next that names another, and the reports that name him. Run ids
+// alone open nothing: whoever is trusted can sign a grant with the id of another's run. None: sees
+// all.
+using Principal = std::optional<std::string>;
+
 struct Query {
   RunId run;                                    // required
   std::optional<std::string> vantage;           // "s1", "s1:tap0": sensor, or sensor and interface
@@ -54,12 +60,16 @@ struct Query {
   bool reports = true;  // activation, final counts, configuration
   // Go on with what is still to come until the run has ended on every vantage point.
   bool follow = false;
+  Principal reader = std::nullopt;
 };
 
+// As its reader sees it.
 struct RunSummary {
   RunId run;
   std::string principal;
   std::uint64_t started_ns = 0, ended_ns = 0;  // 0: still on
+  // Counted by chunk: one that holds records before and after a session's run changed hands counts
+  // for both.
   std::uint64_t records = 0;
   nlohmann::json grant;  // as the first activation report gave it
   std::vector<std::string> sensors;
@@ -82,6 +92,9 @@ class Cursor {
   virtual std::uint64_t skipped_bytes() const = 0;  // damage that was stepped over
 };
 
+// The one answer for a run that is not there and for one of which the reader sees nothing.
+Error no_such_run(const std::string& name);
+
 class Archive {
  public:
   // Recovers: cuts torn tails of open chunks, rebuilds a missing or damaged index.
@@ -102,15 +115,17 @@ class Archive {
   virtual Result<void> close_session(const RunId& session) = 0;
   virtual Result<void> close() = 0;
 
-  virtual Result<std::vector<RunSummary>> runs(std::size_t limit) = 0;   // newest first
-  virtual Result<std::optional<RunSummary>> find(const RunId& run) = 0;  // no value: not here
-  virtual Result<RunId> resolve(const std::string& prefix_or_last) = 0;
+  // The newest `limit` of those that the reader sees anything of, newest first.
+  virtual Result<std::vector<RunSummary>> runs(std::size_t limit, const Principal& reader = {}) = 0;
+  // No value: the reader sees nothing of it.
+  virtual Result<std::optional<RunSummary>> find(const RunId& run,
+                                                 const Principal& reader = {}) = 0;
+  virtual Result<RunId> resolve(const std::string& prefix_or_last,
+                                const Principal& reader = {}) = 0;
   virtual Result<std::unique_ptr<Cursor>> query(const Query& query) = 0;
   // From the chunks; {"chunks":n,"runs":n,"records":n,"skipped_bytes":n}.
   virtual Result<nlohmann::json> reindex() = 0;
   virtual Counters counters() const = 0;
-  // Called after items were appended, so that followed queries look again.
-  std::function<void(const RunId& run)> on_append;
 };
 
 }  // namespace fieldline::archive

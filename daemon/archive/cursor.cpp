@@ -56,7 +56,7 @@ Result<std::optional<Bytes>> RunCursor::next() {
   if (!out.empty()) return std::optional<Bytes>(std::move(out));
   if (query_.follow) {
     // Asked before the last look: whatever was stored before the final counts is then seen.
-    auto complete = source_->complete(query_.run);
+    auto complete = source_->complete(query_.run, query_.reader);
     if (!complete) return complete.error();
     auto looked = look_again();
     if (!looked) return looked.error();
@@ -80,7 +80,7 @@ void RunCursor::begin(Bytes& out) {
 }
 
 Result<void> RunCursor::look_again() {
-  auto parts = source_->parts_of(query_.run);
+  auto parts = source_->parts_of(query_.run, query_.reader);
   if (!parts) return parts.error();
   add(*parts);
   return {};

@@ -15,8 +15,8 @@ class RunSource {
  public:
   virtual ~RunSource() = default;
   // The run's chunks, after everything appended so far was handed to the files.
-  virtual Result<std::vector<RunChunk>> parts_of(const RunId& run) = 0;
-  virtual Result<bool> complete(const RunId& run) = 0;
+  virtual Result<std::vector<RunChunk>> parts_of(const RunId& run, const Principal& reader) = 0;
+  virtual Result<bool> complete(const RunId& run, const Principal& reader) = 0;
 };
 
 // `parts`: of the run as it is now; a followed answer asks for more.

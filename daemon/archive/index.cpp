@@ -7,7 +7,7 @@ namespace fieldline::archive {
 
 namespace {
 
-constexpr std::uint64_t kVersion = 1;
+constexpr std::uint64_t kVersion = 2;
 
 constexpr const char* kTables = R"(
   CREATE TABLE sessions(session BLOB PRIMARY KEY, producer TEXT, name TEXT, domain TEXT) WITHOUT ROWID;
@@ -18,14 +18,24 @@ constexpr const char* kTables = R"(
     PRIMARY KEY(run, session, number)) WITHOUT ROWID;
   CREATE INDEX run_chunks_of_chunk ON run_chunks(session, number);
   CREATE TABLE reports(run BLOB, session BLOB, number INTEGER, sequence INTEGER, type INTEGER, json TEXT,
-    PRIMARY KEY(run, session, number, sequence)) WITHOUT ROWID;
+    principal TEXT, PRIMARY KEY(run, session, number, sequence)) WITHOUT ROWID;
   CREATE INDEX reports_of_chunk ON reports(session, number);
-  PRAGMA user_version=1;
+  CREATE INDEX reports_of_principal ON reports(run, session, principal);
+  PRAGMA user_version=2;
 )";
 
 constexpr const char* kChunkColumns =
     "SELECT c.session, c.number, c.sealed, c.bytes, c.last_sequence, s.producer "
     "FROM chunks c LEFT JOIN sessions s ON s.session = c.session ";
+
+// Of run_chunks r: the sessions in which a report of the run names ?2; all of them if ?1 is 0.
+constexpr const char* kSeenByReader =
+    "(?1 = 0 OR EXISTS (SELECT 1 FROM reports p WHERE p.run = r.run AND p.session = r.session "
+    "AND p.principal = ?2)) ";
+
+void bind_reader(Statement& rows, const Principal& reader) {
+  rows.bind(reader ? 1 : 0).bind(reader.value_or(""));
+}
 
 ChunkRow chunk_row(const Statement& row) {
   return {{row.id(0), static_cast<std::uint32_t>(row.number(1))},
@@ -130,10 +140,11 @@ Result<void> Index::write(Summary& summary) {
     done = runs.bind(part.first_ns).bind(part.last_ns).bind(part.began_ns).finish();
     if (!done) return done.error();
   }
-  Statement reports(db_, "INSERT OR REPLACE INTO reports VALUES(?,?,?,?,?,?)");
+  Statement reports(db_, "INSERT OR REPLACE INTO reports VALUES(?,?,?,?,?,?,?)");
   for (const auto& report : summary.indexed) {
     reports.bind(report.run).bind(session.id).bind(summary.head.number);
-    done = reports.bind(report.sequence).bind(report.type).bind(report.json).finish();
+    reports.bind(report.sequence).bind(report.type).bind(report.json);
+    done = reports.bind(report.principal).finish();
     if (!done) return done.error();
   }
   return {};
@@ -174,13 +185,16 @@ Result<std::vector<ChunkRow>> Index::chunks_of(const RunId& session) {
   return collect(rows, chunk_row);
 }
 
-Result<std::vector<RunChunk>> Index::parts_of(const RunId& run) {
-  Statement rows(db_,
-                 "SELECT c.session, c.number, c.sealed, c.bytes, s.name, r.records, r.reports, "
-                 "r.first_ns, r.last_ns FROM run_chunks r "
-                 "JOIN chunks c ON c.session = r.session AND c.number = r.number "
-                 "LEFT JOIN sessions s ON s.session = r.session "
-                 "WHERE r.run=? ORDER BY r.session, r.number");
+Result<std::vector<RunChunk>> Index::parts_of(const RunId& run, const Principal& reader) {
+  const std::string sql =
+      std::string(
+          "SELECT c.session, c.number, c.sealed, c.bytes, s.name, r.records, r.reports, "
+          "r.first_ns, r.last_ns, c.first_sequence, c.last_sequence FROM run_chunks r "
+          "JOIN chunks c ON c.session = r.session AND c.number = r.number "
+          "LEFT JOIN sessions s ON s.session = r.session WHERE ") +
+      kSeenByReader + "AND r.run=?3 ORDER BY r.session, r.number";
+  Statement rows(db_, sql.c_str());
+  bind_reader(rows, reader);
   rows.bind(run);
   return collect(rows, [](const Statement& row) {
     RunChunk chunk;
@@ -192,20 +206,27 @@ Result<std::vector<RunChunk>> Index::parts_of(const RunId& run) {
     chunk.part.reports = row.number(6);
     chunk.part.first_ns = row.number(7);
     chunk.part.last_ns = row.number(8);
+    chunk.first_sequence = row.number(9);
+    chunk.last_sequence = row.number(10);
     return chunk;
   });
 }
 
-Result<std::vector<RunId>> Index::newest(std::size_t limit) {
-  Statement rows(db_,
-                 "SELECT run FROM run_chunks GROUP BY run "
-                 "ORDER BY MIN(NULLIF(began_ns, 0)) DESC, run LIMIT ?");
+Result<std::vector<RunId>> Index::newest(std::size_t limit, const Principal& reader) {
+  const std::string sql = std::string("SELECT run FROM run_chunks r WHERE ") + kSeenByReader +
+                          "GROUP BY run ORDER BY MIN(NULLIF(began_ns, 0)) DESC, run LIMIT ?3";
+  Statement rows(db_, sql.c_str());
+  bind_reader(rows, reader);
   rows.bind(limit);
   return collect(rows, [](const Statement& row) { return row.id(0); });
 }
 
-Result<std::vector<RunId>> Index::with_prefix(const std::string& hex, std::size_t limit) {
-  Statement rows(db_, "SELECT DISTINCT run FROM run_chunks WHERE hex(run) LIKE ? || '%' LIMIT ?");
+Result<std::vector<RunId>> Index::with_prefix(const std::string& hex, std::size_t limit,
+                                              const Principal& reader) {
+  const std::string sql = std::string("SELECT DISTINCT run FROM run_chunks r WHERE ") +
+                          kSeenByReader + "AND hex(run) LIKE ?3 || '%' LIMIT ?4";
+  Statement rows(db_, sql.c_str());
+  bind_reader(rows, reader);
   rows.bind(hex).bind(limit);
   return collect(rows, [](const Statement& row) { return row.id(0); });
 }

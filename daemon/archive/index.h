@@ -28,6 +28,7 @@ struct RunChunk {
   bool sealed = false;
   std::uint64_t bytes = 0;
   std::string sensor;
+  std::uint64_t first_sequence = 0, last_sequence = 0;  // of all its items
   RunPart part;
 };
 
@@ -47,12 +48,14 @@ class Index {
 
   Result<std::vector<ChunkRow>> chunks();
   Result<std::vector<ChunkRow>> chunks_of(const RunId& session);  // by number
-  Result<std::vector<RunChunk>> parts_of(const RunId& run);       // by session and number
-  Result<std::vector<RunId>> newest(std::size_t limit);
-  Result<std::vector<RunId>> with_prefix(const std::string& hex, std::size_t limit);
-  Result<RunSummary> summary_of(const RunId& run);
+  // Of the sessions in which a report of the run names the reader; by session and number.
+  Result<std::vector<RunChunk>> parts_of(const RunId& run, const Principal& reader);
+  Result<std::vector<RunId>> newest(std::size_t limit, const Principal& reader);
+  Result<std::vector<RunId>> with_prefix(const std::string& hex, std::size_t limit,
+                                         const Principal& reader);
+  Result<RunSummary> summary_of(const RunId& run, const Principal& reader);
   // Every session that reported the run as started has given final counts since; at least one did.
-  Result<bool> complete(const RunId& run);
+  Result<bool> complete(const RunId& run, const Principal& reader);
   Result<std::uint64_t> count_runs();
 
  private:

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the index's reports say of one run.
+// What the index's reports say of one run, to one reader.
 #include <algorithm>
 #include <set>
 
@@ -20,15 +20,44 @@ struct SessionState {
   bool is_counted() const { return counted > started; }
 };
 
+// Whose a session's items are: each "started" report hands what follows it to its principal.
+class Owners {
+ public:
+  void started(std::uint64_t sequence, bool is_reader) {
+    if (changes_.empty() || changes_.back().second != is_reader)
+      changes_.emplace_back(sequence, is_reader);
+  }
+  bool reader_has_now() const { return !changes_.empty() && changes_.back().second; }
+  bool reader_has_any(std::uint64_t first, std::uint64_t last) const {
+    for (std::size_t i = 0; i < changes_.size(); ++i) {
+      bool begins_in_time = changes_[i].first <= last;
+      bool ends_in_time = i + 1 < changes_.size() && changes_[i + 1].first <= first;
+      if (changes_[i].second && begins_in_time && !ends_in_time) return true;
+    }
+    return false;
+  }
+
+ private:
+  std::vector<std::pair<std::uint64_t, bool>> changes_;  // item number, to the reader?
+};
+
 struct RunState {
+  const Principal& reader;
   RunSummary summary;
   std::map<RunId, SessionState> sessions;
+  std::map<RunId, Owners> owners;
   bool grant_of_start = false;
 
-  void activation(SessionState& session, std::uint64_t sequence, const nlohmann::json& report) {
+  // True: it is the reader's, and the session was on.
+  bool activation(const RunId& id, std::uint64_t sequence, const nlohmann::json& report) {
     const std::string event = string_of(report, "event");
+    const std::string principal = string_of(report, "principal");
     const std::uint64_t at_ns = number_of(report, "at_ns");
     bool started = event == "started";
+    bool is_reader = !reader || principal == *reader;
+    if (started) owners[id].started(sequence, is_reader);
+    if (!is_reader) return false;
+    SessionState& session = sessions[id];
     if (started) {
       session.started = sequence;
       if (summary.started_ns == 0 || at_ns < summary.started_ns) summary.started_ns = at_ns;
@@ -40,26 +69,42 @@ struct RunState {
     // What a sensor granted is told rather than what another refused.
     if ((summary.grant.is_null() || (started && !grant_of_start)) && report.contains("grant")) {
       summary.grant = report["grant"];
-      summary.principal = string_of(report, "principal");
+      summary.principal = principal;
       grant_of_start = started;
     }
+    return session.was_on();
+  }
+
+  void final_counts(const RunId& id, std::uint64_t sequence, const nlohmann::json& report) {
+    if (reader && !owners[id].reader_has_now()) return;
+    SessionState& session = sessions[id];
+    session.counted = sequence;
+    session.ended_ns = number_of(report, "at_ns");
+  }
+
+  void conclude() {
+    bool any = false, over = true, counted = true;
+    for (const auto& [id, session] : sessions) {
+      if (!session.was_on()) continue;
+      any = true;
+      over = over && session.is_over();
+      counted = counted && session.is_counted();
+    }
+    if (any && over) {
+      for (const auto& [id, session] : sessions)
+        summary.ended_ns = std::max(summary.ended_ns, session.ended_ns);
+    }
+    summary.complete = any && counted;
   }
 };
 
 }  // namespace
 
-Result<RunSummary> Index::summary_of(const RunId& run) {
-  RunState state;
+Result<RunSummary> Index::summary_of(const RunId& run, const Principal& reader) {
+  RunState state{.reader = reader};
   RunSummary& summary = state.summary;
   summary.run = run;
-
   std::set<std::string> sensors;
-  auto parts = parts_of(run);
-  if (!parts) return parts.error();
-  for (const auto& part : *parts) {
-    summary.records += part.part.records;
-    if (part.part.records > 0) sensors.insert(part.sensor);
-  }
 
   // Copies of a report in later chunks have its number.
   Statement rows(db_,
@@ -71,36 +116,30 @@ Result<RunSummary> Index::summary_of(const RunId& run) {
     auto more = rows.step();
     if (!more) return more.error();
     if (!*more) break;
-    SessionState& session = state.sessions[rows.id(0)];
     auto report = parse_object(view(rows.text(3)));
     if (rows.number(2) == FL_FRAME_ACTIVATION) {
-      state.activation(session, rows.number(1), report);
-      if (session.was_on()) sensors.insert(rows.text(4));
+      bool was_on = state.activation(rows.id(0), rows.number(1), report);
+      if (was_on) sensors.insert(rows.text(4));
     } else {
-      session.counted = rows.number(1);
-      session.ended_ns = number_of(report, "at_ns");
+      state.final_counts(rows.id(0), rows.number(1), report);
     }
   }
-
-  bool any = false, over = true, counted = true;
-  for (const auto& [id, session] : state.sessions) {
-    if (!session.was_on()) continue;
-    any = true;
-    over = over && session.is_over();
-    counted = counted && session.is_counted();
+  auto parts = parts_of(run, reader);
+  if (!parts) return parts.error();
+  for (const auto& part : *parts) {
+    if (part.part.records == 0) continue;
+    const Owners& owners = state.owners[part.name.session];
+    if (reader && !owners.reader_has_any(part.first_sequence, part.last_sequence)) continue;
+    summary.records += part.part.records;
+    sensors.insert(part.sensor);
   }
-  if (any && over) {
-    for (const auto& [id, session] : state.sessions) {
-      summary.ended_ns = std::max(summary.ended_ns, session.ended_ns);
-    }
-  }
-  summary.complete = any && counted;
+  state.conclude();
   summary.sensors.assign(sensors.begin(), sensors.end());
   return summary;
 }
 
-Result<bool> Index::complete(const RunId& run) {
-  auto summary = summary_of(run);
+Result<bool> Index::complete(const RunId& run, const Principal& reader) {
+  auto summary = summary_of(run, reader);
   if (!summary) return summary.error();
   return summary->complete;
 }

@@ -3,6 +3,7 @@
 
 #include "archive/filter.h"
 #include "archive/summary.h"
+#include "proto/frame.h"
 
 namespace fieldline::archive {
 
@@ -102,13 +103,25 @@ void SessionStream::take(const pcapng::Interface& interface) {
 
 void SessionStream::take(const pcapng::Packet& packet) {
   if (packet.interface >= interfaces_.size() || !interfaces_[packet.interface]) return;
-  if (!matches_time(query_, packet.timestamp_ns)) return;
+  if (!is_readers_ || !matches_time(query_, packet.timestamp_ns)) return;
   if (query_.flow && !matches(*query_.flow, packet.data)) return;
   item_ = Item{interfaces_[packet.interface].get(), packet, packet.timestamp_ns};
 }
 
+// Chunks begin with the "started" report of each run that is on, so that the owner is known before
+// his records wherever an answer begins.
+bool SessionStream::is_visible(const pcapng::Report& report) {
+  if (!query_.reader || report.run.is_zero()) return true;
+  if (report.type != FL_FRAME_ACTIVATION) return is_readers_;
+  auto object = parse_object(report.payload);
+  bool names_reader = string_of(object, "principal") == *query_.reader;
+  if (string_of(object, "event") == "started") is_readers_ = names_reader;
+  return names_reader;
+}
+
 void SessionStream::take(const pcapng::Report& report) {
-  if (!query_.reports || !(report.run == query_.run || report.run.is_zero())) return;
+  if (!(report.run == query_.run || report.run.is_zero())) return;
+  if (!is_visible(report) || !query_.reports) return;
   if (reported_.insert(report.sequence).second) item_ = Item{nullptr, report, 0};
 }
 

@@ -19,7 +19,8 @@ namespace fieldline::archive {
 
 class SessionStream {
  public:
-  SessionStream(const Shelf& shelf, const Query& query) : shelf_(shelf), query_(query) {}
+  SessionStream(const Shelf& shelf, const Query& query)
+      : shelf_(shelf), query_(query), is_readers_(!query.reader) {}
 
   // Takes note of a chunk of the session; known ones are ignored. Chunks come by rising number.
   void add(const RunChunk& chunk);
@@ -48,6 +49,7 @@ class SessionStream {
   void take(const pcapng::Packet& packet);
   void take(const pcapng::Report& report);
   void take(const pcapng::Statistics&) {}
+  bool is_visible(const pcapng::Report& report);
 
   Shelf shelf_;
   Query query_;
@@ -62,6 +64,7 @@ class SessionStream {
   std::vector<std::unique_ptr<pcapng::Interface>>
       interfaces_;  // null: of another run or vantage point
 
+  bool is_readers_;  // the run here, at this point of the session
   std::optional<Item> item_;
   std::set<std::uint64_t> reported_;  // numbers of reports given: later chunks hold copies
   std::uint64_t skipped_ = 0;         // in chunks that are done with

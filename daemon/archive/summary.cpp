@@ -142,7 +142,9 @@ void Summary::add(const pcapng::Report& report) {
   earliest(part.began_ns, number_of(object, "at_ns"));
   bool final_counts = report.type == FL_FRAME_FINAL_COUNTS && flag_of(object, "final");
   if (report.type == FL_FRAME_ACTIVATION || final_counts) {
-    indexed.push_back({report.run, report.sequence, report.type, dump(object)});
+    std::string principal =
+        report.type == FL_FRAME_ACTIVATION ? string_of(object, "principal") : std::string();
+    indexed.push_back({report.run, report.sequence, report.type, dump(object), principal});
   }
 }
 

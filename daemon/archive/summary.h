@@ -35,6 +35,7 @@ struct IndexedReport {
   std::uint64_t sequence = 0;
   std::uint8_t type = 0;
   std::string json;
+  std::string principal;  // of an activation report
 };
 
 // The section's comment: who wrote the chunk, and the number of the first item that is no copy.

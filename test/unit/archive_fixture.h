@@ -117,10 +117,14 @@ inline Document configuration(std::uint64_t sequence) {
 }
 
 inline Document activation(const RunId& run, std::uint64_t sequence, const std::string& event,
-                           std::uint64_t at_ns = 1'000'000'000) {
-  nlohmann::json json = {
-      {"schema", "fieldline.activation/1"}, {"event", event}, {"run", run.hex()},
-      {"principal", "ops@site-a"},          {"at_ns", at_ns}, {"grant", {{"protocol", 6}}}};
+                           std::uint64_t at_ns = 1'000'000'000,
+                           const std::string& principal = "ops@site-a") {
+  nlohmann::json json = {{"schema", "fieldline.activation/1"},
+                         {"event", event},
+                         {"run", run.hex()},
+                         {"principal", principal},
+                         {"at_ns", at_ns},
+                         {"grant", {{"protocol", 6}}}};
   return {FL_FRAME_ACTIVATION, sequence, run, json.dump()};
 }
 

@@ -206,18 +206,6 @@ TEST_CASE("sessions are synced and told one by one") {
   REQUIRE(archive->counters().syncs == 2);
 }
 
-TEST_CASE("readers are called after each item") {
-  TempDir dir;
-  auto archive = open_archive(dir.path());
-  std::vector<RunId> heard;
-  archive->on_append = [&](const RunId& run) { heard.push_back(run); };
-  open_session(*archive, kSession);
-  REQUIRE(archive->append(kSession, record(kRun, 1, kFrame)));
-  REQUIRE(archive->append(kSession, record(kRun, 1, kFrame)));
-  REQUIRE(archive->append(kSession, counts(kOther, 2, false).report()));
-  REQUIRE(heard == std::vector<RunId>{kRun, kOther});
-}
-
 TEST_CASE("an archive that is open is refused to a second process, and free once closed") {
   TempDir dir;
   auto archive = open_archive(dir.path());
