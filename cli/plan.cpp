@@ -22,18 +22,30 @@ using sense::PortPair;
 
 constexpr std::uint8_t kDscp = 0xfc;
 
-bool matches(const PortPair& pair, std::uint16_t local, std::uint16_t remote) {
-  return (pair.a == 0 || pair.a == local) && (pair.b == 0 || pair.b == remote);
+bool covers(const PortPair& wide, const PortPair& pair) {
+  return (wide.a == 0 || wide.a == pair.a) && (wide.b == 0 || wide.b == pair.b);
 }
 
-// The any-port pair that stands for most of these; {0, 0} if no two share a port.
+// Any local port to one remote, and any remote port to one local: a packet may be of both, and a
+// sensor refuses to count it twice for one run.
+bool cross(const PortPair& one, const PortPair& other) {
+  auto local_any = [](const PortPair& pair) { return pair.a == 0 && pair.b != 0; };
+  auto remote_any = [](const PortPair& pair) { return pair.a != 0 && pair.b == 0; };
+  return (local_any(one) && remote_any(other)) || (remote_any(one) && local_any(other));
+}
+
+// The any-port pair that stands for most of these and crosses none; {0, 0} if none stands for two.
 PortPair widest(const std::vector<PortPair>& pairs) {
   std::map<PortPair, unsigned> shared;
+  auto add = [&](const PortPair& wide) {
+    bool crosses = std::any_of(pairs.begin(), pairs.end(),
+                               [&](const PortPair& pair) { return cross(wide, pair); });
+    if (!crosses) ++shared[wide];
+  };
   for (const auto& pair : pairs) {
-    if (pair.a != 0 && pair.b != 0) {
-      ++shared[{0, pair.b}];
-      ++shared[{pair.a, 0}];
-    }
+    if (pair.a == 0 || pair.b == 0) continue;
+    add({0, pair.b});
+    add({pair.a, 0});
   }
   PortPair best;
   unsigned most = 1;
@@ -53,7 +65,7 @@ std::string words_for(const PortPair& pair, std::size_t replaced) {
     return what + "asking for any local port to remote port " + std::to_string(pair.b);
   if (pair.a != 0)
     return what + "asking for any remote port to local port " + std::to_string(pair.a);
-  return what + "they share no port; asking for everything between the two hosts";
+  return what + "no port is shared by enough of them; asking for everything between the two hosts";
 }
 
 struct FreeAddresses {
@@ -100,7 +112,7 @@ void add_once(std::vector<std::string>& to, const std::string& text) {
 bool Plan::covers(const Socket& socket) const {
   return socket.protocol == protocol && socket.local == local && socket.remote == remote &&
          std::any_of(pairs.begin(), pairs.end(), [&](const PortPair& pair) {
-           return matches(pair, socket.local_port, socket.remote_port);
+           return cli::covers(pair, {socket.local_port, socket.remote_port});
          });
 }
 
@@ -119,11 +131,17 @@ std::string Plan::to_string() const {
 std::vector<PortPair> condense(std::vector<PortPair> pairs, std::vector<std::string>& notes) {
   std::sort(pairs.begin(), pairs.end());
   pairs.erase(std::unique(pairs.begin(), pairs.end()), pairs.end());
+  std::vector<PortPair> wide_ones;
+  std::copy_if(pairs.begin(), pairs.end(), std::back_inserter(wide_ones),
+               [](const PortPair& pair) { return pair.a == 0 || pair.b == 0; });
+  std::erase_if(pairs, [&](const PortPair& pair) {
+    return std::any_of(wide_ones.begin(), wide_ones.end(),
+                       [&](const PortPair& wide) { return wide != pair && covers(wide, pair); });
+  });
   while (pairs.size() > FL_GRANT_PAIRS_MAX) {
     PortPair wide = widest(pairs);
-    auto rest = std::remove_if(pairs.begin(), pairs.end(), [&](const PortPair& pair) {
-      return (wide.a == 0 || pair.a == wide.a) && (wide.b == 0 || pair.b == wide.b);
-    });
+    auto rest = std::remove_if(pairs.begin(), pairs.end(),
+                               [&](const PortPair& pair) { return covers(wide, pair); });
     notes.push_back(words_for(wide, static_cast<std::size_t>(pairs.end() - rest)));
     pairs.erase(rest, pairs.end());
     pairs.push_back(wide);
@@ -165,7 +183,9 @@ Result<std::vector<Plan>> plan_flows(const std::vector<FlowSpec>& specs,
     if (!plan) return plan.error();
     auto same = std::find_if(plans.begin(), plans.end(), [&](const Plan& other) {
       return other.protocol == plan->protocol && other.local == plan->local &&
-             other.remote == plan->remote;
+             other.remote == plan->remote &&
+             std::none_of(other.pairs.begin(), other.pairs.end(),
+                          [&](const PortPair& pair) { return cross(pair, plan->pairs.front()); });
     });
     if (same == plans.end()) {
       plans.push_back(*plan);

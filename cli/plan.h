@@ -31,12 +31,15 @@ struct Plan {
 // group become any-port for the port that most of them share.
 std::vector<Plan> plan_sockets(const std::vector<Socket>& sockets, const std::vector<Plan>& known);
 
-// remotes: the host's addresses, the preferred one first. source: --source.
+// remotes: the host's addresses, the preferred one first. source: --source. "Any local port to x"
+// and "y to any remote port" overlap in part, which one grant must not: they get a plan each.
 Result<std::vector<Plan>> plan_flows(const std::vector<FlowSpec>& specs,
                                      const std::vector<Address>& remotes,
                                      std::optional<Address> source);
 
-// At most 32 pairs that cover all of these; says in notes what was widened.
+// At most 32 pairs that cover all of these, none within another; says in notes what was widened. A
+// sensor refuses a grant with {0, x} and {y, 0}: if none of `pairs` cross like this, none of these
+// do.
 std::vector<sense::PortPair> condense(std::vector<sense::PortPair> pairs,
                                       std::vector<std::string>& notes);
 

@@ -3,11 +3,13 @@
 
 #include <netinet/in.h>
 
+#include <algorithm>
 #include <random>
 
 #include "cli/flow_spec.h"
 #include "cli/ping.h"
 #include "cli/plan.h"
+#include "sense/activation.h"
 
 using namespace fieldline;
 using namespace fieldline::cli;
@@ -27,6 +29,29 @@ Socket socket_of(std::uint16_t local_port, std::uint16_t remote_port) {
   socket.local_port = local_port;
   socket.remote_port = remote_port;
   return socket;
+}
+
+// What a sensor says to a grant of this plan: "" if it is accepted.
+std::string refusal_of(const Plan& plan) {
+  constexpr std::uint64_t second = 1'000'000'000, now = 1'800'000'000 * second;
+  sense::Accepted accepted;
+  auto& grant = accepted.trigger.grant;
+  grant.protocol = plan.protocol;
+  grant.pairs = plan.pairs;
+  grant.host_a = {plan.local, 128};
+  grant.host_b = {plan.remote, 128};
+  accepted.trigger.pulse = {1, now, now + 10 * second};
+  accepted.decision.not_after_ns = now + 60 * second;
+  auto outcome = sense::ActivationTable().apply(accepted, now, second);
+  const auto* refusal = std::get_if<sense::Refusal>(&outcome);
+  if (refusal == nullptr) return "";
+  return sense::name_of(refusal->reason) + (": " + refusal->detail);
+}
+
+bool covered(const std::vector<PortPair>& pairs, const PortPair& wanted) {
+  return std::any_of(pairs.begin(), pairs.end(), [&](const PortPair& pair) {
+    return (pair.a == 0 || pair.a == wanted.a) && (pair.b == 0 || pair.b == wanted.b);
+  });
 }
 
 }  // namespace
@@ -158,6 +183,73 @@ TEST_CASE("More than 32 port pairs become any-port for the service's port, and t
   notes.clear();
   CHECK(condense(pairs, notes).size() == 32);
   CHECK(notes.empty());
+}
+
+TEST_CASE("Many flows that share a remote and a local port make a grant that sensors accept") {
+  struct Case {
+    int to_service, from_service;  // flows to the host's port 5201, and from our own port 22
+    std::vector<PortPair> first;   // what must come out, in front
+  };
+  for (const Case& one : {Case{40, 5, {{22, 50000}}}, Case{5, 40, {{40000, 5201}}},
+                          Case{40, 40, {{0, 0}}}, Case{20, 20, {}}}) {
+    CAPTURE(one.to_service, one.from_service);
+    std::vector<Socket> sockets{socket_of(22, 5201)};  // of both
+    for (int i = 0; i < one.to_service; ++i)
+      sockets.push_back(socket_of(static_cast<std::uint16_t>(40000 + i), 5201));
+    for (int i = 0; i < one.from_service; ++i)
+      sockets.push_back(socket_of(22, static_cast<std::uint16_t>(50000 + i)));
+    auto plans = plan_sockets(sockets, {});
+    REQUIRE(plans.size() == 1);
+    CHECK(refusal_of(plans[0]) == "");
+    CHECK(plans[0].pairs.size() <= FL_GRANT_PAIRS_MAX);
+    CHECK_FALSE(plans[0].notes.empty());
+    for (const auto& pair : one.first)
+      CHECK(std::count(plans[0].pairs.begin(), plans[0].pairs.end(), pair) == 1);
+    for (const auto& socket : sockets) CHECK(plans[0].covers(socket));
+  }
+}
+
+TEST_CASE("Random flows condense to a grant that covers them all and that sensors accept") {
+  std::mt19937 random(3);
+  Plan plan;
+  plan.protocol = IPPROTO_TCP;
+  plan.local = address("10.0.0.1");
+  plan.remote = address("10.0.3.2");
+  for (int round = 0; round < 300; ++round) {
+    std::vector<PortPair> pairs;
+    for (auto count = random() % 120 + 1; count > 0; --count) {
+      pairs.push_back({static_cast<std::uint16_t>(1 + random() % (2 + round % 40)),
+                       static_cast<std::uint16_t>(1 + random() % (2 + round % 70))});
+      if (round % 3 == 0 && random() % 20 == 0) pairs.back().a = 0;  // as from --flow tcp:PORT
+    }
+    std::vector<std::string> notes;
+    plan.pairs = condense(pairs, notes);
+    REQUIRE(plan.pairs.size() <= FL_GRANT_PAIRS_MAX);
+    REQUIRE(refusal_of(plan) == "");
+    for (const auto& pair : pairs) REQUIRE(covered(plan.pairs, pair));
+  }
+}
+
+TEST_CASE("Named flows that overlap in part get a grant each, and sensors accept both") {
+  std::vector<FlowSpec> specs;
+  for (const char* text : {"tcp:5201", "tcp:*:22-*", "tcp:80", "tcp:*:25-*", "tcp:*:22-*:5201"})
+    specs.push_back(*FlowSpec::parse(text));
+  auto plans = plan_flows(specs, {address("10.0.3.2")}, address("10.0.0.1"));
+  REQUIRE(plans);
+  REQUIRE(plans->size() == 2);
+  CHECK((*plans)[0].pairs == std::vector<PortPair>{{0, 80}, {0, 5201}});
+  CHECK((*plans)[1].pairs == std::vector<PortPair>{{22, 0}, {25, 0}});
+  for (const auto& plan : *plans) CHECK(refusal_of(plan) == "");
+
+  // The oracle does refuse what was asked for before.
+  Plan crossing = plans->front();
+  crossing.pairs = {{0, 5201}, {22, 0}};
+  CHECK_THAT(refusal_of(crossing), Catch::StartsWith("unsupported"));
+
+  specs.push_back(*FlowSpec::parse("tcp"));
+  plans = plan_flows(specs, {address("10.0.3.2")}, address("10.0.0.1"));
+  REQUIRE(plans);
+  CHECK(plans->front().pairs == std::vector<PortPair>{{0, 0}});
 }
 
 TEST_CASE("Only sockets that no run covers ask for a further grant") {
