@@ -16,6 +16,12 @@ namespace fieldline::cli {
 namespace {
 
 constexpr std::size_t kRunsMax = 16;  // of one ping; each has a watching thread and a connection
+constexpr std::uint64_t kScanEvery = kNanosPerSecond;
+
+Error too_many_runs() {
+  return fail(Code::exhausted, "more than " + std::to_string(kRunsMax) +
+                                   " runs are needed; name the sockets that matter with --flow");
+}
 
 PingOutput::Form form_of(const PingOptions& options) {
   if (options.json) return PingOutput::Form::json;
@@ -66,6 +72,9 @@ Result<void> PingSession::prepare() {
   auto queue = WatchQueue::create();
   if (!queue) return queue.error();
   queue_ = std::move(*queue);
+  auto maker = RunMaker::create();
+  if (!maker) return maker.error();
+  maker_ = std::move(*maker);
   auto remotes = resolve(options_.host, options_.family);
   if (!remotes) return remotes.error();
   remotes_ = std::move(*remotes);
@@ -75,52 +84,44 @@ Result<void> PingSession::prepare() {
   return {};
 }
 
-// The archive is asked first: what it or ssh-keygen says comes before the run's clock starts.
-Result<void> PingSession::grant(const Plan& plan) {
-  auto sender =
-      Sender::open(plan.local, plan.remote, {options_.icmp, options_.port, plan.traffic_class});
-  if (!sender) return sender.error();
-  std::unique_ptr<stream::Reader> reader;
-  if (!options_.no_archive && !archive_lost_) {
-    auto opened = open_archive(settings_, *signer_);
-    if (opened) {
-      reader = std::move(*opened);
-    } else {
-      lose_archive(opened.error());
-    }
-  }
-  std::uint64_t now_utc = clock_.utc_ns(), now_mono = clock_.monotonic_ns();
-  if (runs_.empty()) {
-    issued_at_ns_ = now_utc;
-    not_after_ns_ = now_utc + options_.for_ns;
-    end_mono_ns_ = now_mono + options_.for_ns;
-  }
-  if (now_utc >= not_after_ns_)
-    return fail(Code::timeout, "the time is over before the next grant was signed");
-  GrantLimits limits{now_utc, not_after_ns_, options_.snaplen, options_.archive};
-  auto granted = RunGrant::make(plan, limits, *signer_);
-  if (!granted) return granted.error();
-
-  std::string principal = reader ? printable(reader->principal()) : "";
-  RunId id = granted->run();
-  runs_.push_back({plan, std::move(*granted), std::move(*sender), principal, nullptr});
-  Run& run = runs_.back();
-  board_.add_run(id, reader != nullptr);
-  if (reader) run.watch = std::make_unique<RunWatch>(std::move(reader), id, *queue_);
-  run.start_mono_ns = run.due_mono_ns = clock_.monotonic_ns();
-  output_.granted(run.grant, plan, signer_->fingerprint(), principal);
-  return {};
+RunTerms PingSession::terms() const {
+  RunTerms terms;
+  terms.icmp = options_.icmp;
+  terms.port = options_.port;
+  terms.snaplen = options_.snaplen;
+  terms.archive = options_.archive;
+  terms.for_ns = options_.for_ns;
+  terms.not_after_ns = not_after_ns_;
+  if (!options_.no_archive && !archive_lost_) terms.watch_at = settings_;
+  return terms;
 }
 
+void PingSession::adopt(MadeRun made) {
+  std::uint64_t now_utc = clock_.utc_ns(), now_mono = clock_.monotonic_ns();
+  if (runs_.empty()) {
+    not_after_ns_ = made.grant.grant().not_after_ns;
+    end_mono_ns_ = now_mono + std::max(not_after_ns_, now_utc) - now_utc;
+  }
+  if (made.archive_error) lose_archive(*made.archive_error);
+  std::string principal = made.reader ? printable(made.reader->principal()) : "";
+  RunId id = made.grant.run();
+  runs_.push_back({std::move(made.plan), std::move(made.grant), std::move(made.sender), principal,
+                   nullptr, now_mono, now_mono});
+  Run& run = runs_.back();
+  board_.add_run(id, made.reader != nullptr);
+  if (made.reader) run.watch = std::make_unique<RunWatch>(std::move(made.reader), id, *queue_);
+  output_.granted(run.grant, run.plan, signer_->fingerprint(), principal);
+}
+
+// The first grants: nothing is on yet that waits for pulses. A signal ends ssh-keygen.
 Result<void> PingSession::grant_all(const std::vector<Plan>& plans) {
+  if (plans.size() > kRunsMax) return too_many_runs();
+  Signer signer = *signer_;
+  signer.end_by(signals_.get());
   for (const auto& plan : plans) {
-    if (runs_.size() >= kRunsMax) {
-      return fail(Code::exhausted,
-                  "more than " + std::to_string(kRunsMax) +
-                      " runs are needed; name the sockets that matter with --flow");
-    }
-    auto granted = grant(plan);
-    if (!granted) return granted.error();
+    auto made = make_run(plan, terms(), signer);
+    if (!made) return made.error();
+    adopt(std::move(*made));
   }
   return {};
 }
@@ -140,17 +141,37 @@ Result<std::vector<Socket>> PingSession::sockets_to_host(const std::vector<Plan>
   return sockets;
 }
 
-// New sockets to the host get a further grant; it ends with the first. What fails once is not tried
-// each second: ssh-keygen may ask for a passphrase each time.
-void PingSession::follow_sockets() {
+// One plan at a time: the next scan knows the run that came of it.
+Result<void> PingSession::ask_for_new_sockets() {
   std::vector<Plan> known;
   for (const auto& run : runs_) known.push_back(run.plan);
   auto sockets = sockets_to_host(known);
-  Result<void> granted =
-      sockets ? grant_all(plan_sockets(*sockets, known)) : Result<void>(sockets.error());
-  if (granted) return;
+  if (!sockets) return sockets.error();
+  auto plans = plan_sockets(*sockets, known);
+  if (plans.empty()) return {};
+  if (runs_.size() >= kRunsMax) return too_many_runs();
+  maker_->start(std::move(plans.front()), terms(), *signer_);
+  return {};
+}
+
+// New sockets to the host get a further grant; it ends with the first. It is signed beside the
+// pulses, which must go on while ssh-keygen waits for somebody. What fails once is not tried each
+// second: ssh-keygen may ask for a passphrase each time.
+void PingSession::follow_sockets() {
+  if (auto made = maker_->take()) {
+    if (!*made) return stop_following(made->error());
+    adopt(std::move(**made));
+    next_scan_ns_ = 0;
+  }
+  if (!following_ || maker_->busy() || clock_.monotonic_ns() < next_scan_ns_) return;
+  auto asked = ask_for_new_sockets();
+  if (!asked) return stop_following(asked.error());
+  next_scan_ns_ = clock_.monotonic_ns() + kScanEvery;
+}
+
+void PingSession::stop_following(const Error& error) {
   following_ = false;
-  output_.remark("new sockets are not followed any more: " + granted.error().text());
+  output_.remark("new sockets are not followed any more: " + error.text());
 }
 
 void PingSession::lose_archive(const Error& error) {
@@ -184,6 +205,7 @@ int PingSession::run() {
   for (const auto& run : runs_) first_runs_.push_back(run.grant.run());
 
   pulse_until_end();
+  maker_->stop();
   end_runs();
   await_final_counts();
   return finish();

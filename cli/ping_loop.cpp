@@ -16,7 +16,6 @@ using nlohmann::json;
 
 namespace {
 
-constexpr std::uint64_t kScanEvery = kNanosPerSecond;
 constexpr std::uint64_t kDrawEvery = kNanosPerSecond;
 constexpr std::uint64_t kEndingGap = 100 * kNanosPerMilli;  // between the two ending pulses
 constexpr std::uint64_t kFinalWait = 10 * kNanosPerSecond;
@@ -29,22 +28,19 @@ void PingSession::pulse_until_end() {
   std::uint64_t margin = std::min(250 * kNanosPerMilli, options_.for_ns / 20);
   std::uint64_t last = end_mono_ns_ - margin;
   std::uint64_t now = clock_.monotonic_ns();
-  next_scan_ns_ = now + kScanEvery;
+  next_scan_ns_ = now;  // again: the first grants may have taken their time
   next_draw_ns_ = now;
   following_ = options_.flows.empty();
   while (now < last) {
     send_due_pulses(now);
-    if (following_ && now >= next_scan_ns_) {
-      follow_sockets();
-      next_scan_ns_ = clock_.monotonic_ns() + kScanEvery;
-    }
+    follow_sockets();
     draw(false);
     if (output_.closed()) {
       reason_ = "output closed";
       return;
     }
     std::uint64_t wake = std::min(last, next_draw_ns_);
-    if (following_) wake = std::min(wake, next_scan_ns_);
+    if (following_ && !maker_->busy()) wake = std::min(wake, next_scan_ns_);
     for (const auto& run : runs_) wake = std::min(wake, run.due_mono_ns);
     if (!poll_until(wake)) {
       reason_ = "interrupted";
@@ -114,17 +110,16 @@ bool PingSession::poll_until(std::uint64_t mono_ns) {
     std::uint64_t left = mono_ns > now ? mono_ns - now : 0;
     timespec timeout{static_cast<time_t>(left / kNanosPerSecond),
                      static_cast<long>(left % kNanosPerSecond)};
-    pollfd fds[2] = {{signals_.get(), POLLIN, 0}, {queue_->fd(), POLLIN, 0}};
-    int ready = ::ppoll(fds, 2, &timeout, nullptr);
+    pollfd fds[3] = {
+        {signals_.get(), POLLIN, 0}, {queue_->fd(), POLLIN, 0}, {maker_->fd(), POLLIN, 0}};
+    int ready = ::ppoll(fds, 3, &timeout, nullptr);
     if (ready > 0 && fds[0].revents != 0) {
       signalfd_siginfo info;
       if (::read(signals_.get(), &info, sizeof info) == sizeof info) return false;
     }
-    if (ready > 0 && fds[1].revents != 0) {
-      take_events();
-      return true;  // the caller looks at its condition
-    }
-    if (ready == 0) return true;
+    if (ready > 0 && fds[1].revents != 0) take_events();
+    // The caller looks at its condition.
+    if (ready == 0 || fds[1].revents != 0 || fds[2].revents != 0) return true;
   }
 }
 
@@ -161,6 +156,10 @@ void PingSession::draw(bool last) {
   }
   std::uint64_t before = clock_.monotonic_ns();
   if (!last && before < next_draw_ns_) return;
+  if (!last && maker_->busy()) {  // ssh-keygen may be asking on this terminal
+    next_draw_ns_ = before + kDrawEvery;
+    return;
+  }
   std::string text = table(last);
   if (last) {
     output_.final_table(text);

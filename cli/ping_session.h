@@ -12,8 +12,8 @@
 #include "cli/exit_code.h"
 #include "cli/ping.h"
 #include "cli/ping_output.h"
-#include "cli/run_grant.h"
-#include "cli/sender.h"
+#include "cli/run_maker.h"
+#include "cli/run_watch.h"
 
 namespace fieldline::cli {
 
@@ -37,9 +37,12 @@ class PingSession {
   Result<void> prepare();
   Result<std::vector<Plan>> find_plans();
   Result<std::vector<Socket>> sockets_to_host(const std::vector<Plan>& known);
+  RunTerms terms() const;
   Result<void> grant_all(const std::vector<Plan>& plans);
-  Result<void> grant(const Plan& plan);
+  void adopt(MadeRun made);
+  Result<void> ask_for_new_sockets();
   void follow_sockets();
+  void stop_following(const Error& error);
   void lose_archive(const Error& error);
 
   // ping_loop.cpp: until the time is over
@@ -64,12 +67,12 @@ class PingSession {
   std::vector<Address> remotes_;
   Fd signals_;
   std::unique_ptr<WatchQueue> queue_;  // before runs_: their watches push to it
+  std::unique_ptr<RunMaker> maker_;
   std::list<Run> runs_;
   std::vector<RunId> first_runs_;  // those that --wait counts
   Board board_;
   PingOutput output_;
-  std::uint64_t issued_at_ns_ = 0, not_after_ns_ = 0;  // UTC
-  std::uint64_t end_mono_ns_ = 0;
+  std::uint64_t not_after_ns_ = 0, end_mono_ns_ = 0;  // of all runs; UTC and monotonic
   std::uint64_t next_scan_ns_ = 0, next_draw_ns_ = 0;
   std::size_t announced_ = 0;  // sensors told as confirmed
   bool archive_lost_ = false;

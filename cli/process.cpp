@@ -94,11 +94,19 @@ void feed(Fd& to, ByteView& input) {
   if (input.empty() || gone) to.reset();
 }
 
-Result<void> exchange(Fd in, Fd out, Fd err, ByteView input, Finished& finished) {
+Result<void> exchange(Fd in, Fd out, Fd err, ByteView input, int end_by, Finished& finished) {
   ::fcntl(in.get(), F_SETFL, O_NONBLOCK);
   while (out || err) {
-    pollfd fds[3] = {{in.get(), POLLOUT, 0}, {out.get(), POLLIN, 0}, {err.get(), POLLIN, 0}};
-    if (::poll(fds, 3, -1) < 0 && errno != EINTR) return fail_errno("waiting for the program");
+    pollfd fds[4] = {{in.get(), POLLOUT, 0},
+                     {out.get(), POLLIN, 0},
+                     {err.get(), POLLIN, 0},
+                     {end_by, POLLIN, 0}};
+    if (::poll(fds, 4, -1) < 0) {
+      if (errno == EINTR) continue;
+      return fail_errno("waiting for the program");
+    }
+    // Its helpers may hold the pipes beyond its end: their end is not waited for.
+    if (fds[3].revents != 0) return fail(Code::closed, "ended before it was done");
     if (fds[0].revents != 0 && in) feed(in, input);
     if (fds[1].revents != 0 && out) {
       if (auto done = drain(out, finished.out); !done) return done.error();
@@ -112,7 +120,8 @@ Result<void> exchange(Fd in, Fd out, Fd err, ByteView input, Finished& finished)
 
 }  // namespace
 
-Result<Finished> run_process(const std::vector<std::string>& arguments, ByteView input) {
+Result<Finished> run_process(const std::vector<std::string>& arguments, ByteView input,
+                             int end_by) {
   auto in = make_input(), out = make_pipe(), err = make_pipe();
   for (const auto* pipe : {&in, &out, &err}) {
     if (!*pipe) return pipe->error();
@@ -124,14 +133,15 @@ Result<Finished> run_process(const std::vector<std::string>& arguments, ByteView
   err->write.reset();
 
   Finished finished;
-  auto exchanged =
-      exchange(std::move(in->write), std::move(out->read), std::move(err->read), input, finished);
+  auto exchanged = exchange(std::move(in->write), std::move(out->read), std::move(err->read), input,
+                            end_by, finished);
+  // SIGTERM, so that a prompt's owner gives the terminal its echo back.
   if (!exchanged) ::kill(*pid, SIGTERM);
   int status = 0;
   while (::waitpid(*pid, &status, 0) < 0) {
     if (errno != EINTR) return fail_errno("waiting for " + arguments[0]);
   }
-  if (!exchanged) return exchanged.error();
+  if (!exchanged) return std::move(exchanged).error().in(arguments[0]);
   finished.status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
   return finished;
 }

@@ -16,7 +16,8 @@ struct Finished {
 
 // Runs a program found in PATH, without a shell: input to its stdin, what it writes comes back (at
 // most 1 MiB each, the rest is an error). It has this process's terminal, so that it can ask for a
-// passphrase.
-Result<Finished> run_process(const std::vector<std::string>& arguments, ByteView input);
+// passphrase. When end_by (a descriptor, if not -1) becomes readable, the program is ended: closed.
+Result<Finished> run_process(const std::vector<std::string>& arguments, ByteView input,
+                             int end_by = -1);
 
 }  // namespace fieldline::cli

@@ -101,8 +101,9 @@ Result<Signer> Signer::open(const std::string& identity) {
 }
 
 Result<ArmoredSignature> Signer::sign(std::string_view name_space, ByteView message) const {
-  auto done = run_process(
-      {"ssh-keygen", "-Y", "sign", "-n", std::string(name_space), "-f", identity_}, message);
+  auto done =
+      run_process({"ssh-keygen", "-Y", "sign", "-n", std::string(name_space), "-f", identity_},
+                  message, end_by_);
   if (!done) return done.error();
   if (done->status != 0) {
     return fail(Code::denied,

@@ -28,12 +28,16 @@ class Signer {
   const std::string& comment() const { return comment_; }
   const std::string& identity() const { return identity_; }
 
+  // While this descriptor is readable, ssh-keygen is ended and sign() fails: closed. Borrowed.
+  void end_by(int fd) { end_by_ = fd; }
+
   // May ask for a passphrase on the terminal.
   Result<ArmoredSignature> sign(std::string_view name_space, ByteView message) const;
 
  private:
   std::string identity_, comment_;
   sense::PublicKey key_{};
+  int end_by_ = -1;
 };
 
 // "ssh-ed25519 BASE64 comment": the key and the comment; the reason if it is another kind of key.

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/signer.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <unistd.h>
 
 #include <fstream>
 
+#include "base/fd.h"
 #include "cli_keys.h"
 #include "proto/trigger.h"
 
@@ -160,4 +162,14 @@ TEST_CASE("A program gets its input and gives both outputs and its status, witho
   REQUIRE_FALSE(missing);
   CHECK(missing.error().code == Code::not_found);
   CHECK_FALSE(run_process({"head", "-c", "2000000", "/dev/zero"}, {}));
+}
+
+TEST_CASE("A program is ended when nobody waits for it any longer") {
+  int ends[2];
+  REQUIRE(::pipe2(ends, O_CLOEXEC) == 0);
+  Fd read(ends[0]), write(ends[1]);
+  write.reset();  // its end is readable from the start
+  auto ended = run_process({"sleep", "60"}, {}, read.get());
+  REQUIRE_FALSE(ended);
+  CHECK(ended.error().code == Code::closed);
 }
