@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""send_triggers.py ADDRESS FILE [--icmp] [--source ADDRESS]: each line of FILE, in hexadecimal, as one trigger: UDP to port
-8620, or an ICMP or ICMPv6 echo request. No answer is waited for."""
+"""Sends each line of FILE, in hexadecimal, as one trigger: UDP to port 8620, or an ICMP or ICMPv6 echo request. No answer is
+waited for."""
 import argparse
 import pathlib
 import socket
@@ -42,4 +42,7 @@ if options.source:
     sender.bind((options.source, 0))
 for number, line in enumerate(options.file.read_text().split(), 1):
     payload = bytes.fromhex(line)
-    sender.sendto(echo_request(payload, number, version) if options.icmp else payload, (options.address, 8620 * (not options.icmp)))
+    if options.icmp:
+        sender.sendto(echo_request(payload, number, version), (options.address, 0))
+    else:
+        sender.sendto(payload, (options.address, 8620))

@@ -202,7 +202,10 @@ class Site:
                 process.ask_to_end()
             for process in self.processes:
                 process.stop()
-            self.lab("down", "--keep", check=False)
+            try:
+                self.lab("down", "--keep")
+            except RuntimeError as error:
+                print(error, file=sys.stderr)
             if self.owns_folder and not os.environ.get("FIELDLINE_KEEP"):
                 shutil.rmtree(self.folder, ignore_errors=True)
             self.closed = True
