@@ -3,15 +3,17 @@
 
 #include <cstdio>
 
+#include "cli/text.h"
+
 namespace fieldline::cli {
 
 int complain(const Error& error, int otherwise) {
-  std::fprintf(stderr, "fieldline: %s\n", error.text().c_str());
+  std::fprintf(stderr, "fieldline: %s\n", printable_lines(error.text()).c_str());
   return error.code == Code::denied ? kDenied : otherwise;
 }
 
 void note(const std::string& text) {
-  std::fprintf(stderr, "%s\n", text.c_str());
+  std::fprintf(stderr, "%s\n", printable_lines(text).c_str());
 }
 
 }  // namespace fieldline::cli

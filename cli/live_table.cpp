@@ -66,9 +66,10 @@ class Rows {
 
  private:
   void add_point(const analysis::Point& point, const Section* before) {
-    auto known = view_.board.sensors.find(point.sensor);
+    std::string sensor = printable(point.sensor);  // as the board names it
+    auto known = view_.board.sensors.find(sensor);
     SensorState state = known == view_.board.sensors.end() ? SensorState{} : known->second;
-    drawn_.insert(point.sensor);
+    drawn_.insert(sensor);
     auto ahead = forward_.find(point.name), back = reverse_.find(point.name);
     bool forward = ahead != forward_.end() && ahead->second > 0;
     bool reverse = back != reverse_.end() && back->second > 0;
@@ -76,7 +77,7 @@ class Rows {
     if (state.started && forward && !reverse && any_reverse())
       text += ", data only, no answers here";
     if (state.started && reverse && !forward) text += ", answers only, no data here";
-    rows_.push_back({number(), printable(point.name), domain(point.sensor, printable(point.domain)),
+    rows_.push_back({number(), printable(point.name), domain(sensor, printable(point.domain)),
                      flows(state), short_count(forward ? ahead->second : 0), lost_text(before),
                      short_count(reverse ? back->second : 0),
                      delay_text(before, &analysis::Delay::p50_ns),

@@ -149,8 +149,7 @@ int path(const PathOptions& options, const Result<UserSettings>& settings) {
   auto report = analyzer->report();
   std::string text;
   if (options.json) {
-    text = analysis::to_json(report).dump(2, ' ', false, nlohmann::json::error_handler_t::replace) +
-           "\n";
+    text = json_text(analysis::to_json(report), 2) + "\n";
   } else {
     text = analysis::to_table(report, is_terminal(STDOUT_FILENO));
     if (options.lost) text += render_lost(report);

@@ -47,7 +47,7 @@ void PingOutput::put(const std::string& text) {
 void PingOutput::event(const char* name, json fields) {
   fields["schema"] = "fieldline.ping/1";
   fields["event"] = name;
-  put(fields.dump(-1, ' ', false, json::error_handler_t::replace) + "\n");
+  put(json_text(fields, -1) + "\n");
 }
 
 void PingOutput::line(const std::string& text) {

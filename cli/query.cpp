@@ -84,7 +84,7 @@ void tell_counts(const QueryOptions& options, const nlohmann::json& result, std:
                              {"records", records},
                              {"bytes", bytes},
                              {"skipped_bytes", skipped}};
-    return note(counts.dump());
+    return note(json_text(counts, -1));
   }
   note(grouped(records) + " packets, " + grouped(bytes) + " bytes" +
        (skipped > 0 ? "; " + grouped(skipped) + " damaged bytes were stepped over in the archive"
@@ -177,7 +177,7 @@ int reindex(bool json, const UserSettings& settings) {
                      " damaged bytes stepped over\n";
   if (json) {
     (*result)["schema"] = "fieldline.reindex/1";
-    text = result->dump(2) + "\n";
+    text = json_text(*result, 2) + "\n";
   }
   auto written = write_all(STDOUT_FILENO, text);
   if (!written && written.error().code != Code::closed) return complain(written.error());

@@ -56,7 +56,7 @@ int runs(const RunsOptions& options, const UserSettings& settings) {
   auto answer = ask_archive(settings, {{"op", "runs"}, {"limit", options.limit}});
   if (!answer) return complain(answer.error());
   if (options.json) (*answer)["schema"] = "fieldline.runs/1";
-  std::string text = options.json ? answer->dump(2) + "\n" : render_runs(*answer);
+  std::string text = options.json ? json_text(*answer, 2) + "\n" : render_runs(*answer);
   auto written = write_all(STDOUT_FILENO, text);
   return written || written.error().code == Code::closed ? kOk : complain(written.error());
 }

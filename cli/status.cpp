@@ -82,9 +82,8 @@ int status(const StatusOptions& options, const UserSettings& settings) {
   auto answer = ask_archive(settings, {{"op", "status"}});
   if (!answer) return complain(answer.error());
   if (options.json) (*answer)["schema"] = "fieldline.archive_status/1";
-  std::string text = options.json
-                         ? answer->dump(2, ' ', false, json::error_handler_t::replace) + "\n"
-                         : render_status(*answer, options.all);
+  std::string text =
+      options.json ? json_text(*answer, 2) + "\n" : render_status(*answer, options.all);
   auto written = write_all(STDOUT_FILENO, text);
   return written || written.error().code == Code::closed ? kOk : complain(written.error());
 }

@@ -90,13 +90,22 @@ std::string milliseconds(std::int64_t ns) {
 }
 
 std::string printable(std::string_view text) {
+  std::string safe = printable_lines(text);
+  std::replace(safe.begin(), safe.end(), '\n', '?');
+  return safe;
+}
+
+std::string printable_lines(std::string_view text) {
   std::string safe(text);
   for (char& c : safe) {
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f ||
-        (static_cast<unsigned char>(c) & 0xe0) == 0x80)
-      c = '?';
+    auto byte = static_cast<unsigned char>(c);
+    if ((byte < 0x20 && c != '\n') || byte == 0x7f || (byte & 0xe0) == 0x80) c = '?';
   }
   return safe;
+}
+
+std::string json_text(const nlohmann::json& document, int indent) {
+  return document.dump(indent, ' ', true, nlohmann::json::error_handler_t::replace);
 }
 
 std::string clipped(std::string_view line, std::size_t width) {

@@ -30,6 +30,10 @@ std::string short_duration(std::uint64_t ns);  // "60 s", "1 h 30 min"
 std::string milliseconds(std::int64_t ns);     // "23.90"
 // Control bytes become '?': names come from other people's machines.
 std::string printable(std::string_view text);
+// The same for messages, whose lines stay lines.
+std::string printable_lines(std::string_view text);
+// A document in ASCII: C1 control characters, too, act on a terminal. indent: -1 for one line.
+std::string json_text(const nlohmann::json& document, int indent);
 // Cut to so many columns of ASCII.
 std::string clipped(std::string_view line, std::size_t width);
 

@@ -3,6 +3,8 @@
 
 #include <netinet/in.h>
 
+#include <algorithm>
+
 #include "cli/live_table.h"
 #include "cli/path.h"
 #include "cli/runs.h"
@@ -210,4 +212,26 @@ TEST_CASE("Numbers are short and exact where they fit") {
   CHECK(short_duration(5'400'000'000'000) == "90 min");
   CHECK(short_duration(9'000'000'000'000) == "2 h 30 min");
   CHECK(printable("a\x1b[31m\x80") == "a?[31m?");
+}
+
+TEST_CASE("Neither a message nor a JSON document of others moves the terminal's cursor") {
+  CHECK(printable_lines("one\n\x1b]0;two\a\r\x7f\x9b") == "one\n?]0;two????");
+  CHECK(printable("one\ntwo") == "one?two");
+  json document = {{"sensor", "s\x1b[2J\x7f\xc2\x9b"}, {"owner", "\xff"}};
+  std::string text = json_text(document, -1);
+  CHECK(std::all_of(text.begin(), text.end(), [](char c) { return c >= 0x20 && c < 0x7f; }));
+  CHECK(json::parse(text)["sensor"] == document["sensor"]);
+}
+
+TEST_CASE("A sensor with control bytes in its name stands in the table once, with its state") {
+  Board board;
+  board.add_run(kRun, true);
+  board.take(activation("s\x1b[1m", "started"));
+  analysis::PathReport seen;
+  seen.run = kRun;
+  seen.forward.points = {point("s\x1b[1m", 12)};
+  std::string table = render_run({kRun, IPPROTO_TCP, 2, seen, board.run(kRun)}, board);
+  CHECK(table.find('\x1b') == std::string::npos);
+  CHECK_THAT(table,
+             Catch::Contains("1  s?[1m") && Catch::Contains("2/2") && !Catch::Contains("\n2  "));
 }
