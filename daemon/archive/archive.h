@@ -86,8 +86,11 @@ struct Counters {
 class Cursor {
  public:
   virtual ~Cursor() = default;
-  // Up to about 256 KiB; empty: nothing now (followed runs); no value: complete.
+  // Up to about 256 KiB, after reading about 4 MiB at most, be there anything to show or not.
+  // Empty: nothing now (followed runs), or has_turn_left(); no value: complete.
   virtual Result<std::optional<Bytes>> next() = 0;
+  // The last piece was empty because enough was read for one turn: go on without waiting.
+  virtual bool has_turn_left() const = 0;
   virtual std::uint64_t records() const = 0;
   virtual std::uint64_t skipped_bytes() const = 0;  // damage that was stepped over
 };
@@ -125,6 +128,10 @@ class Archive {
   virtual Result<std::unique_ptr<Cursor>> query(const Query& query) = 0;
   // From the chunks; {"chunks":n,"runs":n,"records":n,"skipped_bytes":n}.
   virtual Result<nlohmann::json> reindex() = 0;
+  // About 4 MiB of that; no value: call again. Everything else may be called in between, and the
+  // old index answers until the new one covers all that was appended. Whoever calls goes on with
+  // what was begun.
+  virtual Result<std::optional<nlohmann::json>> reindex_slice() = 0;
   virtual Counters counters() const = 0;
 };
 

@@ -96,31 +96,46 @@ Result<void> Chunk::seal() {
   return {};
 }
 
-Result<Chunk::ScanEnd> Chunk::scan(FileSystem& files, const std::string& path,
-                                   const OnBlock& on_block) {
+Result<ChunkScan> ChunkScan::begin(FileSystem& files, const std::string& path) {
   auto file = files.open(path, FileSystem::Mode::read);
   if (!file) return file.error();
-  pcapng::Reader reader(pcapng::Reader::OnDamage::resynchronise);
+  return ChunkScan(std::move(*file));
+}
+
+Result<std::uint64_t> ChunkScan::read(std::uint64_t most, const OnBlock& on_block) {
   Bytes piece(kReadBytes);
-  ScanEnd end;
-  for (bool more = true; more;) {
-    auto n = (*file)->read_at(end.size, piece);
+  std::uint64_t done = 0;
+  while (done < most) {
+    auto n = file_->read_at(end_.size, piece);
     if (!n) return n.error();
-    more = *n > 0;
-    end.size += *n;
-    reader.feed(ByteView(piece).first(*n));
-    if (!more) reader.end();
-    for (;;) {
-      auto block = reader.next();
-      if (!block) return block.error();
-      if (!*block) break;
-      end.good_end = reader.offset();
-      end.skipped_inside = reader.skipped_bytes();
-      on_block(**block, reader.skipped_bytes());
-    }
+    if (*n == 0) break;
+    done += *n;
+    end_.size += *n;
+    reader_.feed(ByteView(piece).first(*n));
+    auto taken = take(on_block);
+    if (!taken) return taken.error();
   }
-  end.skipped_bytes = reader.skipped_bytes();
-  return end;
+  end_.skipped_bytes = reader_.skipped_bytes();
+  return done;
+}
+
+Result<ScanEnd> ChunkScan::end(const OnBlock& on_block) {
+  reader_.end();
+  auto taken = take(on_block);
+  if (!taken) return taken.error();
+  end_.skipped_bytes = reader_.skipped_bytes();
+  return end_;
+}
+
+Result<void> ChunkScan::take(const OnBlock& on_block) {
+  for (;;) {
+    auto block = reader_.next();
+    if (!block) return block.error();
+    if (!*block) return {};
+    end_.good_end = reader_.offset();
+    end_.skipped_inside = reader_.skipped_bytes();
+    on_block(**block, reader_.skipped_bytes());
+  }
 }
 
 }  // namespace fieldline::archive

@@ -38,6 +38,34 @@ struct Shelf {
   }
 };
 
+struct ScanEnd {
+  std::uint64_t size = 0;            // of the file
+  std::uint64_t good_end = 0;        // end of the last whole block
+  std::uint64_t skipped_bytes = 0;   // damage, a torn tail included
+  std::uint64_t skipped_inside = 0;  // damage that has whole blocks behind it
+};
+// `skipped`: bytes of damage in front of the block.
+using OnBlock = std::function<void(const pcapng::Block& block, std::uint64_t skipped)>;
+
+// Reads a chunk's file block by block, as much at a time as its caller likes.
+class ChunkScan {
+ public:
+  static Result<ChunkScan> begin(FileSystem& files, const std::string& path);
+  // About `most` bytes more; fewer: there are no more in the file now.
+  Result<std::uint64_t> read(std::uint64_t most, const OnBlock& on_block);
+  // Nothing more is to come: an unfinished block is damage.
+  Result<ScanEnd> end(const OnBlock& on_block);
+  const ScanEnd& so_far() const { return end_; }
+
+ private:
+  explicit ChunkScan(std::unique_ptr<File> file) : file_(std::move(file)) {}
+  Result<void> take(const OnBlock& on_block);
+
+  std::unique_ptr<File> file_;
+  pcapng::Reader reader_{pcapng::Reader::OnDamage::resynchronise};
+  ScanEnd end_;
+};
+
 // An open chunk. Every byte since the last successful sync is kept here as well: after a failed
 // fdatasync the kernel may have dropped dirty pages and still report success the next time, so the
 // file is cut back to what was synced and written again.
@@ -64,16 +92,6 @@ class Chunk {
   const ChunkName& name() const { return name_; }
   std::uint64_t size() const { return synced_ + unsynced_.size(); }
   std::uint64_t unsynced() const { return unsynced_.size(); }
-
-  struct ScanEnd {
-    std::uint64_t size = 0;            // of the file
-    std::uint64_t good_end = 0;        // end of the last whole block
-    std::uint64_t skipped_bytes = 0;   // damage, a torn tail included
-    std::uint64_t skipped_inside = 0;  // damage that has whole blocks behind it
-  };
-  // `skipped`: bytes of damage in front of the block.
-  using OnBlock = std::function<void(const pcapng::Block& block, std::uint64_t skipped)>;
-  static Result<ScanEnd> scan(FileSystem& files, const std::string& path, const OnBlock& on_block);
 
  private:
   Chunk(const Shelf& shelf, const ChunkName& name, std::unique_ptr<File> file, std::uint64_t size)

@@ -21,6 +21,7 @@ class RunCursor final : public Cursor {
 
   void add(const std::vector<RunChunk>& parts);
   Result<std::optional<Bytes>> next() override;
+  bool has_turn_left() const override { return budget_.exceeded; }
   std::uint64_t records() const override { return records_; }
   std::uint64_t skipped_bytes() const override;
 
@@ -41,6 +42,7 @@ class RunCursor final : public Cursor {
   Shelf shelf_;
   Query query_;
   std::shared_ptr<RunSource> source_;
+  Budget budget_;
   std::map<RunId, std::unique_ptr<SessionStream>> streams_;
   std::map<std::string, Output> outputs_;  // by interface comment and name
   std::uint64_t records_ = 0;
@@ -50,10 +52,11 @@ class RunCursor final : public Cursor {
 Result<std::optional<Bytes>> RunCursor::next() {
   if (done_) return std::optional<Bytes>{};
   Bytes out;
+  budget_ = {};
   if (!begun_) begin(out);
   auto produced = produce(out);
   if (!produced) return produced.error();
-  if (!out.empty()) return std::optional<Bytes>(std::move(out));
+  if (!out.empty() || budget_.exceeded) return std::optional<Bytes>(std::move(out));
   if (query_.follow) {
     // Asked before the last look: whatever was stored before the final counts is then seen.
     auto complete = source_->complete(query_.run, query_.reader);
@@ -62,7 +65,7 @@ Result<std::optional<Bytes>> RunCursor::next() {
     if (!looked) return looked.error();
     produced = produce(out);
     if (!produced) return produced.error();
-    if (!out.empty() || !*complete) return std::optional<Bytes>(std::move(out));
+    if (!out.empty() || budget_.exceeded || !*complete) return std::optional<Bytes>(std::move(out));
     query_.follow = false;
     for (auto& [session, stream] : streams_) stream->end_following();
     return next();
@@ -90,19 +93,20 @@ void RunCursor::add(const std::vector<RunChunk>& parts) {
   for (const auto& part : parts) {
     if (!matches_sensor(query_, part.sensor)) continue;
     auto& stream = streams_[part.name.session];
-    if (!stream) stream = std::make_unique<SessionStream>(shelf_, query_);
+    if (!stream) stream = std::make_unique<SessionStream>(shelf_, query_, budget_);
     stream->add(part);
   }
 }
 
 // Each session's items are nearly in order as they were stored; the merge does not sort within a
-// session.
+// session. Nothing is earliest while a stream has not been read up to its next item.
 Result<SessionStream*> RunCursor::earliest() {
   SessionStream* first = nullptr;
   std::uint64_t first_ns = 0;
   for (auto& [session, stream] : streams_) {
     auto item = stream->front();
     if (!item) return item.error();
+    if (budget_.exceeded) return static_cast<SessionStream*>(nullptr);
     if (*item == nullptr) continue;
     if (first == nullptr || (*item)->time_ns < first_ns) {
       first = stream.get();

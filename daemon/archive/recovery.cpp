@@ -21,7 +21,7 @@ Result<void> seal_as_it_is(const Shelf& shelf, const ChunkName& name) {
 }
 
 // What was read may stand in memory only: it is on disk before anybody is told to resume behind it.
-Result<void> cut_and_sync(const Shelf& shelf, const ChunkName& name, const Chunk::ScanEnd& end) {
+Result<void> cut_and_sync(const Shelf& shelf, const ChunkName& name, const ScanEnd& end) {
   auto file = shelf.files.open(shelf.path_of(name, false), FileSystem::Mode::append);
   if (!file) return file.error();
   if (end.good_end < end.size) {
@@ -89,22 +89,31 @@ Result<std::vector<ChunkName>> chunks_in(const Shelf& shelf, bool sealed) {
   return names;
 }
 
-Result<Scanned> scan_chunk(const Shelf& shelf, const ChunkName& name, bool sealed,
-                           const Chunk::OnBlock& also) {
-  Scanned scanned;
-  Summary& summary = scanned.summary;
-  auto end = Chunk::scan(shelf.files, shelf.path_of(name, sealed),
-                         [&](const pcapng::Block& block, std::uint64_t skipped) {
-                           summary.add(block);
-                           if (skipped == 0) scanned.last_sequence = summary.last_sequence;
-                           if (also) also(block, skipped);
-                         });
-  if (!end) return Error(end.error()).in("reading chunk " + name.file());
+void close_summary(Summary& summary, const ChunkName& name, bool sealed, const ScanEnd& end) {
   summary.head.session.id = name.session;
   summary.head.number = name.number;
   summary.sealed = sealed;
-  summary.bytes = end->size;
-  summary.skipped_bytes = end->skipped_bytes;
+  summary.bytes = end.size;
+  summary.skipped_bytes = end.skipped_bytes;
+}
+
+Result<Scanned> scan_chunk(const Shelf& shelf, const ChunkName& name, bool sealed,
+                           const OnBlock& also) {
+  Scanned scanned;
+  Summary& summary = scanned.summary;
+  OnBlock on_block = [&](const pcapng::Block& block, std::uint64_t skipped) {
+    summary.add(block);
+    if (skipped == 0) scanned.last_sequence = summary.last_sequence;
+    if (also) also(block, skipped);
+  };
+  const std::string context = "reading chunk " + name.file();
+  auto scan = ChunkScan::begin(shelf.files, shelf.path_of(name, sealed));
+  if (!scan) return std::move(scan.error()).in(context);
+  auto read = scan->read(UINT64_MAX, on_block);
+  if (!read) return std::move(read.error()).in(context);
+  auto end = scan->end(on_block);
+  if (!end) return std::move(end.error()).in(context);
+  close_summary(summary, name, sealed, *end);
   scanned.end = *end;
   if (summary.head.first > 0) {
     scanned.last_sequence = std::max(scanned.last_sequence, summary.head.first - 1);
@@ -143,33 +152,6 @@ Result<std::uint64_t> recover(const Shelf& shelf, Index& index) {
     if (!forgotten) return forgotten.error();
   }
   return cut;
-}
-
-Result<nlohmann::json> build_index(const Shelf& shelf, const std::string& path) {
-  auto index = Index::create(path);
-  if (!index) return index.error();
-  std::uint64_t chunks = 0, records = 0, skipped = 0;
-  for (bool sealed : {true, false}) {
-    auto names = chunks_in(shelf, sealed);
-    if (!names) return names.error();
-    for (const auto& name : *names) {
-      auto scanned = scan_chunk(shelf, name, sealed);
-      if (!scanned) return scanned.error();
-      auto put = (*index)->replace(scanned->summary);
-      if (!put) return put.error();
-      chunks++;
-      records += scanned->summary.records;
-      skipped += scanned->summary.skipped_bytes;
-    }
-  }
-  auto runs = (*index)->count_runs();
-  if (!runs) return runs.error();
-  // In place: a json takes a Result for one of its own values, so the conversion would be
-  // ambiguous.
-  return {
-      boost::system::in_place_value,
-      nlohmann::json{
-          {"chunks", chunks}, {"runs", *runs}, {"records", records}, {"skipped_bytes", skipped}}};
 }
 
 }  // namespace fieldline::archive

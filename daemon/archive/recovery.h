@@ -12,15 +12,17 @@ namespace fieldline::archive {
 
 struct Scanned {
   Summary summary;
-  Chunk::ScanEnd end;
+  ScanEnd end;
   // The last item number that may be taken for acknowledged. Blocks behind damage do not raise it:
   // within a torn block a packet's own bytes can look like one.
   std::uint64_t last_sequence = 0;
 };
 
+// What a chunk's blocks do not tell of it: its name and its file.
+void close_summary(Summary& summary, const ChunkName& name, bool sealed, const ScanEnd& end);
 // Sums up a chunk; `also` sees each block. Who the chunk belongs to is told by its name.
 Result<Scanned> scan_chunk(const Shelf& shelf, const ChunkName& name, bool sealed,
-                           const Chunk::OnBlock& also = nullptr);
+                           const OnBlock& also = nullptr);
 
 // Chunks of a folder by session and number; other names are nobody's.
 Result<std::vector<ChunkName>> chunks_in(const Shelf& shelf, bool sealed);
@@ -29,8 +31,5 @@ Result<std::vector<ChunkName>> chunks_in(const Shelf& shelf, bool sealed);
 // never begun are removed, damaged ones and those with a successor are sealed as they are. Then
 // brings the index up to the files. Gives the bytes cut.
 Result<std::uint64_t> recover(const Shelf& shelf, Index& index);
-
-// A new index at `path` from every chunk; {"chunks","runs","records","skipped_bytes"}.
-Result<nlohmann::json> build_index(const Shelf& shelf, const std::string& path);
 
 }  // namespace fieldline::archive

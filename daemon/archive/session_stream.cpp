@@ -10,6 +10,7 @@ namespace fieldline::archive {
 namespace {
 
 constexpr std::size_t kReadBytes = 256 << 10;
+constexpr std::uint64_t kOpenBytes = 16 << 10;  // what opening a chunk counts for
 
 }  // namespace
 
@@ -26,6 +27,8 @@ void SessionStream::add(const RunChunk& chunk) {
 // A chunk that is gone or cannot be opened is damage like any other.
 bool SessionStream::open_next() {
   while (!file_ && !todo_.empty()) {
+    if (!budget_.allows()) return false;
+    budget_.charge(kOpenBytes);
     RunChunk chunk = todo_.front();
     todo_.pop_front();
     auto file = shelf_.files.open(shelf_.path_of(chunk.name, chunk.sealed), FileSystem::Mode::read);
@@ -61,6 +64,7 @@ Result<bool> SessionStream::read_more() {
   auto n = file_->read_at(offset_, piece_);
   if (!n) return n.error();
   offset_ += *n;
+  budget_.charge(*n);
   reader_.feed(ByteView(piece_).first(*n));
   return *n > 0;
 }
@@ -80,6 +84,7 @@ Result<const SessionStream::Item*> SessionStream::front() {
       ended = false;
       continue;
     }
+    if (!budget_.allows()) return static_cast<const Item*>(nullptr);
     auto more = read_more();
     if (!more) return more.error();
     if (*more) continue;

@@ -2,6 +2,7 @@
 // One session's items of one run, chunk after chunk, as an answer wants them.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -17,10 +18,25 @@
 
 namespace fieldline::archive {
 
+// What one turn may still read; shared by the streams of an answer.
+struct Budget {
+  static constexpr std::uint64_t kBytes = 4 << 20;
+  std::uint64_t left = kBytes;
+  bool exceeded = false;
+
+  // False: enough for this turn.
+  bool allows() {
+    if (left == 0) exceeded = true;
+    return !exceeded;
+  }
+  void charge(std::uint64_t bytes) { left -= std::min(left, bytes); }
+};
+
 class SessionStream {
  public:
-  SessionStream(const Shelf& shelf, const Query& query)
-      : shelf_(shelf), query_(query), is_readers_(!query.reader) {}
+  // The budget outlives it.
+  SessionStream(const Shelf& shelf, const Query& query, Budget& budget)
+      : shelf_(shelf), query_(query), budget_(budget), is_readers_(!query.reader) {}
 
   // Takes note of a chunk of the session; known ones are ignored. Chunks come by rising number.
   void add(const RunChunk& chunk);
@@ -30,7 +46,8 @@ class SessionStream {
     std::variant<pcapng::Packet, pcapng::Report> block;
     std::uint64_t time_ns = 0;  // reports come as soon as they are reached: 0
   };
-  // The item at the front; nullptr: nothing now. Views are valid until pop().
+  // The item at the front; nullptr: nothing now, or the budget is exceeded. Views are valid until
+  // pop().
   Result<const Item*> front();
   void pop() { item_.reset(); }
 
@@ -53,6 +70,7 @@ class SessionStream {
 
   Shelf shelf_;
   Query query_;
+  Budget& budget_;
   std::deque<RunChunk> todo_;
   std::uint32_t newest_ = 0;  // chunk number that was added last
 
