@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "app/archive_role.h"
 
-#include <netinet/in.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
 
 #include "base/file.h"
+#include "stream/document.h"
 
 namespace fieldline::app {
 
@@ -14,7 +14,7 @@ using nlohmann::json;
 
 namespace {
 
-constexpr std::size_t kRunsLimit = 10'000;
+constexpr std::uint64_t kRunsDefault = 100, kRunsLimit = 10'000;
 
 bool matches_any(const std::vector<std::string>& patterns, const std::string& principal) {
   return std::any_of(patterns.begin(), patterns.end(), [&](const auto& pattern) {
@@ -33,72 +33,7 @@ Result<json> document(json value) {
   return Result<json>(boost::system::in_place_value, std::move(value));
 }
 
-// An answer that is its result alone.
-class ResultAnswer final : public stream::Answer {
- public:
-  explicit ResultAnswer(json result) : result_(std::move(result)) {}
-  Result<std::optional<Bytes>> next() override { return std::optional<Bytes>{}; }
-  json result() override { return result_; }
-
- private:
-  json result_;
-};
-
-Result<archive::Query> parse_query(const json& request, const RunId& run) {
-  archive::Query query;
-  query.run = run;
-  query.follow = request.value("follow", false);
-  query.reports = request.value("reports", true);
-  if (request.contains("vantage")) query.vantage = request.at("vantage").get<std::string>();
-  if (request.contains("from_ns")) query.from_ns = request.at("from_ns").get<std::uint64_t>();
-  if (request.contains("to_ns")) query.to_ns = request.at("to_ns").get<std::uint64_t>();
-  if (!request.contains("flow")) return query;
-
-  const json& flow = request.at("flow");
-  archive::Query::Flow& wanted = query.flow.emplace();
-  if (flow.contains("protocol")) wanted.protocol = flow.at("protocol").get<std::uint8_t>();
-  for (auto [name, prefix] : {std::pair{"a", &wanted.a}, std::pair{"b", &wanted.b}}) {
-    if (!flow.contains(name)) continue;
-    auto parsed = Prefix::parse(flow.at(name).get<std::string>());
-    if (!parsed) return parsed.error();
-    *prefix = *parsed;
-  }
-  wanted.port_a = flow.value<std::uint16_t>("port_a", 0);
-  wanted.port_b = flow.value<std::uint16_t>("port_b", 0);
-  return query;
-}
-
 }  // namespace
-
-// A query's pcapng. A followed one may name a run that is not there yet.
-class ArchiveRole::QueryAnswer final : public stream::Answer {
- public:
-  QueryAnswer(ArchiveRole& role, archive::Query query, std::function<void()> on_more)
-      : role_(role), query_(std::move(query)) {
-    if (query_.follow) role_.followers_.emplace(this, std::move(on_more));
-  }
-  ~QueryAnswer() override { role_.followers_.erase(this); }
-
-  Result<std::optional<Bytes>> next() override {
-    if (!cursor_) {
-      auto cursor = role_.archive_->query(query_);
-      if (!cursor) return cursor.error();
-      cursor_ = std::move(*cursor);
-    }
-    return cursor_->next();
-  }
-
-  json result() override {
-    return {{"run", query_.run.hex()},
-            {"records", cursor_ ? cursor_->records() : 0},
-            {"skipped_bytes", cursor_ ? cursor_->skipped_bytes() : 0}};
-  }
-
- private:
-  ArchiveRole& role_;
-  archive::Query query_;
-  std::unique_ptr<archive::Cursor> cursor_;
-};
 
 Result<std::unique_ptr<ArchiveRole>> ArchiveRole::start(boost::asio::io_context& io,
                                                         const ArchiveConfig& config) {
@@ -117,7 +52,7 @@ Result<std::unique_ptr<ArchiveRole>> ArchiveRole::start(boost::asio::io_context&
   }
 
   std::unique_ptr<ArchiveRole> role(
-      new ArchiveRole(config, sense::Trust::parse(*readers), std::move(*archive)));
+      new ArchiveRole(io, config, sense::Trust::parse(*readers), std::move(*archive)));
   stream::ServerOptions server;
   server.address = config.address;
   server.port = config.port;
@@ -129,9 +64,13 @@ Result<std::unique_ptr<ArchiveRole>> ArchiveRole::start(boost::asio::io_context&
   return role;
 }
 
-ArchiveRole::ArchiveRole(const ArchiveConfig& config, sense::Trust readers,
-                         std::unique_ptr<archive::Archive> archive)
-    : config_(config), readers_(std::move(readers)), archive_(std::move(archive)) {
+ArchiveRole::ArchiveRole(boost::asio::io_context& io, const ArchiveConfig& config,
+                         sense::Trust readers, std::unique_ptr<archive::Archive> archive)
+    : config_(config),
+      readers_(std::move(readers)),
+      archive_(std::move(archive)),
+      source_{io.get_executor(), *archive_, {}},
+      refusals_(io) {
   for (const auto& line : readers_.refused) {
     spdlog::warn("{}:{}: line refused: {}", config_.readers, line.line, line.reason);
   }
@@ -144,6 +83,8 @@ Result<void> ArchiveRole::reload(const ArchiveConfig& config) {
   config_.producers = config.producers;
   config_.see_all = config.see_all;
   config_.admins = config.admins;
+  server_->recheck();
+  source_.followers.wake_all();  // whoever saw more than he may now ends
   return {};
 }
 
@@ -160,22 +101,31 @@ std::string ArchiveRole::summary() const {
 
 // -- producers
 
-Result<std::uint64_t> ArchiveRole::open_session(const stream::ProducerHello& hello) {
+Result<void> ArchiveRole::admit(const stream::ProducerHello& hello) {
+  const std::string key = stream::to_string(hello.key);
   for (const ProducerPin& pin : config_.producers) {
     if (pin.key != hello.key) continue;
-    auto resume =
-        archive_->open_session(hello.session, stream::to_string(hello.key), pin.name, hello.domain);
-    if (resume)
-      spdlog::info("sensor {} connected, session {}, resumes after {}", pin.name,
-                   hello.session.brief(), *resume);
-    return resume;
+    if (pin.name == hello.name) return {};
+    refusals_.warn("the sensor that calls itself '" + hello.name + "' was refused: its key " + key +
+                   " is pinned for '" + pin.name + "'");
+    return fail(Code::denied, "this archive pins your key for the sensor '" + pin.name +
+                                  "', but you call yourself '" + hello.name +
+                                  "'; make the sensor's name and the archive's "
+                                  "[[archive.producer]] name equal, and reload");
   }
-  spdlog::warn(
-      "a producer that calls itself '{}' with key {} was refused: not among [[archive.producer]]",
-      hello.name, stream::to_string(hello.key));
-  return fail(Code::denied, "this archive does not take records from key " +
-                                stream::to_string(hello.key) +
+  refusals_.warn("a producer that calls itself '" + hello.name + "' with key " + key +
+                 " was refused: not among [[archive.producer]]");
+  return fail(Code::denied, "this archive does not take records from key " + key +
                                 "; its operator adds it as [[archive.producer]] and reloads");
+}
+
+Result<std::uint64_t> ArchiveRole::open_session(const stream::ProducerHello& hello) {
+  auto resume =
+      archive_->open_session(hello.session, stream::to_string(hello.key), hello.name, hello.domain);
+  if (resume)
+    spdlog::info("sensor {} connected, session {}, resumes after {}", hello.name,
+                 hello.session.brief(), *resume);
+  return resume;
 }
 
 Result<void> ArchiveRole::store(const RunId& session, const stream::Frame& frame,
@@ -221,17 +171,14 @@ Result<void> ArchiveRole::sync(const std::function<void(const RunId&, std::uint6
   if (!synced)
     spdlog::error("archive: {}; nothing is acknowledged until it works again",
                   synced.error().text());
-  auto waiting = followers_;  // a woken answer may end and leave the map
-  for (const auto& [answer, wake] : waiting) {
-    if (followers_.contains(answer)) wake();
-  }
+  source_.followers.wake_all();
   return synced;
 }
 
 // -- readers
 
 Result<std::string> ArchiveRole::authenticate(ByteView exporter, const json& auth) {
-  auto signature = sense::parse_sshsig(auth.value("signature", ""));
+  auto signature = sense::parse_sshsig(stream::string_of(auth, "signature"));
   if (!signature) return signature.error();
   const sense::Signer* signer = readers_.find(signature->key, FL_QUERY_NAMESPACE, clock_.utc_ns());
   if (signer == nullptr || signature->name_space != FL_QUERY_NAMESPACE ||
@@ -252,43 +199,38 @@ archive::Principal ArchiveRole::view_of(const std::string& principal) const {
 Result<std::unique_ptr<stream::Answer>> ArchiveRole::request(const std::string& principal,
                                                              const json& request,
                                                              std::function<void()> on_more) {
-  try {
-    std::string op = request.value("op", "");
-    if (op != "query") {
-      auto result = answer_at_once(principal, op, request);
-      if (!result) return result.error();
-      return std::unique_ptr<stream::Answer>(std::make_unique<ResultAnswer>(std::move(*result)));
-    }
-    std::string name = request.value("run", "");
-    auto run = name.size() == 32 ? RunId::parse(name) : archive_->resolve(name, view_of(principal));
+  const std::string op = stream::string_of(request, "op");
+  const archive::Principal view = view_of(principal);
+  if (op == "query") {
+    std::string name = stream::string_of(request, "run");
+    auto run = name.size() == 32 ? RunId::parse(name) : archive_->resolve(name, view);
     if (!run) return run.error();
     auto query = parse_query(request, *run);
     if (!query) return query.error();
-    query->reader = view_of(principal);
-    return std::unique_ptr<stream::Answer>(
-        std::make_unique<QueryAnswer>(*this, std::move(*query), std::move(on_more)));
-  } catch (const json::exception& error) {  // a member of another type than documented
-    return fail(Code::invalid, std::string("request: ") + error.what());
+    query->reader = view;
+    auto stands = [this, principal, view] { return view_of(principal) == view; };
+    return query_answer(source_, std::move(*query), stands, std::move(on_more));
   }
+  if (op == "reindex") {
+    if (matches_any(config_.admins, principal)) return reindex_answer(source_, std::move(on_more));
+    return fail(Code::denied,
+                "only an admin may rebuild the index; the archive's `admins` names them");
+  }
+  auto result = answer_at_once(op, request, view);
+  if (!result) return result.error();
+  return result_answer(std::move(*result));
 }
 
-Result<json> ArchiveRole::answer_at_once(const std::string& principal, const std::string& op,
-                                         const json& request) {
+Result<json> ArchiveRole::answer_at_once(const std::string& op, const json& request,
+                                         const archive::Principal& view) {
   if (op == "status") return document(status_document());
   if (op == "runs") {
-    auto runs = archive_->runs(std::min<std::size_t>(request.value("limit", 100u), kRunsLimit),
-                               view_of(principal));
+    std::uint64_t limit = stream::number_of(request, "limit");
+    auto runs = archive_->runs(limit == 0 ? kRunsDefault : std::min(limit, kRunsLimit), view);
     if (!runs) return runs.error();
     json list = json::array();
     for (const auto& run : *runs) list.push_back(to_json(run));
     return document({{"runs", list}});
-  }
-  if (op == "reindex") {
-    if (!matches_any(config_.admins, principal)) {
-      return fail(Code::denied,
-                  "only an admin may rebuild the index; the archive's `admins` names them");
-    }
-    return archive_->reindex();
   }
   return fail(Code::unsupported,
               "this archive knows no request '" + op + "'; is the client newer than it?");

@@ -9,6 +9,8 @@
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/io_context.hpp>
 
+#include "app/answers.h"
+#include "app/bounded_log.h"
 #include "app/config.h"
 #include "archive/archive.h"
 #include "base/clock.h"
@@ -26,6 +28,7 @@ class ArchiveRole final : public stream::Backend {
   boost::asio::awaitable<void> stop();
   std::string summary() const;
 
+  Result<void> admit(const stream::ProducerHello& hello) override;
   Result<std::uint64_t> open_session(const stream::ProducerHello& hello) override;
   Result<void> store(const RunId& session, const stream::Frame& frame,
                      const stream::Item& item) override;
@@ -38,23 +41,22 @@ class ArchiveRole final : public stream::Backend {
                                                   std::function<void()> on_more) override;
 
  private:
-  class QueryAnswer;
-
-  ArchiveRole(const ArchiveConfig& config, sense::Trust readers,
+  ArchiveRole(boost::asio::io_context& io, const ArchiveConfig& config, sense::Trust readers,
               std::unique_ptr<archive::Archive> archive);
   archive::Principal view_of(const std::string& principal) const;
-  Result<nlohmann::json> answer_at_once(const std::string& principal, const std::string& op,
-                                        const nlohmann::json& request);
+  Result<nlohmann::json> answer_at_once(const std::string& op, const nlohmann::json& request,
+                                        const archive::Principal& view);
   nlohmann::json status_document() const;
 
   ArchiveConfig config_;
   SystemClock clock_;
   sense::Trust readers_;
   std::unique_ptr<archive::Archive> archive_;
-  std::map<RunId, nlohmann::json> status_;                         // the newest of each session
-  std::map<const QueryAnswer*, std::function<void()>> followers_;  // woken after each sync
-  std::unique_ptr<stream::Server>
-      server_;  // last: its sessions hold answers that look at all of the above
+  std::map<RunId, nlohmann::json> status_;  // the newest of each session
+  AnswerSource source_;
+  BoundedLog refusals_;
+  // Last: its sessions hold answers that look at all of the above.
+  std::unique_ptr<stream::Server> server_;
 };
 
 }  // namespace fieldline::app

@@ -17,8 +17,16 @@ constexpr std::size_t kMaxWaiting = 16;
 }  // namespace
 
 ReaderSession::ReaderSession(std::shared_ptr<Hub> hub, std::shared_ptr<Connection> connection,
-                             std::string principal)
-    : Session(std::move(hub), std::move(connection)), principal_(std::move(principal)) {}
+                             ReaderProof proof)
+    : Session(std::move(hub), std::move(connection)), proof_(std::move(proof)) {}
+
+Result<void> ReaderSession::recheck() {
+  auto principal = hub_->backend.authenticate(proof_.exporter, proof_.auth);
+  if (!principal) return principal.error();
+  if (*principal == proof_.principal) return {};
+  return fail(Code::denied, "your key stands for " + *principal + " now, not for " +
+                                proof_.principal + "; connect again");
+}
 
 void ReaderSession::handle(const Frame& frame) {
   if (frame.type != FL_FRAME_REQUEST) {
@@ -74,7 +82,7 @@ Result<std::unique_ptr<Answer>> ReaderSession::ask(const nlohmann::json& request
       self->wake_.notify();
     }
   };
-  return hub_->backend.request(principal_, request, std::move(on_more));
+  return hub_->backend.request(proof_.principal, request, std::move(on_more));
 }
 
 asio::awaitable<void> ReaderSession::give_up(Error error) {

@@ -90,7 +90,7 @@ asio::awaitable<void> accept_loop(std::shared_ptr<Listener> self) {
       co_await self->pause.wait_until(after(kAcceptPause));
       continue;
     }
-    if (hub.tasks.running() >= hub.options.max_connections) {
+    if (!hub.has_room_for_stranger()) {
       ++hub.counters.over_limit;
       continue;
     }
@@ -129,6 +129,7 @@ class TlsServer final : public Server {
 
   std::uint16_t port() const override { return port_; }
   ServerCounters counters() const override { return hub_->counters; }
+  void recheck() override { hub_->recheck(); }
 
   // Signal, cancel, wait within bounds, stop.
   asio::awaitable<void> close() override {

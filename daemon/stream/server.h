@@ -41,8 +41,10 @@ class Answer {
 class Backend {
  public:
   virtual ~Backend() = default;
-  // May this key produce? The last item number that is safely on disk (0: none), or a refusal.
-  // Called again for an open session when its producer has reconnected.
+  // May it produce? Asked before open_session(), and again by Server::recheck().
+  virtual Result<void> admit(const ProducerHello& hello) = 0;
+  // The last item number that is safely on disk (0: none). Called again for an open session when
+  // its producer has reconnected.
   virtual Result<std::uint64_t> open_session(const ProducerHello& hello) = 0;
   // Items below or at the last number seen are ignored by the backend (sent twice after a
   // reconnect).
@@ -55,8 +57,8 @@ class Backend {
   // what open_session() says.
   virtual Result<void> sync(
       const std::function<void(const RunId& session, std::uint64_t sequence)>& safe) = 0;
-  // Who is this? exporter: of this connection; auth: {"signature": armored SSHSIG}. The principal,
-  // or a refusal.
+  // Who is this? exporter: of this connection; auth: {"signature": armored SSHSIG}, a string. The
+  // principal, or a refusal. Asked again by Server::recheck().
   virtual Result<std::string> authenticate(ByteView exporter, const nlohmann::json& auth) = 0;
   // on_more: to be called (executor's thread) when a followed answer has more; harmless after the
   // answer's end.
@@ -69,6 +71,8 @@ struct ServerOptions {
   std::string address = "::";
   std::uint16_t port = FL_STREAM_PORT;          // 0: any
   std::uint64_t sync_interval_ns = 20'000'000;  // group commit
+  // A quarter of them at most for those who have not shown yet who they are: when more come, the
+  // one that waited longest is closed.
   unsigned max_connections = 256;
   std::string name = "archive";                         // for the hello
   std::uint64_t handshake_timeout_ns = 10'000'000'000;  // for TLS, and again for the hello
@@ -93,6 +97,9 @@ class Server {
   virtual ~Server() = default;
   virtual std::uint16_t port() const = 0;
   virtual ServerCounters counters() const = 0;
+  // The backend trusts others than before: whoever it does not admit any more is told so and sent
+  // away.
+  virtual void recheck() = 0;
   // Last sync, last acknowledgements, then closes every connection. The server must outlive it.
   // Without it, destruction closes every connection at once; producers resend what was not
   // acknowledged.

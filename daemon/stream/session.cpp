@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "stream/session.h"
 
+#include <algorithm>
+
 #include <boost/asio/experimental/awaitable_operators.hpp>
 
 #include "stream/document.h"
@@ -77,11 +79,23 @@ Result<std::uint64_t> open_session(Hub& hub, const ProducerHello& hello) {
   if (present != hub.producers.end() && present->second->key() != hello.key) {
     return fail(Code::denied, "this session is open under another key");
   }
+  auto admitted = hub.backend.admit(hello);
+  if (!admitted) return admitted.error();
   return hub.backend.open_session(hello);
 }
 
+Result<nlohmann::json> judge_auth(const Frame& frame) {
+  if (frame.type != FL_FRAME_AUTH) return fail(Code::invalid, "a reader's second frame is AUTH");
+  auto auth = parse_document(frame.payload);
+  if (!auth) return auth;
+  auto signature = auth->find("signature");
+  if (signature != auth->end() && signature->is_string()) return auth;
+  return fail(Code::invalid, "auth: \"signature\" is not a string; update the client");
+}
+
 asio::awaitable<void> serve_producer(std::shared_ptr<Hub> hub,
-                                     std::shared_ptr<Connection> connection, Hello hello) {
+                                     std::shared_ptr<Connection> connection,
+                                     Registration& registration, Hello hello) {
   ProducerHello producer{connection->peer(), hello.session, hello.name, hello.domain};
   auto resume = open_session(*hub, producer);
   if (!resume) {
@@ -90,14 +104,15 @@ asio::awaitable<void> serve_producer(std::shared_ptr<Hub> hub,
     co_await turn_away(connection, resume.error());
     co_return;
   }
+  registration.introduced();
   connection->allow_long_frames();
   auto session = std::make_shared<ProducerSession>(hub, connection, producer);
   Bytes answer = archive_hello(*resume, hub->options.name);
   co_await session->run(std::move(answer));
 }
 
-asio::awaitable<void> serve_reader(std::shared_ptr<Hub> hub,
-                                   std::shared_ptr<Connection> connection) {
+asio::awaitable<void> serve_reader(std::shared_ptr<Hub> hub, std::shared_ptr<Connection> connection,
+                                   Registration& registration) {
   connection->limit(hub->options.auth_timeout_ns);
   Bytes answer = archive_hello(0, hub->options.name);
   auto written = co_await connection->write(answer);
@@ -108,9 +123,7 @@ asio::awaitable<void> serve_reader(std::shared_ptr<Hub> hub,
     if (why) co_await turn_away(connection, *why);
     co_return;
   }
-  auto auth = frame->type == FL_FRAME_AUTH
-                  ? parse_document(frame->payload)
-                  : Result<nlohmann::json>(fail(Code::invalid, "a reader's second frame is AUTH"));
+  auto auth = judge_auth(*frame);
   if (!auth) {
     ++hub->counters.bad_frames;
     co_await turn_away(connection, auth.error());
@@ -125,7 +138,9 @@ asio::awaitable<void> serve_reader(std::shared_ptr<Hub> hub,
     co_await turn_away(connection, principal.error());
     co_return;
   }
-  auto session = std::make_shared<ReaderSession>(hub, connection, *principal);
+  registration.introduced();
+  ReaderProof proof{*exporter, std::move(*auth), *principal};
+  auto session = std::make_shared<ReaderSession>(hub, connection, std::move(proof));
   Bytes welcome = json_frame(FL_FRAME_END, {{"principal", *principal}});
   co_await session->run(std::move(welcome));
 }
@@ -140,7 +155,6 @@ asio::awaitable<void> converse(std::shared_ptr<Hub> hub, std::shared_ptr<Connect
   auto secured = co_await connection->accept_handshake();
   if (!secured) {
     if (!hub->stopped) ++hub->counters.tls_failures;
-    connection->close();
     co_return;
   }
   connection->limit(hub->options.handshake_timeout_ns);
@@ -151,12 +165,11 @@ asio::awaitable<void> converse(std::shared_ptr<Hub> hub, std::shared_ptr<Connect
   } else if (auto hello = judge_hello(*hub, *frame); !hello) {
     why = hello.error();
   } else if (!hub->stopped && hello->role == Role::producer) {
-    co_await serve_producer(hub, connection, *hello);
+    co_await serve_producer(hub, connection, registration, *hello);
   } else if (!hub->stopped) {
-    co_await serve_reader(hub, connection);
+    co_await serve_reader(hub, connection, registration);
   }
   if (why) co_await turn_away(connection, *why);
-  connection->close();
 }
 
 void Hub::sync() {
@@ -171,14 +184,37 @@ void Hub::sync() {
   for (auto& [id, producer] : producers) producer->finish(synced.error());
 }
 
+void Hub::recheck() {
+  for (Session* session : sessions) {
+    auto stands = session->recheck();
+    if (!stands) session->finish(stands.error());
+  }
+}
+
+// The longest there, not the newest: what is going to say who it is does so within a round trip or
+// two, and a flood of silent connections must not keep it out.
+// Those that were closed and have not run to their end hold no socket any more; that they stay few
+// as well is what the last condition sees to.
+bool Hub::has_room_for_stranger() {
+  const std::size_t all = options.max_connections, quarter = std::max<std::size_t>(1, all / 4);
+  bool is_full = strangers.size() + sessions.size() >= all;
+  if ((is_full && !strangers.empty()) || strangers.size() >= quarter) {
+    ++counters.over_limit;
+    strangers.front()->close();
+    strangers.pop_front();
+    is_full = false;
+  }
+  return !is_full && tasks.running() < all + quarter;
+}
+
 // Sessions are finished before the sync, so that nothing is stored behind it.
 void Hub::finish() {
-  std::set<Connection*> strangers = connections;
+  std::set<Connection*> others = connections;
   for (Session* session : sessions) {
-    strangers.erase(&session->connection());
+    others.erase(&session->connection());
     session->shut_down();
   }
-  for (Connection* stranger : strangers) stranger->close();
+  for (Connection* other : others) other->close();
   if (!stopped) sync();
 }
 

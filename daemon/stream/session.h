@@ -4,7 +4,9 @@
 // other by finish().
 #pragma once
 
+#include <array>
 #include <deque>
+#include <list>
 #include <map>
 #include <memory>
 #include <optional>
@@ -38,6 +40,9 @@ struct Hub {
   void finish();
   // The backend may go away after this.
   void abandon();
+  void recheck();
+  // For one more that has not shown who it is; closes another if it must.
+  bool has_room_for_stranger();
 
   boost::asio::any_io_executor executor;
   const ServerOptions options;
@@ -45,6 +50,7 @@ struct Hub {
   ServerCounters counters;
   TaskGroup tasks;
   std::set<Connection*> connections;  // those of sessions and those not that far
+  std::list<Connection*> strangers;   // those not that far, by arrival
   std::set<Session*> sessions;
   std::map<RunId, ProducerSession*> producers;
   bool dirty = false;  // items are stored and not synced
@@ -57,8 +63,17 @@ class Registration {
  public:
   Registration(Hub& hub, Connection& connection) : hub_(hub), connection_(connection) {
     hub_.connections.insert(&connection_);
+    hub_.strangers.push_back(&connection_);
   }
-  ~Registration() { hub_.connections.erase(&connection_); }
+  // The backend knows who it is.
+  void introduced() { hub_.strangers.remove(&connection_); }
+  // However the conversation ends, by an exception too, the socket does not outlive it: the time
+  // limit keeps the connection, and would keep the descriptor where nobody counts it.
+  ~Registration() {
+    introduced();
+    hub_.connections.erase(&connection_);
+    connection_.close();
+  }
   Registration(const Registration&) = delete;
   Registration& operator=(const Registration&) = delete;
 
@@ -84,6 +99,8 @@ class Session {
   virtual void shut_down() { finish(); }
   // Lets go of what the backend gave.
   virtual void abandon() {}
+  // Does the backend still know the other end for what it was?
+  virtual Result<void> recheck() = 0;
   Connection& connection() { return *connection_; }
 
  protected:
@@ -114,6 +131,7 @@ class ProducerSession final : public Session {
   ~ProducerSession() override;
 
   const Fingerprint& key() const { return hello_.key; }
+  Result<void> recheck() override { return hub_->backend.admit(hello_); }
   void acknowledge(std::uint64_t sequence);
 
  private:
@@ -125,12 +143,20 @@ class ProducerSession final : public Session {
   std::optional<std::uint64_t> ack_;  // the newest replaces
 };
 
+// What a reader showed, kept so that it can be judged again.
+struct ReaderProof {
+  std::array<std::uint8_t, 32> exporter{};
+  nlohmann::json auth;
+  std::string principal;
+};
+
 class ReaderSession final : public Session, public std::enable_shared_from_this<ReaderSession> {
  public:
   ReaderSession(std::shared_ptr<Hub> hub, std::shared_ptr<Connection> connection,
-                std::string principal);
+                ReaderProof proof);
   void shut_down() override;
   void abandon() override { answer_.reset(); }
+  Result<void> recheck() override;
 
  private:
   void handle(const Frame& frame) override;
@@ -141,7 +167,7 @@ class ReaderSession final : public Session, public std::enable_shared_from_this<
   boost::asio::awaitable<bool> send(ByteView bytes);
   boost::asio::awaitable<bool> send_piece(ByteView piece);
 
-  std::string principal_;
+  const ReaderProof proof_;
   std::deque<nlohmann::json> requests_;
   std::unique_ptr<Answer> answer_;  // under way
   bool more_ = false;               // it may have more

@@ -115,10 +115,14 @@ class MemoryBackend final : public Backend {
     std::string name;
   };
 
-  Result<std::uint64_t> open_session(const ProducerHello& hello) override {
+  Result<void> admit(const ProducerHello& hello) override {
     if (refused_keys.count(hello.key)) {
       return fail(Code::denied, "this key may not produce; add it to [archive] producers");
     }
+    return {};
+  }
+
+  Result<std::uint64_t> open_session(const ProducerHello& hello) override {
     Session& session = sessions[hello.session];
     ++session.opened;
     session.name = hello.name;
@@ -157,10 +161,11 @@ class MemoryBackend final : public Backend {
   }
 
   Result<std::string> authenticate(ByteView exporter, const nlohmann::json& auth) override {
-    if (auth.value("signature", "") != "signed:" + to_hex(exporter)) {
+    if (throws) throw std::runtime_error("out of memory");
+    if (principal.empty() || auth.value("signature", "") != "signed:" + to_hex(exporter)) {
       return fail(Code::denied, "no such principal; ask the archive's owner");
     }
-    return std::string("ops@site-a");
+    return principal;
   }
 
   Result<std::unique_ptr<Answer>> request(const std::string&, const nlohmann::json& request,
@@ -171,6 +176,9 @@ class MemoryBackend final : public Backend {
     return std::unique_ptr<Answer>(std::make_unique<MemoryAnswer>(answer, answers));
   }
 
+  // As an answer does that has more to do and gives way to others.
+  void post_more() { asio::post(executor, more); }
+
   // What was not synced is lost, as by a power cut.
   void crash() {
     for (auto& [id, session] : sessions) session.items.resize(session.on_disk);
@@ -180,10 +188,13 @@ class MemoryBackend final : public Backend {
   std::set<Fingerprint> refused_keys;
   std::vector<nlohmann::json> statuses;
   std::optional<Error> store_error, sync_error;
+  std::string principal = "ops@site-a";  // of everybody who signs; empty: of nobody
+  bool throws = false;
   bool never_sync = false;
   std::uint64_t syncs = 0, requests = 0;
   MemoryAnswer::Next answer;
   std::function<void()> more;
+  asio::any_io_executor executor;
   std::atomic<int> answers{0};  // alive
 };
 
@@ -247,6 +258,7 @@ inline bool sums_hold(const ProducerCounters& counters) {
 class ArchiveThread {
  public:
   explicit ArchiveThread(ServerOptions options = loopback()) {
+    backend.executor = io_.get_executor();
     server_ = listen(io_, backend, options);
     thread_ = std::thread([this] { io_.run(); });
   }
@@ -280,6 +292,9 @@ class ArchiveThread {
   ServerCounters counters() {
     return call([this] { return server_->counters(); });
   }
+  void recheck() {
+    call([this] { server_->recheck(); });
+  }
   void close() {
     if (closed_) return;
     closed_ = true;
@@ -307,6 +322,7 @@ class RawClient {
       : context_(*client_context(who)), stream_(io_, *context_) {
     asio::ip::tcp::endpoint archive(asio::ip::address_v4::loopback(), port);
     stream_.next_layer().connect(archive);
+    stream_.next_layer().set_option(asio::ip::tcp::no_delay(true));
     stream_.handshake(asio::ssl::stream_base::client);
   }
   // The server may have hung up already.

@@ -216,6 +216,31 @@ TEST_CASE("a followed answer says that it stands, goes on, and ends") {
   archive.call([&] { archive.backend.more(); });  // after the end: harmless
 }
 
+TEST_CASE("an answer that takes many turns keeps its reader waiting past the first byte's time") {
+  ArchiveThread archive;
+  int turns = 0;
+  auto begun = std::chrono::steady_clock::now();
+  archive.backend.answer = [&]() -> Result<std::optional<Bytes>> {
+    bool is_late = std::chrono::steady_clock::now() - begun > std::chrono::milliseconds(600);
+    if (++turns > 100 && is_late) return std::optional<Bytes>();
+    archive.backend.post_more();
+    return std::optional<Bytes>(Bytes());
+  };
+  auto options = reading(archive.port());
+  options.timeout_ns = 300'000'000;
+  auto reader = connect(options);
+  begun = std::chrono::steady_clock::now();
+  int pieces = 0;
+  auto count = [&](ByteView data) {
+    CHECK(data.empty());
+    ++pieces;
+    return true;
+  };
+  REQUIRE(ok(reader->request({{"op", "query"}}, count)));
+  CHECK(pieces >= 1);
+  CHECK(turns > 100);
+}
+
 TEST_CASE("a reader that stops early or goes away ends its answer") {
   ArchiveThread archive;
   Followed followed(archive);
