@@ -56,14 +56,6 @@ std::string format_table(const std::vector<Column>& columns,
   return out;
 }
 
-std::string grouped(std::uint64_t count) {
-  std::string digits = std::to_string(count);
-  for (auto at = static_cast<std::ptrdiff_t>(digits.size()) - 3; at > 0; at -= 3) {
-    digits.insert(static_cast<std::size_t>(at), ",");
-  }
-  return digits;
-}
-
 std::string short_count(std::uint64_t count) {
   if (count < 10'000) return grouped(count);
   double value = static_cast<double>(count);
@@ -87,21 +79,6 @@ std::string short_duration(std::uint64_t ns) {
 
 std::string milliseconds(std::int64_t ns) {
   return fmt::format("{:.2f}", static_cast<double>(ns) / 1e6);
-}
-
-std::string printable(std::string_view text) {
-  std::string safe = printable_lines(text);
-  std::replace(safe.begin(), safe.end(), '\n', '?');
-  return safe;
-}
-
-std::string printable_lines(std::string_view text) {
-  std::string safe(text);
-  for (char& c : safe) {
-    auto byte = static_cast<unsigned char>(c);
-    if ((byte < 0x20 && c != '\n') || byte == 0x7f || (byte & 0xe0) == 0x80) c = '?';
-  }
-  return safe;
 }
 
 std::string json_text(const nlohmann::json& document, int indent) {

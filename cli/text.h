@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/result.h"
+#include "base/text.h"
 
 namespace fieldline::cli {
 
@@ -25,13 +26,8 @@ std::string format_table(const std::vector<Column>& columns,
                          const std::vector<std::vector<std::string>>& rows);
 
 std::string short_count(std::uint64_t count);  // "9,999", "462.1k", "1.8M"
-std::string grouped(std::uint64_t count);      // "1,840,312"
 std::string short_duration(std::uint64_t ns);  // "60 s", "1 h 30 min"
 std::string milliseconds(std::int64_t ns);     // "23.90"
-// Control bytes become '?': names come from other people's machines.
-std::string printable(std::string_view text);
-// The same for messages, whose lines stay lines.
-std::string printable_lines(std::string_view text);
 // A document in ASCII: C1 control characters, too, act on a terminal. indent: -1 for one line.
 std::string json_text(const nlohmann::json& document, int indent);
 // Cut to so many columns of ASCII.

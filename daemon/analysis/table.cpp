@@ -4,26 +4,13 @@
 #include <fmt/format.h>
 
 #include "analysis/path.h"
+#include "base/text.h"
 
 namespace fieldline::analysis {
 namespace {
 
 using nlohmann::json;
 using Row = std::vector<std::string>;
-
-std::string thousands(std::uint64_t value) {
-  std::string digits = std::to_string(value);
-  for (std::size_t at = digits.size(); at > 3; at -= 3) digits.insert(at - 3, ",");
-  return digits;
-}
-
-// What came over the network reaches a terminal: control characters do not.
-std::string printable(std::string text) {
-  for (char& c : text) {
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
-  }
-  return text;
-}
 
 std::string text_in(const json& object, const char* key) {
   if (!object.is_object() || !object.contains(key) || !object[key].is_string()) return "";
@@ -88,10 +75,10 @@ Row row_of(const Direction& direction, const Section& section) {
   const bool between = section.upstream >= 0 && section.downstream >= 0;
   const bool delays = section.delay.samples > 0;
   return {name_of(direction, section),
-          thousands(section.packets),
-          section.lost ? thousands(*section.lost) : "?",
+          grouped(section.packets),
+          section.lost ? grouped(*section.lost) : "?",
           between || section.reordered || (section.upstream < 0 && section.lost)
-              ? thousands(section.reordered)
+              ? grouped(section.reordered)
               : "-",
           delays ? milliseconds(section.delay.p50_ns) : "-",
           delays ? milliseconds(section.delay.p99_ns) : "-"};
@@ -128,8 +115,7 @@ std::string table_of(const char* arrow, const Direction& direction, Paint paint)
                            printable(section.note));
     }
     if (section.duplicated) {
-      notes +=
-          fmt::format("   * {}: {} duplicated\n", rows.back()[0], thousands(section.duplicated));
+      notes += fmt::format("   * {}: {} duplicated\n", rows.back()[0], grouped(section.duplicated));
     }
   }
   std::vector<std::size_t> widths(rows[0].size(), 0);
