@@ -215,6 +215,8 @@ step "down takes everything, of one lab only, and twice"
 "$HERE/lab" exec --name "$ONE" a tail -f /dev/null &
 BACKGROUND+=($!)
 sleeper=$!
+in_box() { ip netns pids "fl-$ONE-a" | grep -qx "$sleeper"; }
+wait_for "the sleeper in its box" in_box
 lab down
 wait "$sleeper" 2>/dev/null || true
 "$HERE/lab" --name "$TWO" exec a ping -qc1 -W2 10.0.2.2 >/dev/null || fail "down of one lab broke the other"
