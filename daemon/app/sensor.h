@@ -53,7 +53,8 @@ class Sensor {
   void settle(sense::Ticket ticket, const Arrival& arrival);
   void begin_run(const sense::Grant& grant, const std::string& principal, const Arrival& arrival);
   void note_shared_slots(const sense::Activation& activation);
-  void renew_soon(const RunId& run);
+  void renew(std::uint64_t replaced_mono_ns);
+  void write_renewals();
   void refuse(const sense::Refusal& refusal, const Arrival& arrival);
   void tell_refused(const sense::Grant& grant, const sense::Refusal& refusal);
   Result<void> apply_flows();

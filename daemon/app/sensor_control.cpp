@@ -64,6 +64,8 @@ void Sensor::settle(sense::Ticket ticket, const Arrival& arrival) {
     return;
   }
   const auto& accepted = std::get<sense::Accepted>(settled);
+  const sense::Activation* standing = table_.find(grant.run);
+  std::uint64_t replaced_mono_ns = standing != nullptr ? standing->deadline_mono_ns : 0;
   auto applied = table_.apply(accepted, clock_.utc_ns(), clock_.monotonic_ns());
   if (auto* refusal = std::get_if<sense::Refusal>(&applied)) {
     refuse(*refusal, arrival);
@@ -78,7 +80,7 @@ void Sensor::settle(sense::Ticket ticket, const Arrival& arrival) {
       begin_run(grant, accepted.principal, arrival);
       break;
     case sense::ActivationTable::Change::renewed:
-      renew_soon(grant.run);
+      renew(replaced_mono_ns);
       break;
     case sense::ActivationTable::Change::ended:
       return end_run(grant.run, "pulse");
@@ -122,20 +124,23 @@ void Sensor::note_shared_slots(const sense::Activation& activation) {
   }
 }
 
-// Renewals of many runs are written together; a pulse holds for seconds, so that there is time. One
-// that would come too late for it is written at once.
-void Sensor::renew_soon(const RunId& run) {
+// Renewals of many runs are written together. One that came close to the deadline that it replaces
+// is written at once: packets behind that deadline would be missed, and nobody would count them.
+void Sensor::renew(std::uint64_t replaced_mono_ns) {
+  if (replaced_mono_ns < clock_.monotonic_ns() + 8 * kRenewDelay) return write_renewals();
   if (renewing_) return;
   renewing_ = true;
-  bool urgent = table_.find(run)->deadline_mono_ns < clock_.monotonic_ns() + 8 * kRenewDelay;
-  renew_timer_.expires_after(std::chrono::nanoseconds(urgent ? 0 : kRenewDelay));
+  renew_timer_.expires_after(std::chrono::nanoseconds(kRenewDelay));
   renew_timer_.async_wait([this](boost::system::error_code error) {
     renewing_ = false;
-    if (error) return;
-    if (auto written = apply_flows(); !written) {
-      spdlog::error("renewing runs: {}; they end at their last deadline", written.error().text());
-    }
+    if (!error) write_renewals();
   });
+}
+
+void Sensor::write_renewals() {
+  auto written = apply_flows();
+  if (written) return;
+  spdlog::error("renewing runs: {}; they end at their last deadline", written.error().text());
 }
 
 void Sensor::refuse(const sense::Refusal& refusal, const Arrival& arrival) {

@@ -63,3 +63,11 @@ class Forge:
         signature = self.sign_grant(grant, name_space)
         header = b"\xf1LDLINE\n" + struct.pack("!BBHHHB3x", version, 0, 0, len(grant), len(signature), 1)
         return header + grant + signature + pulse + self.sign_pulse(run, pulse)
+
+    def renewal(self, trigger, sequence, after, seconds):
+        """The same grant with another pulse, issued `after` seconds from the first one's time."""
+        grant_len, signature_len = struct.unpack("!HH", trigger[12:16])
+        head = trigger[:20 + grant_len + signature_len]
+        begin = struct.unpack("!Q", trigger[len(head) + 8:len(head) + 16])[0] + int(after * SECOND)
+        pulse = struct.pack("!I4xQQ", sequence, begin, begin + int(seconds * SECOND))
+        return head + pulse + self.sign_pulse(trigger[28:44], pulse)
