@@ -130,6 +130,9 @@ Result<FlowSpec> FlowSpec::parse(std::string_view text) {
   if (rest.empty()) return bad(text, "ends with ':'");
   auto middle = rest.find_first_of("->");
   bool both = middle != std::string_view::npos;
+  if (both && rest.find_first_not_of("0123456789-> ") == std::string_view::npos) {
+    return bad(text, "looks like a range of ports; name each port with a --flow of its own");
+  }
   auto remote = parse_endpoint(trim(both ? rest.substr(middle + 1) : rest));
   if (!remote) return remote.error();
   spec.remote = remote->address;

@@ -30,15 +30,18 @@ class Feeder {
       auto block = reader_.next();
       if (!block) return block.error();
       if (!*block) return {};
+      begun_ = true;
       if (auto taken = analyzer_.feed(**block, stream_); !taken) return taken.error();
     }
   }
   std::size_t pending() const { return reader_.pending(); }
+  bool begun() const { return begun_; }
 
  private:
   PathAnalyzer& analyzer_;
   const std::size_t stream_;
   pcapng::Reader reader_;
+  bool begun_ = false;  // there was a whole block
 };
 
 bool is_file(const std::string& path) {
@@ -63,6 +66,11 @@ Result<void> feed_file(PathAnalyzer& analyzer, std::size_t stream, const std::st
                       "; it must be a pcapng file, as `fieldline query -o` writes");
     }
   }
+  if (!feeder.begun()) {
+    return fail(
+        Code::invalid,
+        path + " is no pcapng file, as `fieldline query -o` writes, not even its beginning");
+  }
   if (feeder.pending() > 0)
     note(path + ": the last block is cut; going on with the whole ones before it");
   return {};
@@ -82,11 +90,26 @@ int feed_run(PathAnalyzer& analyzer, const std::string& run, const Result<UserSe
   return kOk;
 }
 
+bool of_files(const PathOptions& options) {
+  return std::any_of(options.what.begin(), options.what.end(), is_file);
+}
+
+bool could_be_run(const std::string& text) {
+  return text == "last" ||
+         (text.size() <= 32 && text.find_first_not_of("0123456789abcdef") == std::string::npos);
+}
+
 int feed_all(PathAnalyzer& analyzer, const PathOptions& options,
              const Result<UserSettings>& settings) {
-  bool files = std::any_of(options.what.begin(), options.what.end(), is_file);
+  bool files = of_files(options);
   if (!files && options.what.size() != 1) {
     return complain(fail(Code::invalid, "path takes one run, or pcapng files that exist"), kUsage);
+  }
+  if (!files && !could_be_run(options.what.front())) {
+    return complain(fail(Code::invalid, "'" + options.what.front() +
+                                            "' is no file here, and no run: a run is `last` or the "
+                                            "first hexadecimal digits that `fieldline runs` shows"),
+                    kUsage);
   }
   if (!files) return feed_run(analyzer, options.what.front(), settings);
   for (std::size_t i = 0; i < options.what.size(); ++i) {
@@ -153,6 +176,10 @@ int path(const PathOptions& options, const Result<UserSettings>& settings) {
   } else {
     text = analysis::to_table(report, is_terminal(STDOUT_FILENO));
     if (options.lost) text += render_lost(report);
+    if (!of_files(options)) {
+      std::string run = report.run.brief();
+      text += "NEXT     fieldline query " + run + " -o " + run + ".pcapng\n";
+    }
   }
   auto written = write_all(STDOUT_FILENO, text);
   if (!written && written.error().code != Code::closed) return complain(written.error());

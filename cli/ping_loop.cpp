@@ -196,7 +196,7 @@ int PingSession::finish() {
   int code = exit_code();
   draw(true);
   json summary = options_.json ? summary_json(code) : json();
-  output_.summary(summary, summary_text(code));
+  output_.summary(summary, summary_text());
   if (code == kNoAnswer) {
     output_.remark("nothing answered: is there a sensor on the path that trusts key " +
                    signer_->fingerprint() + ", and does it send to archive " +
@@ -238,7 +238,7 @@ json PingSession::summary_json(int code) {
           {"runs", runs}};
 }
 
-std::string PingSession::summary_text(int code) {
+std::string PingSession::summary_text() {
   std::string text;
   auto activated = board_.activated(), refused = board_.refused();
   if (!options_.no_archive) {
@@ -252,7 +252,7 @@ std::string PingSession::summary_text(int code) {
     text += "incomplete: no final counts from " + name + " within 10 s\n";
   }
   for (auto& run : runs_) {
-    if (code == kNoAnswer || code == kDenied) break;
+    if (activated.empty()) break;
     text += "NEXT fieldline path " + run.grant.run().brief() + "\n";
   }
   return text;

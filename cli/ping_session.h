@@ -58,7 +58,7 @@ class PingSession {
   int finish();
   int exit_code() const;
   nlohmann::json summary_json(int code);
-  std::string summary_text(int code);
+  std::string summary_text();
 
   PingOptions options_;
   UserSettings settings_;

@@ -163,8 +163,7 @@ std::string to_table(const PathReport& report, bool color) {
   text += refusals_of(report);
   text += report.complete ? "EVIDENCE complete\n" : paint.red("EVIDENCE incomplete") + "\n";
   for (const auto& line : report.incomplete) text += "   incomplete: " + printable(line) + "\n";
-  const std::string run = report.run.brief();
-  return text + fmt::format("NEXT     fieldline query {} -o {}.pcapng\n", run, run);
+  return text;
 }
 
 }  // namespace fieldline::analysis

@@ -152,7 +152,11 @@ int run(int argc, char** argv) {
                "print the keys by which others pin this daemon, and exit");
   app.set_version_flag("--version", FIELDLINE_VERSION);
   app.footer("SIGHUP reloads trust and policy. The example is packaging/fieldlined.toml.");
-  CLI11_PARSE(app, argc, argv);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;  // --help and --version are no error
+  }
 
   auto config = Config::load(path);
   if (!config) {

@@ -23,8 +23,9 @@ struct Settings::Document {
   void find_unvisited(const toml::table& table) {
     for (auto&& [key, node] : table) {
       if (!visited.contains(&node)) {
-        complain(key.source().begin, "unknown key '" + std::string(key.str()) +
-                                         "'; see the example in docs for the keys there are");
+        complain(key.source().begin,
+                 "unknown key '" + std::string(key.str()) +
+                     "'; docs/cli.md and packaging/fieldlined.toml have the keys there are");
       } else if (const auto* sub = node.as_table()) {
         find_unvisited(*sub);
       } else if (const auto* array = node.as_array()) {

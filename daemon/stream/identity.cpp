@@ -14,6 +14,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 
 #include "base/bytes.h"
 #include "base/fd.h"
@@ -105,6 +106,8 @@ Result<bool> publish(const std::string& temporary, const std::string& path) {
 }
 
 Result<bool> write_new(const std::string& path, const std::string& content) {
+  std::error_code ignored;  // what is missing then is said below
+  std::filesystem::create_directories(std::filesystem::path(path).parent_path(), ignored);
   std::string temporary = path + ".XXXXXX";
   Fd fd(::mkostemp(temporary.data(), O_CLOEXEC));  // 0600
   if (!fd) return fail_errno("creating " + temporary);

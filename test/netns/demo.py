@@ -5,8 +5,6 @@ import argparse
 import collections
 import json
 import pathlib
-import re
-import signal
 import subprocess
 import sys
 import tempfile
@@ -14,7 +12,7 @@ import time
 
 from packets import read_pcap
 from process import wait_until
-from site_lab import Site
+from site_lab import Site, build_folder
 
 NTH = 2000
 
@@ -82,13 +80,18 @@ def show(report, verdict, files, folder, run, seconds):
         theirs = "  ".join(f"{r['tcpdump']:,}" for r in rows)
         say(f"CHECK  {arrow} fieldline {ours}   independent tcpdump {theirs}"
             + ("" if all(r["equal"] for r in rows) else "   DIFFERENT"))
+    link = next((s["delay"]["min_ns"] for s in report["forward"]["sections"] if s["lost"] and s["delay"]["samples"]), None)
+    if link is not None:
+        say(f"DELAY     injected 10 ms; the least that {between[0]} - {between[1]} took is {link / 1e6:.2f} ms, what is above it "
+            "is queueing on this machine")
     say(f"EVIDENCE  {'complete' if report['complete'] else 'incomplete: ' + '; '.join(report['incomplete'])}")
     for entry in files:
-        say(f"FILE      {entry['file']} ({entry['tshark']:,} packets by tshark, {entry['tcpdump']:,} by tcpdump)"
+        say(f"FILE      {entry['file']} ({entry['tcpdump']:,} packets, read by tshark and by tcpdump)"
             if entry["tshark"] is not None and entry["tcpdump"] is not None else f"FILE      {entry['file']} NOT READABLE")
-    say(f"NEXT      tshark -r {files[0]['file']} -q -z conv,tcp")
-    say(f"          build/dev/bin/fieldline path {files[0]['file']} --lost")
-    say(f"          README.md, \"First use on your own machines\"   ({seconds:.0f} s)")
+    say(f"TOOK      {seconds:.0f} s")
+    say(f"NEXT      {build_folder()}/bin/fieldline path {files[0]['file']} --lost")
+    say(f"          tshark -r {files[0]['file']}     each packet is there once for each sensor that saw it")
+    say("          README.md, \"First use on your own machines\"")
 
 
 def main():
@@ -111,7 +114,7 @@ def main():
         raise RuntimeError(f"fieldline ping: exit {status}: {ping.process.text()}")
     report = site.path(run)
     say(f"$ fieldline path {run[:6]}")
-    say(site.fieldline("path", run).stdout.rstrip())
+    say("\n".join(line for line in site.fieldline("path", run).stdout.rstrip().splitlines() if not line.startswith("NEXT")))
     say()
     archive = folder / "run.pcapng"
     site.fieldline("query", run, "-o", archive)

@@ -54,8 +54,7 @@ TEST_CASE("the table, line by line") {
       "after s2              81,224     ?      -       -       -\n"
       "   ? after s2: UDP and other protocols: no receiver's evidence\n"
       "<- no packet was seen in this direction\n"
-      "EVIDENCE complete\n"
-      "NEXT     fieldline query 7f3a9c -o 7f3a9c.pcapng\n";
+      "EVIDENCE complete\n";
   CHECK(to_table(sample()) == expected);
 }
 

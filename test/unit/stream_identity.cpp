@@ -55,7 +55,8 @@ TEST_CASE("a damaged identity is refused, never replaced") {
     CHECK_FALSE(ok(load_or_create_identity(path, "s1")));
     CHECK(*read_file(path) == damaged);
   }
-  CHECK_FALSE(ok(load_or_create_identity(folder / "no/such/folder", "s1")));
+  CHECK(ok(load_or_create_identity(folder / "no/such/folder/s1.pem", "s1")));  // is made
+  CHECK_FALSE(ok(load_or_create_identity("/proc/no/such/folder/s1.pem", "s1")));
   CHECK_FALSE(ok(load_or_create_identity(folder.path().string(), "s1")));
 }
 
