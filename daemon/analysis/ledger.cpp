@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "base/text.h"
 #include "proto/frame.h"
 
 namespace fieldline::analysis {
@@ -12,12 +13,6 @@ using nlohmann::json;
 
 constexpr const char* kMalformed = "report_malformed";
 constexpr std::array<const char*, 2> kDirections{"forward", "reverse"};
-
-std::string thousands(std::uint64_t value) {
-  std::string digits = std::to_string(value);
-  for (std::size_t at = digits.size(); at > 3; at -= 3) digits.insert(at - 3, ",");
-  return digits;
-}
 
 std::optional<Tally> read_tally(const json& document, const char* direction) {
   const auto flows = document.find("flows");
@@ -33,10 +28,8 @@ std::optional<Tally> read_tally(const json& document, const char* direction) {
   };
   note("ring", number_in(flow, "dropped_ring"));
   note("read", number_in(flow, "dropped_read"));
-  for (const auto& [name, member] :
-       {std::pair{"channel", "dropped_channel"}, {"spool", "dropped_spool"}}) {
-    const auto found = document.find(member);
-    if (found != document.end()) note(name, number_in(*found, direction));
+  if (const auto found = document.find("dropped_spool"); found != document.end()) {
+    note("spool", number_in(*found, direction));
   }
   return tally;
 }
@@ -44,7 +37,7 @@ std::optional<Tally> read_tally(const json& document, const char* direction) {
 std::string list(const std::map<std::string, std::uint64_t>& dropped) {
   std::string text;
   for (const auto& [name, count] : dropped)
-    text += (text.empty() ? "" : ", ") + name + " " + thousands(count);
+    text += (text.empty() ? "" : ", ") + name + " " + grouped(count);
   return text;
 }
 
@@ -217,7 +210,7 @@ std::string Ledger::without_final(const std::string& name, const Sensor& sensor)
                          ? "no final count from sensor " + name
                          : "no final count from session " + std::string(one_of ? "(one of) " : "") +
                                sessions + " (sensor " + name + ")";
-  if (missing) line += ", of which " + thousands(missing) + " item numbers are not here";
+  if (missing) line += ", of which " + grouped(missing) + " item numbers are not here";
   return line + ": how much it saw and dropped is not known, so a loss beside " + name +
          " may be its own";
 }
@@ -231,19 +224,19 @@ void Ledger::check_balance(const std::string& name, const Sensor& sensor, bool r
     for (const auto& [session, numbers] : sensor.sessions) {
       sessions += (sessions.empty() ? "session " : ", ") + session;
       if (numbers.missing())
-        sessions += " (" + thousands(numbers.missing()) + " item numbers are not here)";
+        sessions += " (" + grouped(numbers.missing()) + " item numbers are not here)";
     }
     const bool fewer = accounted < sum.packets;
     lines.push_back(
         "sensor " + name + (sessions.empty() ? "" : ", ") + sessions + ", " + kDirections[reverse] +
-        ": " + thousands(fewer ? sum.packets - accounted : accounted - sum.packets) + " packets " +
+        ": " + grouped(fewer ? sum.packets - accounted : accounted - sum.packets) + " packets " +
         (fewer ? "are in its final count, but neither here nor counted as dropped"
                : "more than in its final count") +
         ": losses beside " + name + " are in doubt by that many");
   }
   if (!sum.dropped.empty()) {
     lines.push_back("sensor " + name + ", " + kDirections[reverse] + ": dropped " +
-                    thousands(sum.dropped_sum()) + " itself (" + list(sum.dropped) +
+                    grouped(sum.dropped_sum()) + " itself (" + list(sum.dropped) +
                     "): losses beside " + name + " are in doubt by that many");
   }
 }

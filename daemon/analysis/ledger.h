@@ -33,8 +33,7 @@ class NumberSet {
 // One direction of a final count.
 struct Tally {
   std::uint64_t packets = 0;
-  std::map<std::string, std::uint64_t>
-      dropped;  // ring, read, channel, spool; only what is not zero
+  std::map<std::string, std::uint64_t> dropped;  // ring, read, spool; only what is not zero
 
   void add(const Tally& other);
   std::uint64_t dropped_sum() const;

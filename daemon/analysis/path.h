@@ -61,7 +61,7 @@ struct Point {
       0;  // by the kernel, from the final counts (or the records, where there are none)
   std::uint64_t recorded = 0;                    // header records in the archive
   std::uint64_t bytes = 0;                       // wire bytes recorded
-  std::map<std::string, std::uint64_t> dropped;  // by name: ring, read, channel, spool
+  std::map<std::string, std::uint64_t> dropped;  // by name: ring, read, spool
   bool final_counts = false;
 };
 

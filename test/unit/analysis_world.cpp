@@ -373,7 +373,6 @@ void feed_reports(analysis::PathAnalyzer& analyzer, const World& world, const Fe
                  {"flows",
                   {{"forward", flow(seen[0] + ring + find(feed.lie), ring)},
                    {"reverse", flow(seen[1], 0)}}},
-                 {"dropped_channel", {{"forward", 0}, {"reverse", 0}}},
                  {"dropped_spool", {{"forward", 0}, {"reverse", 0}}}});
   }
 }
