@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The ring beside its fast path: loss, its mark in the ring, and what /proc and poll ask. */
+#include "ring.h"
+
+/* memory: `bytes` of zeros, of which as many records as fit are used. */
+void magnet_ring_init(struct magnet_ring *ring, void *memory, u32 bytes, u32 record_size)
+{
+	memset(ring, 0, sizeof(*ring));
+	ring->memory = (char *)memory;
+	ring->record_size = record_size;
+	ring->slots = bytes / record_size;
+	ring->sample_mask = ring->slots > 1024 ? 63 : 7;
+	local_set(&ring->head, 1);
+	ring->floor = 1;
+}
+
+/* Undoes the caller's nest as well: there is nothing to commit. */
+void magnet_ring_lose(struct magnet_ring *ring)
+{
+	if (local_inc_return(&ring->pending) == 1)
+		WRITE_ONCE(ring->first_lost, magnet_cycles());
+	local_inc(&ring->lost);
+	WRITE_ONCE(ring->high_water, ring->slots - 1);
+	WRITE_ONCE(ring->nest, READ_ONCE(ring->nest) - 1);
+}
+
+/*
+ * Room again: MAGNET_LOST goes first. Its slot is taken before the count, so that the mark stands in front of every
+ * record that is written from now on. A nested writer may have marked the loss in the meantime: then the slot is as
+ * good for the record itself.
+ */
+struct magnet_record *magnet_ring_reserve_after_loss(struct magnet_ring *ring, u64 *timestamp)
+{
+	u64 when, first = READ_ONCE(ring->first_lost);
+	struct magnet_record *mark;
+	long count;
+
+	mark = magnet_ring_take(ring, &when);
+	if (!mark)
+		return NULL;
+	count = local_xchg(&ring->pending, 0);
+	if (!count) {
+		*timestamp = when;
+		return mark;
+	}
+	if (unlikely(count > INT_MAX)) {
+		local_add(count - INT_MAX, &ring->pending);
+		count = INT_MAX;
+	}
+	mark->sockid = 0;
+	mark->event = MAGNET_LOST;
+	mark->size = (s32)count;
+	if (ring->record_size == sizeof(struct magnet_record_ext)) {
+		struct magnet_ext_lost *ext = &((struct magnet_record_ext *)mark)->ext.lost;
+
+		memset(ext, 0, sizeof(*ext));
+		ext->first = first;
+	}
+	local_inc(&ring->marks);
+	smp_store_release(&mark->timestamp, when);
+	return magnet_ring_take(ring, timestamp);
+}
+
+/*
+ * Unread slots are the ones just behind head. Looks at the one that would make a new maximum, and goes on while there
+ * is one: the fast path pays one load for sample_mask + 1 records. What user space writes there makes the figure
+ * wrong, and no more than that.
+ */
+void magnet_ring_sample(struct magnet_ring *ring, unsigned long head)
+{
+	const u32 ring_slots = ring->slots - 1, step = ring->sample_mask + 1;
+	u32 high = READ_ONCE(ring->high_water);
+
+	while (high + step <= ring_slots) {
+		const u32 before = (u32)head - 1; /* slots of this lap behind head */
+		const u32 back = high + step;
+		const u32 slot = back <= before ? (u32)head - back : (u32)head + ring_slots - back;
+
+		if (READ_ONCE(magnet_ring_slot(ring, slot)->timestamp) == 0)
+			break;
+		high = back;
+	}
+	if (high > READ_ONCE(ring->high_water))
+		WRITE_ONCE(ring->high_water, high);
+}
+
+/* The reader empties in order: if the newest record was read, all were. */
+bool magnet_ring_has_unread(const struct magnet_ring *ring)
+{
+	const u32 head = magnet_ring_next_slot(ring);
+	const u32 newest = head == 1 ? ring->slots - 1 : head - 1;
+
+	return smp_load_acquire(&magnet_ring_slot(ring, newest)->timestamp) != 0;
+}
+
+/* Events, not MAGNET_LOST; those between reserve and commit count as well. */
+u64 magnet_ring_recorded(const struct magnet_ring *ring)
+{
+	const unsigned long marks = local_read(&ring->marks);
+	const unsigned long head = local_read(&ring->head);
+
+	return (head >> 32) * (u64)(ring->slots - 1) + (u32)head - 1 - marks;
+}
