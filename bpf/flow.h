@@ -1,48 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* The look-up in the flow table: tuple-space search, one probe for each mask in use (proto/flow.h). */
+/* What a packet's look-up in the flow table (bpf/flow_find.h) means for its lifting and for the counters. */
 #ifndef FIELDLINE_BPF_FLOW_H
 #define FIELDLINE_BPF_FLOW_H
 
 #include "bpf/maps.h"
-
-#define FL_READ_ONCE(x) (*(const volatile typeof(x) *)&(x))
-
-static __always_inline void fl_key_masked(struct fl_flow_key *to, const struct fl_flow_key *key,
-					  const struct fl_flow_key *mask, __u32 index)
-{
-	const __u32 *k = (const __u32 *)key, *m = (const __u32 *)mask;
-	__u32 *word = (__u32 *)to;
-	int i;
-
-#pragma unroll
-	for (i = 0; i < (int)(sizeof(*to) / sizeof(*word)); i++)
-		word[i] = k[i] & m[i];
-	to->reserved = index;
-}
-
-/* The live entry's value, or NULL. *now_ns: the clock, read at the first hit only; 0 before. */
-static __always_inline struct fl_flow_value *fl_flow_find(const struct fl_flow_key *key, __u32 index,
-							  __u64 *now_ns, __u32 *slot)
-{
-	const struct fl_flow_key *mask = bpf_map_lookup_elem(&masks, &index);
-	struct fl_flow_value *value;
-	struct fl_flow_key masked;
-	__u32 *found;
-
-	if (!mask)
-		return NULL;
-	fl_key_masked(&masked, key, mask, index);
-	found = bpf_map_lookup_elem(&flows, &masked);
-	if (!found)
-		return NULL;
-	*slot = FL_READ_ONCE(*found);
-	value = bpf_map_lookup_elem(&values, slot);
-	if (!value)
-		return NULL;
-	if (!*now_ns)
-		*now_ns = bpf_ktime_get_ns();
-	return *now_ns < FL_READ_ONCE(value->deadline_ns) ? value : NULL;
-}
 
 /*
  * Every live entry that the packet matches: slots, number and direction go into s->lift, the largest number of

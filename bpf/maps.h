@@ -9,48 +9,12 @@
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 
+#include "bpf/flow_find.h"
 #include "bpf/parse.h"
 #include "proto/digest.h"
 #include "proto/flow.h"
 #include "proto/lift.h"
 #include "proto/trigger.h"
-
-/* Bit i: masks[i] is in use. Zero on an idle sensor, which then looks nothing up. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, __u32);
-} masks_in_use SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, FL_MASKS_MAX);
-	__type(key, __u32);
-	__type(value, struct fl_flow_key);
-} masks SEC(".maps");
-
-/*
- * Key AND mask, with the mask's index in `reserved` (two masks may leave the same bytes), to the slot.
- *
- * The hash holds only the slot: the kernel hands a replaced or deleted element on at once, while a program on
- * another CPU may still read it. What changes at each renewal therefore stands in `values`, whose members are
- * stored in place, and a deleted element's memory is reused only after a grace period (user space waits).
- */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 2 * FL_FLOWS_DEFAULT);
-	__type(key, struct fl_flow_key);
-	__type(value, __u32);
-} flows SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 2 * FL_FLOWS_DEFAULT);
-	__type(key, __u32);
-	__type(value, struct fl_flow_value);
-} values SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

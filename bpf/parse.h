@@ -4,7 +4,7 @@
  * and returns the next type, or the negated reason why there is none.
  *
  * A driver may leave any part of a frame, even all of it, in fragments. What is not in the linear part is
- * therefore read by bpf_xdp_load_bytes(), which would cost 30 ns a header if it were used for all.
+ * therefore read by fl_context_load(), which would cost 30 ns a header if it were used for all.
  */
 #ifndef FIELDLINE_BPF_PARSE_H
 #define FIELDLINE_BPF_PARSE_H
@@ -19,6 +19,7 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
+#include "bpf/context.h"
 #include "proto/flow.h"
 
 #define FL_EXTENSIONS_MAX 8 /* IPv6 extension headers that are followed */
@@ -73,7 +74,7 @@ struct fl_packet {
 #define FL_LINEAR_MAX 0x7fff /* within what the verifier lets a packet pointer move */
 
 /* Bytes of the frame at any offset; the caller has checked them against the frame's end. */
-static __always_inline int fl_load(struct xdp_md *ctx, __u32 at, void *to, __u32 size)
+static __always_inline int fl_load(struct fl_context *ctx, __u32 at, void *to, __u32 size)
 {
 	void *data = (void *)(long)ctx->data, *data_end = (void *)(long)ctx->data_end;
 
@@ -81,15 +82,15 @@ static __always_inline int fl_load(struct xdp_md *ctx, __u32 at, void *to, __u32
 		__builtin_memcpy(to, data + at, size);
 		return 0;
 	}
-	return bpf_xdp_load_bytes(ctx, at, to, size) ? -1 : 0;
+	return fl_context_load(ctx, at, to, size) ? -1 : 0;
 }
 
-static __always_inline int fl_read(struct xdp_md *ctx, const struct fl_cursor *c, void *to, __u32 size)
+static __always_inline int fl_read(struct fl_context *ctx, const struct fl_cursor *c, void *to, __u32 size)
 {
 	return c->at + size > c->end ? -1 : fl_load(ctx, c->at, to, size);
 }
 
-static __always_inline int fl_parse_ethernet(struct xdp_md *ctx, struct fl_cursor *c)
+static __always_inline int fl_parse_ethernet(struct fl_context *ctx, struct fl_cursor *c)
 {
 	struct ethhdr eth;
 
@@ -109,7 +110,7 @@ static __always_inline void fl_map_v4(__u8 *to, __be32 address)
 	word[3] = address;
 }
 
-static __always_inline int fl_parse_ipv4(struct xdp_md *ctx, struct fl_cursor *c, struct fl_packet *p)
+static __always_inline int fl_parse_ipv4(struct fl_context *ctx, struct fl_cursor *c, struct fl_packet *p)
 {
 	__u32 header, total;
 	struct iphdr ip;
@@ -147,7 +148,7 @@ static __always_inline int fl_is_extension(int type)
 	       type == IPPROTO_FRAGMENT || type == IPPROTO_AH;
 }
 
-static __always_inline int fl_parse_extensions(struct xdp_md *ctx, struct fl_cursor *c, struct fl_packet *p, int type)
+static __always_inline int fl_parse_extensions(struct fl_context *ctx, struct fl_cursor *c, struct fl_packet *p, int type)
 {
 	struct fl_extension ext;
 	int i;
@@ -178,7 +179,7 @@ static __always_inline int fl_parse_extensions(struct xdp_md *ctx, struct fl_cur
 	return fl_is_extension(type) ? -FL_EXTENSIONS_TOO_MANY : type;
 }
 
-static __always_inline int fl_parse_ipv6(struct xdp_md *ctx, struct fl_cursor *c, struct fl_packet *p)
+static __always_inline int fl_parse_ipv6(struct fl_context *ctx, struct fl_cursor *c, struct fl_packet *p)
 {
 	struct ipv6hdr ip;
 	__u32 total;
@@ -197,7 +198,7 @@ static __always_inline int fl_parse_ipv6(struct xdp_md *ctx, struct fl_cursor *c
 	return fl_parse_extensions(ctx, c, p, ip.nexthdr);
 }
 
-static __always_inline int fl_parse_tcp(struct xdp_md *ctx, struct fl_cursor *c, struct fl_packet *p)
+static __always_inline int fl_parse_tcp(struct fl_context *ctx, struct fl_cursor *c, struct fl_packet *p)
 {
 	struct tcphdr tcp;
 	__u32 header;
@@ -213,7 +214,7 @@ static __always_inline int fl_parse_tcp(struct xdp_md *ctx, struct fl_cursor *c,
 	return header;
 }
 
-static __always_inline int fl_parse_udp(struct xdp_md *ctx, struct fl_cursor *c, struct fl_packet *p)
+static __always_inline int fl_parse_udp(struct fl_context *ctx, struct fl_cursor *c, struct fl_packet *p)
 {
 	struct udphdr udp;
 
@@ -226,7 +227,7 @@ static __always_inline int fl_parse_udp(struct xdp_md *ctx, struct fl_cursor *c,
 	return sizeof(udp);
 }
 
-static __always_inline int fl_parse_icmp(struct xdp_md *ctx, struct fl_cursor *c, struct fl_packet *p)
+static __always_inline int fl_parse_icmp(struct fl_context *ctx, struct fl_cursor *c, struct fl_packet *p)
 {
 	struct fl_icmp icmp;
 
@@ -238,7 +239,7 @@ static __always_inline int fl_parse_icmp(struct xdp_md *ctx, struct fl_cursor *c
 }
 
 /* The length of the transport header; 0 for protocols that are matched by addresses alone. */
-static __always_inline int fl_parse_transport(struct xdp_md *ctx, struct fl_cursor *c, struct fl_packet *p)
+static __always_inline int fl_parse_transport(struct fl_context *ctx, struct fl_cursor *c, struct fl_packet *p)
 {
 	switch (p->key.protocol) {
 	case IPPROTO_TCP:
@@ -254,7 +255,7 @@ static __always_inline int fl_parse_transport(struct xdp_md *ctx, struct fl_curs
 }
 
 /* 0, or the reason why the packet is not looked at further. */
-static __always_inline int fl_parse(struct xdp_md *ctx, struct fl_cursor *c, struct fl_packet *p, __u32 wire_len)
+static __always_inline int fl_parse(struct fl_context *ctx, struct fl_cursor *c, struct fl_packet *p, __u32 wire_len)
 {
 	int next;
 

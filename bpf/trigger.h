@@ -25,7 +25,7 @@ static __always_inline __u32 fl_trigger_room(const struct fl_packet *p)
 	}
 }
 
-static __always_inline int fl_trigger_is(struct xdp_md *ctx, const struct fl_packet *p)
+static __always_inline int fl_trigger_is(struct fl_context *ctx, const struct fl_packet *p)
 {
 	__u8 magic[FL_TRIGGER_MAGIC_LEN], differs = 0;
 	int i;
@@ -44,7 +44,7 @@ static __always_inline int fl_trigger_is(struct xdp_md *ctx, const struct fl_pac
  * Onto the trigger ring with a wakeup: triggers are rare and the user waits. A UDP length that is not the
  * datagram's is a bad length; an unreadable packet counts as one, so that the sum holds.
  */
-static __always_inline void fl_trigger_lift(struct xdp_md *ctx, const struct fl_packet *p, struct fl_scratch *s,
+static __always_inline void fl_trigger_lift(struct fl_context *ctx, const struct fl_packet *p, struct fl_scratch *s,
 					    struct fl_port_counters *port, __u16 port_index)
 {
 	__u32 len = fl_trigger_room(p), over = len - FL_TRIGGER_MIN;
@@ -57,7 +57,7 @@ static __always_inline void fl_trigger_lift(struct xdp_md *ctx, const struct fl_
 	/* Both bounds by one comparison, as in FL_LOAD_BOUNDED. */
 	asm volatile("" : "+r"(over));
 	if (p->payload_at + len != p->ip_end || over > FL_TRIGGER_MAX - FL_TRIGGER_MIN ||
-	    bpf_xdp_load_bytes(ctx, p->payload_at, s->trigger_bytes, over + FL_TRIGGER_MIN)) {
+	    fl_context_load(ctx, p->payload_at, s->trigger_bytes, over + FL_TRIGGER_MIN)) {
 		port->triggers_bad_length++;
 		return;
 	}

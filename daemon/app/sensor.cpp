@@ -37,12 +37,6 @@ Result<sense::Trust> load_trust(const std::string& path) {
   return trust;
 }
 
-// UTC offset of CLOCK_TAI: whole seconds; 0 on hosts whose clock daemon does not set it.
-std::uint64_t tai_offset_ns(const Clock& clock) {
-  std::uint64_t utc = clock.utc_ns(), tai = clock.tai_ns();
-  return tai <= utc ? 0 : (tai - utc + kNanosPerSecond / 2) / kNanosPerSecond * kNanosPerSecond;
-}
-
 }  // namespace
 
 Result<std::unique_ptr<Sensor>> Sensor::start(asio::io_context& io, const SensorConfig& config) {

@@ -38,6 +38,11 @@ std::uint64_t SystemClock::tai_ns() const {
   return read_clock(CLOCK_TAI);
 }
 
+std::uint64_t tai_offset_ns(const Clock& clock) {
+  std::uint64_t utc = clock.utc_ns(), tai = clock.tai_ns();
+  return tai <= utc ? 0 : (tai - utc + kNanosPerSecond / 2) / kNanosPerSecond * kNanosPerSecond;
+}
+
 std::uint64_t parse_duration_ns(const std::string& text) {
   std::uint64_t total = 0;
   std::size_t at = 0;

@@ -25,6 +25,9 @@ class SystemClock final : public Clock {
   std::uint64_t tai_ns() const override;
 };
 
+// CLOCK_TAI minus UTC: whole seconds; 0 on hosts whose clock daemon does not set it.
+std::uint64_t tai_offset_ns(const Clock& clock);
+
 // "10m", "90s", "1h30m", "250ms"; a bare number is seconds. 0 for what is not a duration.
 std::uint64_t parse_duration_ns(const std::string& text);
 // 2026-11-21T23:11:00.123456789Z

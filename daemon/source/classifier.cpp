@@ -8,63 +8,13 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstdarg>
-#include <cstdio>
 #include <cstring>
 
 #include "classifier.skel.h"
+#include "source/libbpf_log.h"
 
 namespace fieldline::source {
 namespace {
-
-constexpr std::size_t kLogKept = 1500;  // a verifier's last lines say why
-
-// What libbpf prints while this object lives, on this thread; otherwise libbpf is quiet.
-class LibbpfLog {
- public:
-  LibbpfLog() {
-    libbpf_set_print(&LibbpfLog::print);
-    current_ = this;
-  }
-  ~LibbpfLog() { current_ = nullptr; }
-
-  Error fail(Code code, const std::string& what) const {
-    std::string said = text_;
-    while (!said.empty() && said.back() == '\n') said.pop_back();
-    if (said.size() > kLogKept) said = "..." + said.substr(said.size() - kLogKept);
-    return {code, said.empty() ? what : what + "; libbpf: " + said};
-  }
-
- private:
-  static int print(libbpf_print_level level, const char* format, va_list args) {
-    if (!current_ || level > LIBBPF_WARN) return 0;
-    va_list again;
-    va_copy(again, args);
-    int length = std::vsnprintf(nullptr, 0, format, args);
-    if (length > 0) {
-      std::string line(static_cast<std::size_t>(length) + 1, '\0');
-      std::vsnprintf(line.data(), line.size(), format, again);
-      line.pop_back();
-      current_->text_ += line;
-    }
-    va_end(again);
-    return 0;
-  }
-
-  static thread_local LibbpfLog* current_;
-  std::string text_;
-};
-thread_local LibbpfLog* LibbpfLog::current_ = nullptr;
-
-Error load_error(const LibbpfLog& log) {
-  const int cause = errno;
-  std::string what = std::string("loading the classifier: ") + std::strerror(cause);
-  if (cause == EPERM) {
-    what += "; run as root or with CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON";
-    return log.fail(Code::denied, what);
-  }
-  return log.fail(Code::unsupported, what + "; Linux 6.1 or newer is needed");
-}
 
 // The maps of the first program stand in for those of a later one; its .rodata stays its own.
 int share_maps(bpf_object* from, bpf_object* to) {
@@ -101,7 +51,7 @@ Result<Classifier::Skeleton> Classifier::load_port(const MapSizes& sizes, std::u
                                                    std::uint32_t action) const {
   LibbpfLog log;
   Skeleton skeleton(classifier__open());
-  if (!skeleton) return load_error(log);
+  if (!skeleton) return log.load_error("the classifier");
   skeleton->rodata->fl_port = port;
   skeleton->rodata->fl_action = action;
   if (skeletons_.empty()) {
@@ -111,11 +61,11 @@ Result<Classifier::Skeleton> Classifier::load_port(const MapSizes& sizes, std::u
     bpf_map__set_max_entries(skeleton->maps.header_ring, sizes.header_ring_bytes);
     bpf_map__set_max_entries(skeleton->maps.trigger_ring, sizes.trigger_ring_bytes);
   } else if (share_maps(skeletons_.front()->obj, skeleton->obj)) {
-    return load_error(log);
+    return log.load_error("the classifier");
   }
   if (int error = classifier__load(skeleton.get())) {
     errno = -error;
-    return load_error(log);
+    return log.load_error("the classifier");
   }
   return skeleton;
 }

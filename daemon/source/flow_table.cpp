@@ -9,6 +9,9 @@
 #include <algorithm>
 #include <atomic>
 
+#include "proto/event.h"
+#include "source/classifier.h"
+
 namespace fieldline::source {
 namespace {
 
@@ -37,22 +40,22 @@ Result<Counters> sum_counters(int fd, std::uint32_t index) {
 }
 template Result<fl_flow_counters> sum_counters(int, std::uint32_t);
 template Result<fl_port_counters> sum_counters(int, std::uint32_t);
+template Result<fl_event_counters> sum_counters(int, std::uint32_t);
 
-FlowTable::FlowTable(const Classifier& classifier, std::uint32_t slots)
-    : flows_fd_(classifier.map_fd("flows")),
-      masks_fd_(classifier.map_fd("masks")),
-      in_use_fd_(classifier.map_fd("masks_in_use")),
-      counters_fd_(classifier.map_fd("flow_counters")),
-      values_fd_(classifier.map_fd("values")),
+FlowTable::FlowTable(const MapFd& map_fd, std::uint32_t slots)
+    : flows_fd_(map_fd("flows")),
+      masks_fd_(map_fd("masks")),
+      in_use_fd_(map_fd("masks_in_use")),
+      counters_fd_(map_fd("flow_counters")),
+      values_fd_(map_fd("values")),
       slots_(slots) {}
 
 FlowTable::~FlowTable() {
   if (values_) munmap(values_, mapped_bytes_);
 }
 
-Result<std::unique_ptr<FlowTable>> FlowTable::open(const Classifier& classifier,
-                                                   std::uint32_t slots) {
-  std::unique_ptr<FlowTable> table(new FlowTable(classifier, slots));
+Result<std::unique_ptr<FlowTable>> FlowTable::open(const MapFd& map_fd, std::uint32_t slots) {
+  std::unique_ptr<FlowTable> table(new FlowTable(map_fd, slots));
   const int cpus = libbpf_num_possible_cpus();
   if (cpus <= 0) return fail(Code::io, "the number of CPUs cannot be read");
   table->cpus_ = static_cast<std::size_t>(cpus);
@@ -147,7 +150,7 @@ Result<void> FlowTable::publish_masks(const std::vector<fl_flow_key>& wanted) {
 Result<void> FlowTable::add(const FlowEntry& entry) {
   const std::uint32_t slot = entry.value.slot;
   const std::vector<fl_flow_counters> zero(cpus_);
-  if (bpf_map_update_elem(counters_fd_, &slot, zero.data(), BPF_ANY)) {
+  if (counters_fd_ >= 0 && bpf_map_update_elem(counters_fd_, &slot, zero.data(), BPF_ANY)) {
     return fail_errno("clearing the counters of a flow entry");
   }
   write_value(entry.value);

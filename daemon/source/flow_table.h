@@ -3,19 +3,22 @@
 #pragma once
 
 #include <array>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <vector>
 
 #include "base/result.h"
-#include "source/classifier.h"
 #include "source/flow_plan.h"
 
 namespace fieldline::source {
 
 class FlowTable {
  public:
-  static Result<std::unique_ptr<FlowTable>> open(const Classifier& classifier, std::uint32_t slots);
+  // The maps of bpf/flow_find.h by name, and flow_counters if the programs count by flow: without
+  // it, counters() has nothing to give.
+  using MapFd = std::function<int(const char* name)>;
+  static Result<std::unique_ptr<FlowTable>> open(const MapFd& map_fd, std::uint32_t slots);
   ~FlowTable();
   FlowTable(const FlowTable&) = delete;
   FlowTable& operator=(const FlowTable&) = delete;
@@ -26,7 +29,7 @@ class FlowTable {
   Result<fl_flow_counters> counters(std::uint32_t slot) const;
 
  private:
-  FlowTable(const Classifier& classifier, std::uint32_t slots);
+  FlowTable(const MapFd& map_fd, std::uint32_t slots);
 
   Result<void> remove(const FlowEntry& entry);
   Result<void> release_masks(const std::vector<fl_flow_key>& wanted);

@@ -95,7 +95,8 @@ class XdpSource final : public Source {
         Classifier::load(sizes, static_cast<std::uint16_t>(options.interfaces.size()), XDP_DROP);
     if (!classifier) return classifier.error();
     classifier_ = std::move(*classifier);
-    auto flows = FlowTable::open(*classifier_, sizes.slots);
+    auto flows = FlowTable::open([this](const char* name) { return classifier_->map_fd(name); },
+                                 sizes.slots);
     if (!flows) return flows.error();
     flows_ = std::move(*flows);
     auto rings = Rings::open(*classifier_, sizes);

@@ -71,7 +71,8 @@ Bench::Bench(const Setup& setup) {
   loaded_ = std::make_unique<Loaded>();
   loaded_->setup = setup;
   loaded_->classifier = must(source::Classifier::load(setup.sizes, setup.ports, setup.action));
-  loaded_->table = must(source::FlowTable::open(*loaded_->classifier, setup.sizes.slots));
+  loaded_->table = must(source::FlowTable::open(
+      [this](const char* name) { return loaded_->classifier->map_fd(name); }, setup.sizes.slots));
   loaded_->rings = must(source::Rings::open(*loaded_->classifier, setup.sizes));
 }
 
