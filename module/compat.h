@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What differs between kernels, all of it: probes/ finds out by compiling. What exists at run time (tracepoints,
+ * symbols for kprobes) is found at load, by hooks.c.
+ */
+#ifndef MAGNET_COMPAT_H
+#define MAGNET_COMPAT_H
+
+#include <net/sock.h>
+#include "probed.h"
+
+/* Up to 6.4 sendfile() and splice() into a socket went by inet_sendpage(). */
+static inline bool magnet_has_sendpage(const struct sock *sk)
+{
+#ifdef HAVE_PROTO_SENDPAGE
+	return READ_ONCE(sk->sk_prot)->sendpage;
+#else
+	return false;
+#endif
+}
+
+/* The arguments of the tracepoint tcp_retransmit_skb; with neither the kprobe takes its place. */
+#if defined(HAVE_RETRANSMIT_TWO)
+#define MAGNET_RETRANSMIT_ARGS const struct sock *sk, const struct sk_buff *skb
+#define MAGNET_RETRANSMIT_FAILED false
+#elif defined(HAVE_RETRANSMIT_THREE)
+#define MAGNET_RETRANSMIT_ARGS const struct sock *sk, const struct sk_buff *skb, int err
+#define MAGNET_RETRANSMIT_FAILED (err != 0)
+#endif
+
+#endif
