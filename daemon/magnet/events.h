@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where a host's event records come from: the module's rings, or eBPF where no module may be loaded.
-// Whoever takes events knows no more than this.
+// Where a host's event records come from: the module's rings, or eBPF where no module may be
+// loaded. Whoever takes events knows no more than this.
 #pragma once
 
 #include <cstddef>

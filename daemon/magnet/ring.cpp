@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "magnet/ring.h"
+
+#include <atomic>
+#include <cstddef>
+#include <cstring>
+#include <limits>
+
+namespace fieldline::magnet {
+
+namespace {
+
+constexpr std::uint64_t kMostBytes = std::uint64_t{1} << 30;
+constexpr std::uint64_t kPage = 4096;
+constexpr std::size_t kTimestamp = offsetof(magnet_record, timestamp);
+
+std::atomic_ref<std::uint64_t> timestamp_of(std::uint8_t* slot) {
+  // Slots are 8-aligned: the mapping is of pages, and 24 and 64 are multiples of 8.
+  return std::atomic_ref<std::uint64_t>(*reinterpret_cast<std::uint64_t*>(slot + kTimestamp));
+}
+
+}  // namespace
+
+Result<Ring> Ring::open(std::unique_ptr<Device> device, unsigned cpu) {
+  Ring ring(std::move(device));
+  auto info = ring.device_->info();
+  if (!info) return info.error();
+  ring.first_ = *info;
+  if (auto checked = ring.check(cpu); !checked) return checked.error();
+  auto memory = ring.device_->map(static_cast<std::size_t>(info->bytes));
+  if (!memory) return memory.error();
+  ring.memory_ = memory->data();
+  if (auto read = ring.read_sysinfo(); !read) return read.error();
+  ring.next_ = ring.find_oldest(info->next_slot);
+  return ring;
+}
+
+Result<void> Ring::check(unsigned cpu) const {
+  auto wrong = [&](const std::string& what) {
+    return fail(Code::unsupported, "/dev/magnet" + std::to_string(cpu) + ": " + what +
+                                       "; the module and this program are not of one version");
+  };
+  if (first_.abi != MAGNET_ABI) return wrong("speaks ABI " + std::to_string(first_.abi));
+  if (first_.record_size != sizeof(magnet_record) &&
+      first_.record_size != sizeof(magnet_record_ext))
+    return wrong("has records of " + std::to_string(first_.record_size) + " bytes");
+  if (first_.slots < 3 || first_.bytes > kMostBytes || first_.bytes % kPage != 0 ||
+      std::uint64_t{first_.slots} * first_.record_size > first_.bytes)
+    return wrong(std::to_string(first_.slots) + " slots do not fit its " +
+                 std::to_string(first_.bytes) + " bytes");
+  if (first_.cpu != cpu) return wrong("says that it is CPU " + std::to_string(first_.cpu));
+  if (first_.next_slot == 0 || first_.next_slot >= first_.slots)
+    return wrong("writes next at slot " + std::to_string(first_.next_slot));
+  if (first_.cycles_khz == 0) return wrong("does not know its clock's frequency");
+  return {};
+}
+
+Result<void> Ring::read_sysinfo() {
+  const std::uint64_t timestamp = timestamp_of(slot(0)).load(std::memory_order_acquire);
+  std::memcpy(&sysinfo_, slot(0), first_.record_size);
+  sysinfo_.head.timestamp = timestamp;
+  if (timestamp != 0 && sysinfo_.head.event == MAGNET_SYSINFO) return {};
+  return fail(Code::unsupported, "/dev/magnet" + std::to_string(first_.cpu) +
+                                     ": slot 0 has no MAGNET_SYSINFO; the module and this "
+                                     "program are not of one version");
+}
+
+// Unread records end just before where the kernel writes next, and their timestamps rise with the
+// ring. Behind `next_slot` may already stand some that were written since: of all, the lowest
+// timestamp is the oldest. With none unread it is next_slot itself.
+std::uint32_t Ring::find_oldest(std::uint32_t next_slot) const {
+  std::uint32_t oldest = next_slot, at = next_slot;
+  std::uint64_t lowest = std::numeric_limits<std::uint64_t>::max();
+  for (std::uint32_t looked = 1; looked < first_.slots; ++looked) {
+    const std::uint64_t timestamp = timestamp_of(slot(at)).load(std::memory_order_acquire);
+    if (timestamp != 0 && timestamp < lowest) {
+      lowest = timestamp;
+      oldest = at;
+    }
+    if (++at == first_.slots) at = 1;
+  }
+  return oldest;
+}
+
+template <std::size_t kSize>
+std::size_t Ring::copy_records(std::uint8_t* into, std::size_t most) {
+  std::size_t copied = 0;
+  std::uint32_t at = next_;
+  for (; copied < most; ++copied, into += kSize) {
+    // Pairs with the kernel's store-release at commit: the rest of the record is there.
+    const std::uint64_t timestamp = timestamp_of(slot(at)).load(std::memory_order_acquire);
+    if (timestamp == 0) break;
+    std::memcpy(into, slot(at), kTimestamp);
+    std::memcpy(into + kTimestamp, &timestamp, sizeof timestamp);
+    constexpr std::size_t kRest = kTimestamp + sizeof timestamp;
+    std::memcpy(into + kRest, slot(at) + kRest, kSize - kRest);
+    if (++at == first_.slots) at = 1;
+  }
+  return copied;
+}
+
+std::size_t Ring::copy(std::span<std::uint8_t> into) {
+  const std::size_t most = std::min(into.size() / first_.record_size, slots());
+  return first_.record_size == sizeof(magnet_record)
+             ? copy_records<sizeof(magnet_record)>(into.data(), most)
+             : copy_records<sizeof(magnet_record_ext)>(into.data(), most);
+}
+
+void Ring::release(std::size_t count) {
+  for (; count > 0; --count) {
+    // Pairs with the kernel's load-acquire before it writes here again: the copy comes first.
+    timestamp_of(slot(next_)).store(0, std::memory_order_release);
+    if (++next_ == first_.slots) next_ = 1;
+  }
+}
+
+Result<magnet_info> Ring::info() {
+  return device_->info();
+}
+
+ClockPair Ring::pair_of(const magnet_info& info) {
+  return {info.cycles, info.tai_ns, info.realtime_ns, info.error_ns};
+}
+
+// An empty ring has the kernel's place where the reader waits. Elsewhere it may stand for the
+// moment in which a record is reserved and not yet committed, so that it takes two looks with the
+// kernel at the same place and this reader still without a record.
+Result<bool> Ring::recover() {
+  if (timestamp_of(slot(next_)).load(std::memory_order_acquire) != 0) return false;
+  auto info = device_->info();
+  if (!info) return info.error();
+  if (info->next_slot == next_ || info->next_slot == 0 || info->next_slot >= first_.slots) {
+    stuck_at_ = 0;
+    return false;
+  }
+  if (stuck_at_ != info->next_slot) {
+    stuck_at_ = info->next_slot;
+    return false;
+  }
+  stuck_at_ = 0;
+  const std::uint32_t oldest = find_oldest(info->next_slot);
+  const bool moved = oldest != next_;
+  next_ = oldest;
+  return moved;
+}
+
+}  // namespace fieldline::magnet
