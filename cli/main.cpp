@@ -8,6 +8,7 @@
 #include <CLI/CLI.hpp>
 
 #include "base/clock.h"
+#include "cli/events.h"
 #include "cli/exit_code.h"
 #include "cli/path.h"
 #include "cli/ping.h"
@@ -44,6 +45,7 @@ struct Typed {
   RunsOptions runs;
   PathOptions path;
   QueryOptions query;
+  EventsOptions events;
   StatusOptions status;
   std::vector<std::string> flows;
   std::string source, duration = "60s", renew = "1s", archive_select = "own", flow, from, to;
@@ -114,6 +116,17 @@ void declare_archive_commands(CLI::App& app, Typed& typed) {
   query->add_option("-o,--output", typed.query.output, "a file, or - for stdout")
       ->type_name("FILE");
   query->add_flag("--json", typed.query.json, "the counts on stderr as JSON");
+
+  auto* events = app.add_subcommand(
+      "events", "what the hosts' sockets did in a run: event records and tcp_info by time");
+  events->add_option("RUN", typed.events.run, "a run's id or its first digits, or last")
+      ->required();
+  events->add_option("--sockid", typed.events.sockid, "only this socket, as `ss -e` shows it (sk:)")
+      ->type_name("N");
+  events->add_option("--event", typed.events.event, "only these: SOCK_SEND, TCP_RETRANS, TCP_INFO")
+      ->type_name("NAME");
+  events->add_option("--host", typed.events.host, "only this host's")->type_name("NAME");
+  events->add_flag("--json", typed.events.json, "one JSON document a line (fieldline.events/1)");
 
   auto* status = app.add_subcommand("status", "counters of the archive and of its sensors");
   status->add_flag("--all", typed.status.all, "zeros too");
@@ -192,6 +205,7 @@ int dispatch(CLI::App& app, Typed& typed) {
     if (auto checked = check_query(typed); !checked) return complain(checked.error(), kUsage);
     return query(typed.query, *settings);
   }
+  if (app.got_subcommand("events")) return events(typed.events, *settings);
   if (app.got_subcommand("runs")) return runs(typed.runs, *settings);
   if (app.got_subcommand("status")) return status(typed.status, *settings);
   return reindex(typed.reindex_json, *settings);

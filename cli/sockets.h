@@ -8,19 +8,11 @@
 #include <string>
 #include <vector>
 
-#include "base/address.h"
-#include "base/result.h"
+#include "base/sock_diag.h"
 
 namespace fieldline::cli {
 
-struct Socket {
-  std::uint8_t protocol = 0;
-  Address local, remote;
-  std::uint16_t local_port = 0, remote_port = 0;
-  std::uint64_t cookie = 0;  // as `ss -e` prints it
-  std::uint32_t uid = 0, inode = 0;
-  std::uint8_t tos = 0;  // TOS or traffic class
-
+struct Socket : DiagSocket {
   std::string owner;  // "4121 gridftp", empty if /proc does not say
 };
 

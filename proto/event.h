@@ -26,8 +26,10 @@ struct fl_event_head {
 	__be32 count;	  /* records, 1.. */
 	__be16 cpu;	  /* of events; 0 for samples */
 	__u8 reserved2[6];
+	__u8 session[16]; /* of the host that recorded them: an answer holds several hosts' */
 };
-FL_ASSERT_SIZE(struct fl_event_head, 16);
+FL_ASSERT_SIZE(struct fl_event_head, 32);
+FL_ASSERT_OFFSET(struct fl_event_head, session, 16);
 FL_ASSERT_OFFSET(struct fl_event_head, record_size, 2);
 FL_ASSERT_OFFSET(struct fl_event_head, cpu, 8);
 

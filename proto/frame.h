@@ -21,7 +21,7 @@
 enum fl_frame_type {
 	FL_FRAME_HELLO = 1,	       /* JSON, both ways, first */
 	FL_FRAME_HEADER_RECORDS = 2,   /* durable, binary: fl_header_record[] */
-	FL_FRAME_EVENT_RECORDS = 3,    /* durable, binary: reserved for MAGNeT */
+	FL_FRAME_EVENT_RECORDS = 3,    /* durable, binary: fl_event_head and its records (proto/event.h) */
 	FL_FRAME_PORT_TOTALS = 4,      /* durable: others' load; reserved */
 	FL_FRAME_ACTIVATION = 5,       /* durable, JSON: started, renewed with new limits, ended, refused */
 	FL_FRAME_FINAL_COUNTS = 6,     /* durable, JSON: what each vantage point saw and lost, after the drain */

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "base/event.h"
 #include "base/file.h"
 #include "stream/document.h"
 
@@ -130,6 +131,11 @@ Result<std::uint64_t> ArchiveRole::open_session(const stream::ProducerHello& hel
 
 Result<void> ArchiveRole::store(const RunId& session, const stream::Frame& frame,
                                 const stream::Item& item) {
+  if (frame.type == FL_FRAME_EVENT_RECORDS) {
+    auto events = parse_events(item.body);
+    if (events && events->session != session)
+      return fail(Code::invalid, "event records that name another session than their producer's");
+  }
   if (frame.type != FL_FRAME_HEADER_RECORDS) {
     return archive_->append(
         session, pcapng::Report{frame.type, frame.encoding, item.sequence, item.run, item.body});

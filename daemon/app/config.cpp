@@ -40,42 +40,67 @@ void read_endpoint(Settings& at, std::string_view key, ArchivePin& pin) {
   }
 }
 
-SensorConfig read_sensor(Settings at) {
-  SensorConfig sensor;
-  sensor.name = at.required_string("name");
-  sensor.domain = at.string("domain");
-  sensor.identity = at.string("identity", "/var/lib/fieldline/sensor.pem");
-  sensor.allowed_signers = at.required_string("allowed_signers");
-  sensor.interfaces = at.strings("interfaces");
-  if (sensor.interfaces.empty() || sensor.interfaces.size() > FL_PORTS_MAX) {
-    at.complain("interfaces",
-                "'interfaces' names 1 to " + std::to_string(FL_PORTS_MAX) + " tap ports");
-  }
-  sensor.header_ring_bytes =
-      static_cast<std::uint32_t>(std::bit_ceil(at.integer("header_ring_mib", 16, 1, 1024) * kMiB));
-  sensor.max_flows =
-      static_cast<std::uint32_t>(at.integer("max_flows", FL_FLOWS_DEFAULT, 1, 1 << 20));
-  sensor.spool_bytes = at.integer("spool_mib", 64, 1, 1 << 20) * kMiB;
+// `role`: its table's name, for messages.
+void read_role(Settings& at, const std::string& role, RoleConfig& config) {
+  config.name = at.required_string("name");
+  config.domain = at.string("domain");
+  config.identity = at.string("identity", "/var/lib/fieldline/" + role + ".pem");
+  config.allowed_signers = at.required_string("allowed_signers");
+  config.interfaces = at.strings("interfaces");
+  config.spool_bytes = at.integer("spool_mib", 64, 1, 1 << 20) * kMiB;
   for (Settings& entry : at.tables("archive")) {
     ArchivePin pin;
     read_endpoint(entry, "address", pin);
     pin.key = read_key(entry, "key");
-    sensor.archives.push_back(pin);
+    config.archives.push_back(pin);
   }
-  if (sensor.archives.empty())
-    at.complain("archive", "a sensor needs at least one [[sensor.archive]]");
-  sensor.policy = sense::read_policy(at);
-  for (const auto& rule : sensor.policy.allow) {
+  if (config.archives.empty())
+    at.complain("archive", "a " + role + " needs at least one [[" + role + ".archive]]");
+  config.policy = sense::read_policy(at);
+  for (const auto& rule : config.policy.allow) {
     for (const auto& wanted : rule.archives) {
       auto pins = [&](const ArchivePin& pin) { return pin.key == wanted; };
       if (wanted != sense::Fingerprint{} &&
-          std::none_of(sensor.archives.begin(), sensor.archives.end(), pins)) {
+          std::none_of(config.archives.begin(), config.archives.end(), pins)) {
         at.complain("allow", "rule '" + rule.name + "' lets grants select " +
-                                 stream::to_string(wanted) + ", which no [[sensor.archive]] pins");
+                                 stream::to_string(wanted) + ", which no [[" + role +
+                                 ".archive]] pins");
       }
     }
   }
+}
+
+std::uint32_t read_ring(Settings& at, std::string_view key, std::uint64_t fallback) {
+  return static_cast<std::uint32_t>(std::bit_ceil(at.integer(key, fallback, 1, 1024) * kMiB));
+}
+
+void check_interfaces(Settings& at, const RoleConfig& config, const std::string& what) {
+  if (!config.interfaces.empty() && config.interfaces.size() <= FL_PORTS_MAX) return;
+  at.complain("interfaces", "'interfaces' names 1 to " + std::to_string(FL_PORTS_MAX) + " " + what);
+}
+
+SensorConfig read_sensor(Settings at) {
+  SensorConfig sensor;
+  read_role(at, "sensor", sensor);
+  check_interfaces(at, sensor, "tap ports");
+  sensor.header_ring_bytes = read_ring(at, "header_ring_mib", 16);
+  sensor.max_flows =
+      static_cast<std::uint32_t>(at.integer("max_flows", FL_FLOWS_DEFAULT, 1, 1 << 20));
   return sensor;
+}
+
+HostConfig read_host(Settings at) {
+  HostConfig host;
+  read_role(at, "host", host);
+  check_interfaces(at, host, "interfaces by which this host's triggers come and go");
+  host.source = at.string("source", "auto");
+  if (host.source != "auto" && host.source != "module" && host.source != "ebpf") {
+    at.complain("source",
+                "'" + host.source + "' is none of auto (the module if it is loaded), module, ebpf");
+  }
+  host.event_ring_bytes = read_ring(at, "event_ring_mib", 4);
+  host.max_flows = static_cast<std::uint32_t>(at.integer("max_flows", 4096, 1, 1 << 20));
+  return host;
 }
 
 ArchiveConfig read_archive(Settings at) {
@@ -111,9 +136,16 @@ Result<Config> Config::load(const std::string& path) {
         "'" + config.log_level + "' is none of trace, debug, info, warning, error, critical, off");
   }
   if (auto sensor = root->table("sensor")) config.sensor = read_sensor(*sensor);
+  if (auto host = root->table("host")) {
+    if (host->boolean("enabled", true)) {
+      config.host = read_host(*host);
+    } else {
+      read_host(*host);  // its problems are told all the same
+    }
+  }
   if (auto archive = root->table("archive")) config.archive = read_archive(*archive);
-  if (!config.sensor && !config.archive) {
-    root->complain("sensor", "nothing to do: write a [sensor] or an [archive] table");
+  if (!config.sensor && !config.host && !config.archive) {
+    root->complain("sensor", "nothing to do: write a [sensor], a [host] or an [archive] table");
   }
   auto checked = root->finish();
   if (!checked) return checked.error();

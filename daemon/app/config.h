@@ -20,13 +20,23 @@ struct ArchivePin {
   stream::Fingerprint key{};
 };
 
-struct SensorConfig {
+// What each role that honours triggers is told.
+struct RoleConfig {
   std::string name, domain, identity, allowed_signers;
   std::vector<std::string> interfaces;
-  std::vector<ArchivePin> archives;  // the first is the sensor's own
+  std::vector<ArchivePin> archives;  // the first is the role's own
   sense::Policy policy;
-  std::uint32_t header_ring_bytes = 0, max_flows = FL_FLOWS_DEFAULT;
+  std::uint32_t max_flows = FL_FLOWS_DEFAULT;
   std::uint64_t spool_bytes = 0;
+};
+
+struct SensorConfig : RoleConfig {
+  std::uint32_t header_ring_bytes = 0;
+};
+
+struct HostConfig : RoleConfig {
+  std::string source = "auto";  // "module", "ebpf", or whichever there is
+  std::uint32_t event_ring_bytes = 0;
 };
 
 struct ProducerPin {
@@ -45,6 +55,7 @@ struct ArchiveConfig {
 struct Config {
   std::string log_level;
   std::optional<SensorConfig> sensor;
+  std::optional<HostConfig> host;
   std::optional<ArchiveConfig> archive;
 
   // Every problem of the file at once, with line and column.

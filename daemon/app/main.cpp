@@ -14,6 +14,7 @@
 
 #include "app/archive_role.h"
 #include "app/config.h"
+#include "app/host.h"
 #include "app/sensor.h"
 
 namespace fieldline::app {
@@ -45,6 +46,11 @@ class Daemon {
       if (!started) return started.error();
       sensor_ = std::move(*started);
     }
+    if (config_.host) {
+      auto started = Host::start(io_, *config_.host);
+      if (!started) return started.error();
+      host_ = std::move(*started);
+    }
     return {};
   }
 
@@ -73,6 +79,7 @@ class Daemon {
       spdlog::error("not reloaded, the old settings stay in force: {}", config.error().text());
     } else {
       if (sensor_ && config->sensor) say("sensor", sensor_->reload(*config->sensor));
+      if (host_ && config->host) say("host", host_->reload(*config->host));
       if (archive_ && config->archive) say("archive", archive_->reload(*config->archive));
     }
     sd_notify(0, "READY=1");
@@ -91,9 +98,10 @@ class Daemon {
     sd_notify(0, "STOPPING=1");
     spdlog::info("stopping");
     heartbeat_.cancel();
-    // The sensor first: it may stream to the archive in this very process.
+    // The producers first: they may stream to the archive in this very process.
     auto stopping = [this]() -> asio::awaitable<void> {
       if (sensor_) co_await sensor_->stop(kStopNs);
+      if (host_) co_await host_->stop(kStopNs);
       if (archive_) co_await archive_->stop();
       io_.stop();
     };
@@ -104,9 +112,13 @@ class Daemon {
 
   // Status and watchdog, at half the watchdog's period.
   void tell_systemd() {
-    std::string status = "STATUS=";
-    if (sensor_) status += sensor_->summary();
-    if (archive_) status += (sensor_ ? "; " : "") + archive_->summary();
+    std::string status;
+    auto add = [&](const std::string& role) {
+      status += (status.empty() ? "STATUS=" : "; ") + role;
+    };
+    if (sensor_) add(sensor_->summary());
+    if (host_) add(host_->summary());
+    if (archive_) add(archive_->summary());
     sd_notify(0, (status + "\nWATCHDOG=1").c_str());
     std::uint64_t watchdog_us = 0;
     bool watched = sd_watchdog_enabled(0, &watchdog_us) > 0;
@@ -123,6 +135,7 @@ class Daemon {
   asio::steady_timer heartbeat_{io_};
   std::unique_ptr<ArchiveRole> archive_;
   std::unique_ptr<Sensor> sensor_;
+  std::unique_ptr<Host> host_;
 };
 
 // Prints the key by which others pin this daemon; makes it if there is none yet.
@@ -138,12 +151,15 @@ int print_fingerprints(const Config& config) {
   };
   bool ok = true;
   if (config.sensor) ok = print("sensor", config.sensor->identity, config.sensor->name) && ok;
+  if (config.host) ok = print("host", config.host->identity, config.host->name) && ok;
   if (config.archive) ok = print("archive", config.archive->identity, "archive") && ok;
   return ok ? 0 : 1;
 }
 
 int run(int argc, char** argv) {
-  CLI::App app{"Fieldline's daemon: a sensor on passive taps, an archive, or both."};
+  CLI::App app{
+      "Fieldline's daemon: a sensor on passive taps, a host of its own sockets, an archive, or "
+      "several of them."};
   std::string path = "/etc/fieldline/fieldlined.toml";
   bool check = false, fingerprint = false;
   app.add_option("-c,--config", path, "TOML file")->capture_default_str();

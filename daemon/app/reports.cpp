@@ -45,7 +45,7 @@ fl_flow_counters minus(const fl_flow_counters& a, const fl_flow_counters& b) {
           a.dropped_ring - b.dropped_ring, a.dropped_read - b.dropped_read};
 }
 
-json configuration_report(const SensorConfig& config, const RunId& session,
+json configuration_report(const RoleConfig& config, const RunId& session,
                           std::uint64_t tai_offset_s) {
   utsname host{};
   uname(&host);
@@ -141,13 +141,52 @@ json port_report(std::uint16_t port, const std::string& interface, const fl_port
             {"triggers_fragmented", c.triggers_fragmented}}}};
 }
 
-json status_report(const SensorStatus& status) {
+json trigger_port_report(std::uint16_t port, const std::string& interface,
+                         const fl_port_counters& c) {
+  return {{"port", port},
+          {"interface", interface},
+          {"counters",
+           {{"triggers", c.triggers},
+            {"triggers_dropped_ring", c.triggers_dropped_ring},
+            {"triggers_bad_length", c.triggers_bad_length},
+            {"triggers_fragmented", c.triggers_fragmented}}}};
+}
+
+// A host is no vantage point: it has no ports, and its records are no packets.
+json host_configuration_report(const HostConfig& config, const RunId& session,
+                               std::uint64_t tai_offset_s, const FeedReport& feed) {
+  json report = configuration_report(config, session, tai_offset_s);
+  report["role"] = "host";
+  report["ports"] = json::array();
+  report["interfaces"] = config.interfaces;
+  report["events"] = {{"source", feed.kind}, {"why", feed.why}, {"absent", feed.absent}};
+  return report;
+}
+
+json host_counts_report(const std::string& host, const RunId& run, std::uint64_t at_ns, bool final,
+                        const std::string& source, const capture::HostCounts& counts,
+                        const magnet::Accounting& since, const std::vector<std::string>& absent) {
+  json report = counts_report(host, run, at_ns, final, {}, {});
+  report["events"] = {{"source", source},
+                      {"seen", counts.events + since.lost + since.missed},
+                      {"recorded", counts.recorded},
+                      {"lost", since.lost},
+                      {"missed", since.missed},
+                      {"dropped_spool", counts.dropped_spool},
+                      {"sockets_opened", counts.sockets},
+                      {"samples", counts.samples},
+                      {"samples_dropped", counts.samples_dropped},
+                      {"absent", absent}};
+  return report;
+}
+
+json status_report(const RoleStatus& status) {
   json refused = json::object();
   for (std::size_t i = 0; i < sense::kReasons; ++i) {
     refused[name_of(static_cast<sense::Reason>(i))] = status.refused[i];
   }
   return {{"schema", "fieldline.status/1"},
-          {"role", "sensor"},
+          {"role", status.role},
           {"sensor", status.sensor},
           {"at_ns", status.at_ns},
           {"runs", status.runs},

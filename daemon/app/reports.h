@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The JSON documents that a sensor sends (docs/format/json.md), from what the rooms below know.
+// The JSON documents that a role sends (docs/format/json.md), from what the rooms below know.
 #pragma once
 
 #include <array>
@@ -9,14 +9,15 @@
 #include <nlohmann/json.hpp>
 
 #include "app/config.h"
+#include "capture/host_recorder.h"
 #include "capture/recorder.h"
 #include "sense/activation.h"
 #include "stream/producer.h"
 
 namespace fieldline::app {
 
-struct SensorStatus {
-  std::string sensor;
+struct RoleStatus {
+  std::string role, sensor;
   std::uint64_t at_ns = 0;
   std::size_t runs = 0, flows = 0;
   std::uint64_t accepted = 0, unclaimed = 0;
@@ -29,7 +30,7 @@ struct SensorStatus {
 fl_flow_counters plus(const fl_flow_counters& a, const fl_flow_counters& b);
 fl_flow_counters minus(const fl_flow_counters& a, const fl_flow_counters& b);
 
-nlohmann::json configuration_report(const SensorConfig& config, const RunId& session,
+nlohmann::json configuration_report(const RoleConfig& config, const RunId& session,
                                     std::uint64_t tai_offset_s);
 nlohmann::json activation_report(const std::string& event, const std::string& sensor,
                                  const sense::Activation& activation, std::uint64_t at_ns,
@@ -42,6 +43,22 @@ nlohmann::json counts_report(
     const std::map<capture::Recorder::Point, capture::PointCounts>& points);
 nlohmann::json port_report(std::uint16_t port, const std::string& interface,
                            const fl_port_counters& counters);
-nlohmann::json status_report(const SensorStatus& status);
+nlohmann::json status_report(const RoleStatus& status);
+
+struct FeedReport {
+  std::string kind, why;
+  std::vector<std::string> absent;
+};
+nlohmann::json host_configuration_report(const HostConfig& config, const RunId& session,
+                                         std::uint64_t tai_offset_s, const FeedReport& feed);
+// `since`: what the source counted since the run began, for all that it recorded.
+nlohmann::json host_counts_report(const std::string& host, const RunId& run, std::uint64_t at_ns,
+                                  bool final, const std::string& source,
+                                  const capture::HostCounts& counts,
+                                  const magnet::Accounting& since,
+                                  const std::vector<std::string>& absent);
+// An interface that is watched for triggers alone.
+nlohmann::json trigger_port_report(std::uint16_t port, const std::string& interface,
+                                   const fl_port_counters& counters);
 
 }  // namespace fieldline::app

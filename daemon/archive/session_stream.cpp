@@ -18,7 +18,7 @@ void SessionStream::add(const RunChunk& chunk) {
   if (chunk.name.number <= newest_) return;
   newest_ = chunk.name.number;
   const RunPart& part = chunk.part;
-  bool in_time = part.records > 0 && (!query_.from_ns || part.last_ns >= *query_.from_ns) &&
+  bool in_time = query_.packets && part.records > 0 && (!query_.from_ns || part.last_ns >= *query_.from_ns) &&
                  (!query_.to_ns || part.first_ns < *query_.to_ns);
   bool grows = query_.follow && !chunk.sealed;
   if (in_time || grows || (query_.reports && part.reports > 0)) todo_.push_back(chunk);
@@ -108,7 +108,7 @@ void SessionStream::take(const pcapng::Interface& interface) {
 
 void SessionStream::take(const pcapng::Packet& packet) {
   if (packet.interface >= interfaces_.size() || !interfaces_[packet.interface]) return;
-  if (!is_readers_ || !matches_time(query_, packet.timestamp_ns)) return;
+  if (!query_.packets || !is_readers_ || !matches_time(query_, packet.timestamp_ns)) return;
   if (query_.flow && !matches(*query_.flow, packet.data)) return;
   item_ = Item{interfaces_[packet.interface].get(), packet, packet.timestamp_ns};
 }

@@ -135,7 +135,8 @@ void Summary::add(const pcapng::Report& report) {
     advance(report.sequence);
   }
   if (report.run.is_zero()) return;
-  auto object = parse_object(report.payload);
+  auto object =
+      report.encoding == FL_ENCODING_JSON ? parse_object(report.payload) : nlohmann::json::object();
   RunPart& part = runs[report.run];
   part.reports++;
   part.changed = true;

@@ -4,6 +4,7 @@
 #include <cassert>
 #include <limits>
 
+#include "base/event.h"
 #include "stream/document.h"
 
 namespace fieldline::stream {
@@ -131,8 +132,17 @@ Result<Item> check_item(const Frame& frame) {
       if (!report) return Error(report.error()).in("report");
       break;
     }
+    case FL_FRAME_EVENT_RECORDS: {
+      if (frame.encoding != FL_ENCODING_BINARY) {
+        return fail(Code::invalid, "event records in encoding " + std::to_string(frame.encoding));
+      }
+      auto events = parse_events(item->body);
+      // A source or a record that a later version knows is stored as it is.
+      if (!events && events.error().code != Code::unsupported) return events.error();
+      break;
+    }
     default:
-      break;  // event records and port totals: their bodies are the backend's to judge
+      break;  // port totals: their body is the backend's to judge
   }
   return item;
 }

@@ -48,6 +48,7 @@ class Site:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.processes, self.daemons, self.env, self.pings = [], {}, {}, 0
         self.closed, self.owns_folder = False, folder is None
+        self.hosts = []  # the boxes whose fieldlined records events
         atexit.register(self.close)
         for number in ENDING:
             signal.signal(number, lambda n, frame: sys.exit(128 + n))
@@ -85,6 +86,11 @@ class Site:
         shown = self.run(box, "ip", "-j", "-s", "link", "show", "dev", device).stdout
         return json.loads(shown)[0]["stats64"]["tx"]["packets"]
 
+    def device_of(self, host):
+        """The interface by which a or b is on the path."""
+        links = json.loads(self.run(host, "ip", "-j", "link", "show", "type", "veth").stdout)
+        return next(link["ifname"] for link in links if link["ifname"].startswith("l"))
+
     # -- keys and configuration
 
     def make_keys(self):
@@ -99,8 +105,20 @@ class Site:
                              check=True, capture_output=True, text=True).stdout
         return out.split()[1]
 
-    def write_configs(self, allow="", deny="", sensor_extra="", archive_extra="", archive_key=None):
+    def write_configs(self, allow="", deny="", sensor_extra="", archive_extra="", archive_key=None, host_extra="",
+                      host_deny=""):
         """One TOML file per daemon; keys are made by fieldlined itself."""
+        def role(kind, name, interfaces, extra, denied):
+            (self.folder / f"{name}.toml").write_text(
+                f'[{kind}]\nname = "{name}"\ndomain = "lab"\ninterfaces = {json.dumps(interfaces)}\n'
+                f'identity = "{self.folder}/{name}.pem"\nallowed_signers = "{self.folder}/allowed_signers"\n'
+                f'{extra}\n'
+                f'[[{kind}.archive]]\naddress = "{self.env["MGMT_arc"]}:8621"\nkey = "{archive_key or self.archive_key}"\n'
+                f'{denied}\n[[{kind}.allow]]\nname = "lab"\nprincipals = ["ops@site-a"]\n'
+                f'{allow or "hosts = [" + chr(34) + "10.0.0.0/8" + chr(34) + ", " + chr(34) + "fd00::/16" + chr(34) + "]"}\n')
+            key = self.fingerprint(self.folder / f"{name}.toml")
+            return f'[[archive.producer]]\nname = "{name}"\nkey = "{key}"\n'
+
         archive = self.folder / "arc.toml"
         base = f'[archive]\naddress = "0.0.0.0"\ndirectory = "{self.folder}/archive"\n' \
                f'identity = "{self.folder}/arc.pem"\nreaders = "{self.folder}/allowed_signers"\n' \
@@ -108,15 +126,9 @@ class Site:
         archive.write_text(base)
         self.archive_key = self.fingerprint(archive)
         for sensor in self.sensors:
-            (self.folder / f"{sensor}.toml").write_text(
-                f'[sensor]\nname = "{sensor}"\ndomain = "lab"\ninterfaces = ["fwd", "rev"]\n'
-                f'identity = "{self.folder}/{sensor}.pem"\nallowed_signers = "{self.folder}/allowed_signers"\n'
-                f'{sensor_extra}\n'
-                f'[[sensor.archive]]\naddress = "{self.env["MGMT_arc"]}:8621"\nkey = "{archive_key or self.archive_key}"\n'
-                f'{deny}\n[[sensor.allow]]\nname = "lab"\nprincipals = ["ops@site-a"]\n'
-                f'{allow or "hosts = [" + chr(34) + "10.0.0.0/8" + chr(34) + ", " + chr(34) + "fd00::/16" + chr(34) + "]"}\n')
-            key = self.fingerprint(self.folder / f"{sensor}.toml")
-            base += f'[[archive.producer]]\nname = "{sensor}"\nkey = "{key}"\n'
+            base += role("sensor", sensor, ["fwd", "rev"], sensor_extra, deny)
+        for host in self.hosts:
+            base += role("host", host, [self.device_of(host)], host_extra, host_deny)
         archive.write_text(base)
 
     # -- daemons
@@ -144,12 +156,14 @@ class Site:
         self.daemons[box] = daemon
         return daemon
 
-    def start(self, **configuration):
+    def start(self, hosts=(), **configuration):
+        self.hosts = list(hosts)
         self.write_configs(**configuration)
         self.start_daemon("arc")
-        for sensor in self.sensors:
-            self.start_daemon(sensor)
-        wait_until("sensors reach the archive", lambda: len(self.status()["sensors"]) == len(self.sensors))
+        producers = self.sensors + self.hosts
+        for box in producers:
+            self.start_daemon(box)
+        wait_until("sensors reach the archive", lambda: len(self.status()["sensors"]) == len(producers))
 
     # -- the command line
 
@@ -180,7 +194,7 @@ class Site:
         ping = Ping(self, box, arguments, f"ping-{self.pings}.jsonl")
         self.processes.append(ping.process)
         if wait:
-            ping.wait_activated(len(self.sensors) if sensors is None else sensors)
+            ping.wait_activated(len(self.sensors + self.hosts) if sensors is None else sensors)
         return ping
 
     def path(self, run):

@@ -33,7 +33,7 @@ def configuration_errors_name_their_place(site):
             ("[archive]\nreaders = \"x\"\nport = \"many\"\n", r"FILE:3:8: 'port' must be a whole number"),
             ("[archive]\n", r"FILE:1:1: 'readers' is missing here"),
             ("[archive\n", r"FILE:1:\d+: "),
-            ("log_level = \"info\"\n", r"nothing to do: write a \[sensor\] or an \[archive\]"),
+            ("log_level = \"info\"\n", r"nothing to do: write a \[sensor\], a \[host\] or an \[archive\]"),
             (example.replace('"1h"', '"soon"'), r"FILE:\d+:\d+: 'max_duration' must be a duration"),
             (example.replace("192.0.2.128/25", "192.0.2.129/25"), r"FILE:\d+:\d+: .*has bits behind its prefix"),
             (example.replace('key = "SHA256:0000', 'key = "SHA256:zz00'), r"FILE:\d+:\d+: .*fingerprint"),

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// The sensor's control way: a trigger becomes an activation and flow entries, and an activation
-// ends.
+#include "app/control.h"
+
 #include <spdlog/spdlog.h>
+#include <unistd.h>
 
 #include <boost/asio/post.hpp>
+#include <boost/asio/use_awaitable.hpp>
 
 #include "app/reports.h"
-#include "app/sensor.h"
+#include "base/file.h"
 
 namespace fieldline::app {
 
@@ -16,24 +18,125 @@ namespace {
 
 constexpr unsigned kVerifyQueue = 64;  // triggers waiting for the verifier; past that: busy
 constexpr std::uint64_t kRenewDelay = 200 * kNanosPerMilli;
+constexpr std::size_t kInterimCounts = 64;   // runs whose counts are told each second
+constexpr unsigned kLogLinesPerSecond = 20;  // a flood of refusals is counted, not written out
 
 }  // namespace
 
+Result<sense::Trust> load_trust(const std::string& path) {
+  auto text = read_file(path);
+  if (!text) {
+    return std::move(text.error())
+        .in("allowed_signers (lines such as `ops@site ssh-ed25519 AAAA...`)");
+  }
+  sense::Trust trust = sense::Trust::parse(*text);
+  for (const auto& line : trust.refused) {
+    spdlog::warn("{}:{}: line refused: {}", path, line.line, line.reason);
+  }
+  if (trust.signers.empty()) spdlog::warn("{} trusts nobody: every trigger will be refused", path);
+  return trust;
+}
+
+Control::Control(asio::io_context& io, const RoleConfig& config, sense::Trust trust,
+                 Streams& streams, Role& role, int trigger_fd)
+    : io_(io),
+      name_(config.name),
+      interfaces_(config.interfaces),
+      streams_(streams),
+      role_(role),
+      gate_(std::move(trust), config.policy),
+      table_(config.max_flows),
+      triggers_(io, ::dup(trigger_fd)),
+      expiry_timer_(io),
+      renew_timer_(io),
+      second_timer_(io) {}
+
+Control::~Control() {
+  workers_.join();
+}
+
+void Control::start() {
+  wait_for_triggers();
+  streams_.own();
+  keep_reporting();
+}
+
+void Control::reload(sense::Trust trust, const RoleConfig& config) {
+  gate_.reload(std::move(trust), config.policy);
+  streams_.pin(config.archives);
+  streams_.own();
+}
+
+asio::awaitable<void> Control::stop() {
+  stopping_ = true;
+  boost::system::error_code ignored;
+  triggers_.cancel(ignored);
+  expiry_timer_.cancel();
+  renew_timer_.cancel();
+  for (const RunId& run : table_.expire(UINT64_MAX)) end_run(run, "shutdown");
+  asio::steady_timer wait(io_);
+  while (!ending_.empty()) {
+    wait.expires_after(std::chrono::milliseconds(1));
+    co_await wait.async_wait(asio::use_awaitable);
+  }
+  second_timer_.cancel();
+}
+
+stream::Fingerprint Control::archive_of(const RunId& run) const {
+  const sense::Activation* activation = table_.find(run);
+  return activation != nullptr ? activation->decision.archive : stream::Fingerprint{};
+}
+
+void Control::report(std::uint8_t type, const RunId& run, nlohmann::json document) {
+  document["role"] = role_.kind();
+  streams_.report(type, archive_of(run), run, std::move(document));
+}
+
+void Control::keep_reporting() {
+  second_timer_.expires_after(std::chrono::seconds(1));
+  second_timer_.async_wait([this](boost::system::error_code error) {
+    if (error) return;
+    each_second();
+    keep_reporting();
+  });
+}
+
+void Control::each_second() {
+  gate_.expire(clock_.utc_ns());
+  report_interim_counts();
+  streams_.own().send_status(role_.status().dump());
+  if (suppressed_lines_ > 0)
+    spdlog::warn("{} further refusals in the last second, counted only", suppressed_lines_);
+  suppressed_lines_ = 0;
+  log_tokens_ = kLogLinesPerSecond;
+}
+
+// Counts of runs that go on: of so many runs a second, in turn, and only while the spool has room
+// for what must not be lost.
+void Control::report_interim_counts() {
+  auto runs = table_.all();
+  for (std::size_t i = 0; i < std::min(runs.size(), kInterimCounts); ++i) {
+    const sense::Activation& activation = *runs[next_counted_++ % runs.size()];
+    if (activation.ending || !streams_.has_room(activation.decision.archive)) continue;
+    report(FL_FRAME_FINAL_COUNTS, activation.run, role_.counts_of(activation, false));
+  }
+}
+
 // -- control: trigger -> gate -> activation -> flow table
 
-void Sensor::wait_for_triggers() {
+void Control::wait_for_triggers() {
   if (stopping_) return;
   triggers_.async_wait(
       asio::posix::stream_descriptor::wait_read, [this](boost::system::error_code error) {
         if (error) return;
-        auto drained = source_->drain_triggers(
+        auto drained = role_.drain_triggers(
             [this](const fl_trigger_lift& lift, ByteView bytes) { on_trigger(lift, bytes); });
         if (!drained) spdlog::error("trigger ring: {}", drained.error().text());
         wait_for_triggers();
       });
 }
 
-void Sensor::on_trigger(const fl_trigger_lift& lift, ByteView bytes) {
+void Control::on_trigger(const fl_trigger_lift& lift, ByteView bytes) {
   Arrival arrival{.from = {}, .port = lift.port};
   std::copy(std::begin(lift.outer.src), std::end(lift.outer.src), arrival.from.bytes.begin());
   auto admitted = gate_.admit(bytes, lift.outer, clock_.utc_ns());
@@ -53,7 +156,7 @@ void Sensor::on_trigger(const fl_trigger_lift& lift, ByteView bytes) {
   });
 }
 
-void Sensor::settle(sense::Ticket ticket, const Arrival& arrival) {
+void Control::settle(sense::Ticket ticket, const Arrival& arrival) {
   if (stopping_) return;  // nobody would end what started now
   end_expired();          // a pulse that came too late starts the run again, it does not revive it
   const sense::Grant grant = ticket.trigger.grant;
@@ -88,45 +191,31 @@ void Sensor::settle(sense::Ticket ticket, const Arrival& arrival) {
   arm_expiry();
 }
 
-void Sensor::begin_run(const sense::Grant& grant, const std::string& principal,
-                       const Arrival& arrival) {
-  drain_ring();  // what was lifted for others before this run is not its own
-  if (auto written = apply_flows(); !written) {
-    drain_ring();
+void Control::begin_run(const sense::Grant& grant, const std::string& principal,
+                        const Arrival& arrival) {
+  role_.drain();  // what was recorded for others before this run is not its own
+  if (auto written = role_.apply_flows(); !written) {
+    role_.drain();
     table_.remove(grant.run);
-    recorder_.forget(grant.run);
+    role_.forget(grant.run);
     gate_.forget(grant.run);
-    if (auto undone = apply_flows(); !undone) spdlog::error("{}", undone.error().text());
+    if (auto undone = role_.apply_flows(); !undone) spdlog::error("{}", undone.error().text());
     sense::Refusal refusal{sense::Reason::table_full, written.error().text(), principal};
     refuse(refusal, arrival);
     return tell_refused(grant, refusal);
   }
   const sense::Activation& activation = *table_.find(grant.run);
-  note_shared_slots(activation);
   spdlog::info("run {} on for {} ({}): {} flows until {}", grant.run.brief(), principal,
                activation.decision.rule, activation.slots.size() / 2,
                format_utc(activation.deadline_utc_ns));
   report(FL_FRAME_ACTIVATION, grant.run,
-         activation_report("started", config_.name, activation, clock_.utc_ns(), ""));
-  keep_draining();
-}
-
-// A slot that several runs hold counts for all of them: what was there before the newcomer is
-// subtracted, and from now on each counts what the recorder gave it (counts_of).
-void Sensor::note_shared_slots(const sense::Activation& activation) {
-  for (std::uint32_t slot : activation.slots) {
-    const auto& shares = table_.shares(slot);
-    if (shares.size() < 2) continue;
-    for (const auto& share : shares) sharing_.insert(share.run);
-    if (auto counters = source_->flow_counters(slot)) {
-      baselines_[activation.run][slot] = *counters;
-    }
-  }
+         activation_report("started", name_, activation, clock_.utc_ns(), ""));
+  role_.begun(activation);
 }
 
 // Renewals of many runs are written together. One that came close to the deadline that it replaces
 // is written at once: packets behind that deadline would be missed, and nobody would count them.
-void Sensor::renew(std::uint64_t replaced_mono_ns) {
+void Control::renew(std::uint64_t replaced_mono_ns) {
   if (replaced_mono_ns < clock_.monotonic_ns() + 8 * kRenewDelay) return write_renewals();
   if (renewing_) return;
   renewing_ = true;
@@ -137,13 +226,13 @@ void Sensor::renew(std::uint64_t replaced_mono_ns) {
   });
 }
 
-void Sensor::write_renewals() {
-  auto written = apply_flows();
+void Control::write_renewals() {
+  auto written = role_.apply_flows();
   if (written) return;
   spdlog::error("renewing runs: {}; they end at their last deadline", written.error().text());
 }
 
-void Sensor::refuse(const sense::Refusal& refusal, const Arrival& arrival) {
+void Control::refuse(const sense::Refusal& refusal, const Arrival& arrival) {
   ++refused_[static_cast<std::size_t>(refusal.reason)];
   if (refusal.reason == sense::Reason::duplicate) return;  // every echo reply is one
   if (log_tokens_ == 0) {
@@ -152,39 +241,20 @@ void Sensor::refuse(const sense::Refusal& refusal, const Arrival& arrival) {
   }
   --log_tokens_;
   spdlog::warn("trigger from {} on {} refused: {}: {}; {}", arrival.from.to_string(),
-               config_.interfaces[arrival.port], name_of(refusal.reason), refusal.detail,
+               interfaces_[arrival.port], name_of(refusal.reason), refusal.detail,
                remedy_of(refusal.reason));
 }
 
-void Sensor::tell_refused(const sense::Grant& grant, const sense::Refusal& refusal) {
+void Control::tell_refused(const sense::Grant& grant, const sense::Refusal& refusal) {
   if (refusal.reason == sense::Reason::duplicate || refusal.reason == sense::Reason::busy) return;
   if (!told_.insert(grant.run).second) return;
   if (told_.size() > 4096) told_.clear();
-  report(FL_FRAME_ACTIVATION, grant.run,
-         refusal_report(config_.name, grant, refusal, clock_.utc_ns()));
-}
-
-Result<void> Sensor::apply_flows() {
-  std::vector<source::FlowEntry> entries;
-  std::unordered_map<std::uint32_t, std::vector<capture::Claim>> claims;
-  for (const auto& flow : table_.desired()) {
-    entries.push_back({flow.key, flow.mask, flow.value});
-    const auto& shares = table_.shares(flow.value.slot);
-    for (const auto& share : shares) {
-      // The deadline of a slot that others hold too is not this run's: it claims nothing any more.
-      if (shares.size() > 1 && ending_.contains(share.run)) continue;
-      claims[flow.value.slot].push_back({share.run, share.direction, share.snaplen});
-    }
-  }
-  recorder_.claim(std::move(claims));
-  auto applied = source_->apply(entries);
-  if (!applied) return applied.error();
-  return {};
+  report(FL_FRAME_ACTIVATION, grant.run, refusal_report(name_, grant, refusal, clock_.utc_ns()));
 }
 
 // -- the end of a run: deadline zero, programs in flight over, ring drained, counted, deleted
 
-void Sensor::arm_expiry() {
+void Control::arm_expiry() {
   auto next = table_.next_deadline_mono_ns();
   if (!next) return;
   std::uint64_t now = clock_.monotonic_ns();
@@ -196,17 +266,17 @@ void Sensor::arm_expiry() {
   });
 }
 
-void Sensor::end_expired() {
+void Control::end_expired() {
   for (const RunId& run : table_.expire(clock_.monotonic_ns())) end_run(run, "expired");
 }
 
-void Sensor::end_run(const RunId& run, const std::string& reason) {
+void Control::end_run(const RunId& run, const std::string& reason) {
   if (!ending_.insert(run).second) return;
-  drain_ring();  // with its claims as they were
-  if (auto written = apply_flows(); !written)
+  role_.drain();  // with its claims as they were
+  if (auto written = role_.apply_flows(); !written)
     spdlog::error("ending a run: {}", written.error().text());
   asio::post(workers_, [this, run, reason] {
-    auto quiet = source_->quiesce();
+    auto quiet = role_.quiesce();
     asio::post(io_, [this, run, reason, quiet] {
       if (!quiet)
         spdlog::warn("run {}: its last packets may be uncounted: {}", run.brief(),
@@ -216,21 +286,19 @@ void Sensor::end_run(const RunId& run, const std::string& reason) {
   });
 }
 
-void Sensor::finish_run(const RunId& run, const std::string& reason) {
-  drain_ring();
+void Control::finish_run(const RunId& run, const std::string& reason) {
+  role_.drain();
   const sense::Activation& activation = *table_.find(run);
   report(FL_FRAME_ACTIVATION, run,
-         activation_report("ended", config_.name, activation, clock_.utc_ns(), reason));
-  report(FL_FRAME_FINAL_COUNTS, run, counts_of(activation, true));
+         activation_report("ended", name_, activation, clock_.utc_ns(), reason));
+  report(FL_FRAME_FINAL_COUNTS, run, role_.counts_of(activation, true));
   spdlog::info("run {} ended ({})", run.brief(), reason);
   table_.remove(run);
   gate_.forget(run);
-  baselines_.erase(run);
-  sharing_.erase(run);
-  recorder_.forget(run);
+  role_.forget(run);
   ending_.erase(run);
   told_.erase(run);
-  if (auto written = apply_flows(); !written)
+  if (auto written = role_.apply_flows(); !written)
     spdlog::error("removing a run: {}", written.error().text());
 }
 

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+// The way of control, the same for each role that honours triggers: a trigger becomes an
+// activation, and an activation ends. Logic is sense's; the order of steps is here.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <unordered_set>
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/thread_pool.hpp>
+#include <nlohmann/json.hpp>
+
+#include "app/streams.h"
+#include "base/clock.h"
+#include "sense/activation.h"
+#include "sense/gate.h"
+#include "source/source.h"
+
+namespace fieldline::app {
+
+// What a role does with activations. The control outlives no role: it is the role's last member.
+class Role {
+ public:
+  virtual ~Role() = default;
+  virtual const char* kind() const = 0;  // "sensor" or "host"
+  virtual Result<std::size_t> drain_triggers(const source::Source::OnTrigger& on_trigger) = 0;
+  // The source holds what the table desires.
+  virtual Result<void> apply_flows() = 0;
+  // Everything that the source has recorded is handed on.
+  virtual void drain() = 0;
+  // Programs in flight are over. Called from a thread of its own.
+  virtual Result<void> quiesce() = 0;
+  virtual void begun(const sense::Activation& activation) = 0;
+  virtual nlohmann::json counts_of(const sense::Activation& activation, bool final) = 0;
+  virtual void forget(const RunId& run) = 0;
+  virtual nlohmann::json status() = 0;
+};
+
+Result<sense::Trust> load_trust(const std::string& path);
+
+class Control {
+ public:
+  Control(boost::asio::io_context& io, const RoleConfig& config, sense::Trust trust,
+          Streams& streams, Role& role, int trigger_fd);
+  ~Control();
+
+  void start();
+  void reload(sense::Trust trust, const RoleConfig& config);
+  // Ends every run and waits until each has its final counts. The role goes on draining meanwhile.
+  boost::asio::awaitable<void> stop();
+
+  const sense::ActivationTable& table() const { return table_; }
+  bool is_ending(const RunId& run) const { return ending_.contains(run); }
+  // Of a run that is on here; zero, the role's own, of any other.
+  stream::Fingerprint archive_of(const RunId& run) const;
+  const sense::RefusalCounters& refused() const { return refused_; }
+  std::uint64_t accepted() const { return accepted_; }
+
+ private:
+  struct Arrival {  // where a trigger came in
+    Address from;
+    std::uint16_t port = 0;
+  };
+
+  // trigger -> gate -> activation -> flow table
+  void wait_for_triggers();
+  void on_trigger(const fl_trigger_lift& lift, ByteView bytes);
+  void settle(sense::Ticket ticket, const Arrival& arrival);
+  void begin_run(const sense::Grant& grant, const std::string& principal, const Arrival& arrival);
+  void renew(std::uint64_t replaced_mono_ns);
+  void write_renewals();
+  void refuse(const sense::Refusal& refusal, const Arrival& arrival);
+  void tell_refused(const sense::Grant& grant, const sense::Refusal& refusal);
+
+  // the end of a run: deadline zero, programs in flight over, ring drained, counted, deleted
+  void arm_expiry();
+  void end_expired();
+  void end_run(const RunId& run, const std::string& reason);
+  void finish_run(const RunId& run, const std::string& reason);
+
+  void keep_reporting();
+  void each_second();
+  void report_interim_counts();
+  void report(std::uint8_t type, const RunId& run, nlohmann::json document);
+
+  boost::asio::io_context& io_;
+  std::string name_;
+  std::vector<std::string> interfaces_;
+  Streams& streams_;
+  Role& role_;
+  SystemClock clock_;
+  sense::Gate gate_;
+  sense::ActivationTable table_;
+  std::unordered_set<RunId> ending_;
+  std::unordered_set<RunId> told_;  // whose refusal was reported
+  sense::RefusalCounters refused_{};
+  std::uint64_t accepted_ = 0, suppressed_lines_ = 0;
+  unsigned log_tokens_ = 0, verifying_ = 0;
+  std::size_t next_counted_ = 0;  // where the next second's interim counts go on
+  bool renewing_ = false, stopping_ = false;
+  boost::asio::posix::stream_descriptor triggers_;
+  boost::asio::steady_timer expiry_timer_, renew_timer_, second_timer_;
+  boost::asio::thread_pool workers_{1};
+};
+
+}  // namespace fieldline::app

@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "app/host.h"
+
+#include <netinet/in.h>
+#include <spdlog/spdlog.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+
+#include "app/reports.h"
+
+namespace fieldline::app {
+
+namespace asio = boost::asio;
+using nlohmann::json;
+
+namespace {
+
+constexpr std::uint64_t kDrainPeriod = 2 * kNanosPerMilli;
+constexpr std::uint64_t kFlushPeriod =
+    50 * kNanosPerMilli;  // a frame has a head: not one for each drain
+constexpr std::uint64_t kSamplePeriod = 100 * kNanosPerMilli;
+constexpr std::size_t kSamplesMost = 512;  // sockets a period, in turn past that: 5 us each
+constexpr std::uint64_t kAskPauseLeast = 20 * kNanosPerMilli;
+constexpr std::uint64_t kAskShare = 20;  // at most a twentieth of the time goes into sock_diag
+
+std::string join(const std::vector<std::string>& names) {
+  std::string text;
+  for (const auto& name : names) text += (text.empty() ? "" : ", ") + name;
+  return text;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Host>> Host::start(asio::io_context& io, const HostConfig& config) {
+  auto trust = load_trust(config.allowed_signers);
+  if (!trust) return trust.error();
+  auto identity = stream::load_or_create_identity(config.identity, config.name);
+  if (!identity) return identity.error();
+  auto sockets = SockDiag::open();
+  if (!sockets) return sockets.error();
+  auto feed = EventFeed::choose(config);
+  if (!feed) return std::move(feed.error()).in("host '" + config.name + "'");
+  source::HostWatchOptions options;
+  options.interfaces = config.interfaces;
+  auto watch = source::HostWatch::open(options);
+  if (!watch) return std::move(watch.error()).in("host '" + config.name + "'");
+
+  std::unique_ptr<Host> host(new Host(io, config, std::move(*identity), std::move(*watch),
+                                      std::move(*feed), std::move(*sockets), std::move(*trust)));
+  spdlog::info("host {}: events by {} ({}), without {}; triggers by {} on {}; key {}", config.name,
+               host->feed_.kind(), host->feed_.why(), join(host->feed_.absent()),
+               host->watch_->attachment(), join(config.interfaces),
+               stream::to_string(host->streams_.identity().fingerprint));
+  host->control_.start();
+  return host;
+}
+
+Host::Host(asio::io_context& io, const HostConfig& config, stream::Identity identity,
+           std::unique_ptr<source::HostWatch> watch, EventFeed feed, SockDiag sockets,
+           sense::Trust trust)
+    : config_(config),
+      watch_(std::move(watch)),
+      feed_(std::move(feed)),
+      sockets_(std::move(sockets)),
+      streams_(io, config, std::move(identity),
+               [this] {
+                 return host_configuration_report(config_, streams_.session(),
+                                                  tai_offset_ns(clock_) / kNanosPerSecond,
+                                                  {feed_.kind(), feed_.why(), feed_.absent()});
+               }),
+      recorder_(std::string_view(feed_.kind()) == "module" ? FL_EVENT_MODULE : FL_EVENT_EBPF,
+                streams_.session(),
+                [this](const RunId& run, ByteView body) {
+                  return streams_.to(control_.archive_of(run))
+                      .offer(FL_FRAME_EVENT_RECORDS, FL_ENCODING_BINARY, run, 1, body);
+                }),
+      drain_timer_(io),
+      sample_timer_(io),
+      control_(io, config, std::move(trust), streams_, *this, watch_->trigger_fd()) {}
+
+Result<void> Host::reload(const HostConfig& config) {
+  auto trust = load_trust(config.allowed_signers);
+  if (!trust) return trust.error();
+  control_.reload(std::move(*trust), config);
+  return {};
+}
+
+// -- event: ring -> recorder -> stream
+
+void Host::begun(const sense::Activation& activation) {
+  baselines_[activation.run] = feed_.accounting();
+  ask_for_sockets();  // those that are open already
+  sample();
+  keep_draining();
+  keep_sampling();
+}
+
+// Until no run is left. Starting twice is starting once: each timer has one wait.
+void Host::keep_draining() {
+  drain_timer_.expires_after(std::chrono::nanoseconds(kDrainPeriod));
+  drain_timer_.async_wait([this](boost::system::error_code error) {
+    if (error || control_.table().size() == 0) return;
+    drain_ring();
+    const std::uint64_t now = clock_.monotonic_ns();
+    if (recorder_.asks() && now >= asked_ns_ + ask_pause_ns_) ask_for_sockets();
+    if (now >= flushed_ns_ + kFlushPeriod) {
+      flushed_ns_ = now;
+      recorder_.flush();
+    }
+    keep_draining();
+  });
+}
+
+void Host::drain_ring() {
+  auto drained =
+      feed_.drain([this](const magnet::EventSource::Batch& batch) { recorder_.on_batch(batch); });
+  if (!drained) spdlog::error("event ring: {}", drained.error().text());
+}
+
+void Host::drain() {
+  drain_ring();
+  if (recorder_.asks()) ask_for_sockets();
+  recorder_.flush();
+}
+
+// All sockets of this namespace. A host that has very many is not asked more often than it can
+// bear.
+void Host::ask_for_sockets() {
+  const std::uint64_t begin = clock_.monotonic_ns();
+  for (int family : {AF_INET, AF_INET6}) {
+    for (int protocol : {IPPROTO_TCP, IPPROTO_UDP}) {
+      auto found = sockets_.sockets(family, protocol, true);
+      if (!found) {
+        spdlog::error("{}", found.error().text());
+        continue;
+      }
+      for (const DiagSocket& socket : *found) recorder_.learn(socket);
+    }
+  }
+  recorder_.settle();
+  asked_ns_ = clock_.monotonic_ns();
+  ask_pause_ns_ = std::max(kAskPauseLeast, kAskShare * (asked_ns_ - begin));
+}
+
+void Host::keep_sampling() {
+  sample_timer_.expires_after(std::chrono::nanoseconds(kSamplePeriod));
+  sample_timer_.async_wait([this](boost::system::error_code error) {
+    if (error || control_.table().size() == 0) return;
+    sample();
+    keep_sampling();
+  });
+}
+
+void Host::sample() {
+  const auto sockets = recorder_.sampled();
+  std::vector<std::uint64_t> gone;
+  for (std::size_t i = 0; i < std::min(sockets.size(), kSamplesMost); ++i) {
+    const capture::HostSocket& socket = *sockets[next_sampled_++ % sockets.size()];
+    auto info = sockets_.tcp_info(socket.socket);
+    if (!info) {
+      spdlog::error("tcp_info: {}", info.error().text());
+      return;
+    }
+    if (*info) {
+      recorder_.on_sample(socket, **info, clock_.utc_ns());
+    } else {
+      gone.push_back(socket.socket.cookie);
+    }
+  }
+  for (std::uint64_t cookie : gone) recorder_.gone(cookie);
+}
+
+Result<void> Host::apply_flows() {
+  std::vector<source::FlowEntry> entries;
+  std::vector<capture::HostFlow> flows;
+  for (const auto& flow : control_.table().desired()) {
+    entries.push_back({flow.key, flow.mask, flow.value});
+    capture::HostFlow held{flow.key, flow.mask, {}};
+    const auto& shares = control_.table().shares(flow.value.slot);
+    for (const auto& share : shares) {
+      // The deadline of a slot that others hold too is not this run's: it gets nothing any more.
+      if (shares.size() > 1 && control_.is_ending(share.run)) continue;
+      held.runs.push_back(share.run);
+    }
+    std::sort(held.runs.begin(), held.runs.end());
+    flows.push_back(std::move(held));
+  }
+  recorder_.set_flows(std::move(flows));
+  return feed_.watch(entries);
+}
+
+void Host::forget(const RunId& run) {
+  dropped_spool_ += recorder_.counts(run).dropped_spool;
+  baselines_.erase(run);
+  recorder_.forget(run);
+}
+
+// -- what is told about it
+
+json Host::counts_of(const sense::Activation& activation, bool final) {
+  const auto now = feed_.accounting();
+  const auto base = baselines_[activation.run];
+  const magnet::Accounting since{now.recorded - base.recorded, now.lost - base.lost,
+                                 now.missed - base.missed};
+  return host_counts_report(config_.name, activation.run, clock_.utc_ns(), final, feed_.kind(),
+                            recorder_.counts(activation.run), since, feed_.absent());
+}
+
+json Host::status() {
+  json ports = json::array();
+  for (std::uint16_t port = 0; port < config_.interfaces.size(); ++port) {
+    if (auto counters = watch_->port_counters(port)) {
+      ports.push_back(trigger_port_report(port, config_.interfaces[port], *counters));
+    }
+  }
+  const auto& own = streams_.own();
+  json report = status_report({.role = kind(),
+                               .sensor = config_.name,
+                               .at_ns = clock_.utc_ns(),
+                               .runs = control_.table().size(),
+                               .flows = control_.table().desired().size() / 2,
+                               .accepted = control_.accepted(),
+                               .unclaimed = 0,
+                               .refused = control_.refused(),
+                               .ports = std::move(ports),
+                               .stream = own.counters(),
+                               .state = name_of(own.state())});
+  std::uint64_t dropped = dropped_spool_;
+  for (const auto* activation : control_.table().all())
+    dropped += recorder_.counts(activation->run).dropped_spool;
+  const auto counted = feed_.accounting();
+  const auto& totals = recorder_.totals();
+  report["events"] = {{"source", feed_.kind()},
+                      {"why", feed_.why()},
+                      {"triggers_by", watch_->attachment()},
+                      {"absent", feed_.absent()},
+                      {"recorded", counted.recorded},
+                      {"lost", counted.lost},
+                      {"missed", counted.missed},
+                      {"dropped_spool", dropped},
+                      {"of_runs", totals.taken},
+                      {"others", totals.others},
+                      {"unjoined", totals.unjoined}};
+  return report;
+}
+
+std::string Host::summary() {
+  return "host " + config_.name + ": " + std::to_string(control_.table().size()) +
+         " runs, events by " + feed_.kind() + ", archive " + name_of(streams_.own().state());
+}
+
+asio::awaitable<void> Host::stop(std::uint64_t timeout_ns) {
+  co_await control_.stop();
+  drain_timer_.cancel();
+  sample_timer_.cancel();
+  co_await streams_.close(timeout_ns);
+}
+
+}  // namespace fieldline::app

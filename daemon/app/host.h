@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+// The host role: event records and samples of tcp_info of the sockets of each run whose triggers
+// pass this host's interfaces. Control is the sensor's; what is recorded is capture's.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <unordered_map>
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <nlohmann/json.hpp>
+
+#include "app/config.h"
+#include "app/control.h"
+#include "app/event_feed.h"
+#include "app/streams.h"
+#include "base/clock.h"
+#include "base/sock_diag.h"
+#include "capture/host_recorder.h"
+#include "source/host_watch.h"
+
+namespace fieldline::app {
+
+class Host final : public Role {
+ public:
+  static Result<std::unique_ptr<Host>> start(boost::asio::io_context& io, const HostConfig& config);
+
+  Result<void> reload(const HostConfig& config);  // trust and policy
+  boost::asio::awaitable<void> stop(std::uint64_t timeout_ns);
+  std::string summary();
+
+  const char* kind() const override { return "host"; }
+  Result<std::size_t> drain_triggers(const source::Source::OnTrigger& on_trigger) override {
+    return watch_->drain_triggers(on_trigger);
+  }
+  Result<void> apply_flows() override;
+  void drain() override;
+  Result<void> quiesce() override { return feed_.quiesce(); }
+  void begun(const sense::Activation& activation) override;
+  nlohmann::json counts_of(const sense::Activation& activation, bool final) override;
+  void forget(const RunId& run) override;
+  nlohmann::json status() override;
+
+ private:
+  Host(boost::asio::io_context& io, const HostConfig& config, stream::Identity identity,
+       std::unique_ptr<source::HostWatch> watch, EventFeed feed, SockDiag sockets,
+       sense::Trust trust);
+
+  void drain_ring();
+  void keep_draining();
+  void keep_sampling();
+  void sample();
+  void ask_for_sockets();
+
+  HostConfig config_;
+  SystemClock clock_;
+  std::unique_ptr<source::HostWatch> watch_;
+  EventFeed feed_;
+  SockDiag sockets_;
+  Streams streams_;
+  capture::HostRecorder recorder_;
+  std::unordered_map<RunId, magnet::Accounting> baselines_;  // when each run began
+  std::uint64_t dropped_spool_ = 0;                          // records of all runs
+  std::uint64_t flushed_ns_ = 0, asked_ns_ = 0, ask_pause_ns_ = 0;
+  std::size_t next_sampled_ = 0;
+  boost::asio::steady_timer drain_timer_, sample_timer_;
+  Control control_;  // last: its thread asks the feed
+};
+
+}  // namespace fieldline::app

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// One role's session as producer, and its streams: one for each pinned archive that a run selected.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <vector>
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/io_context.hpp>
+#include <nlohmann/json.hpp>
+
+#include "app/config.h"
+#include "stream/producer.h"
+
+namespace fieldline::app {
+
+class Streams {
+ public:
+  // configuration: the first item of each stream.
+  Streams(boost::asio::io_context& io, const RoleConfig& config, stream::Identity identity,
+          std::function<nlohmann::json()> configuration);
+
+  const RunId& session() const { return session_; }
+  const stream::Identity& identity() const { return identity_; }
+  // Pins are added and not forgotten: a run goes on to the archive that it began with. What a new
+  // grant may select is the policy's.
+  void pin(const std::vector<ArchivePin>& archives);
+  // The producer to a pinned archive, made when first asked for; zero names the role's own.
+  stream::Producer& to(const stream::Fingerprint& archive);
+  stream::Producer& own() { return to({}); }
+  // Adds the session to the document.
+  void report(std::uint8_t type, const stream::Fingerprint& archive, const RunId& run,
+              nlohmann::json document);
+  // Whether it has room for what could be left out: half the spool is for what must not be lost.
+  bool has_room(const stream::Fingerprint& archive);
+  boost::asio::awaitable<void> close(std::uint64_t timeout_ns);
+
+ private:
+  boost::asio::io_context& io_;
+  std::string name_, domain_;
+  std::uint64_t spool_bytes_;
+  stream::Identity identity_;
+  std::function<nlohmann::json()> configuration_;
+  RunId session_;
+  stream::Fingerprint own_{};
+  std::map<stream::Fingerprint, ArchivePin> pins_;
+  std::map<stream::Fingerprint, std::unique_ptr<stream::Producer>> producers_;
+};
+
+}  // namespace fieldline::app

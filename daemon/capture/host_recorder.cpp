@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "capture/host_recorder.h"
+
+#include <netinet/in.h>
+
+#include <set>
+
+#include "capture/host_info.h"
+
+namespace fieldline::capture {
+
+namespace {
+
+// A batch is one item: large enough to amortise its head, far below FL_FRAME_MAX.
+constexpr std::size_t kBatchBytes = 64 << 10;
+
+DiagSocket opened(const magnet_record_ext& record) {
+  const magnet_ext_open& open = record.ext.open;
+  DiagSocket socket;
+  socket.cookie = record.head.sockid;
+  socket.protocol = open.protocol;
+  std::copy(std::begin(open.local), std::end(open.local), socket.local.bytes.begin());
+  std::copy(std::begin(open.peer), std::end(open.peer), socket.remote.bytes.begin());
+  socket.local_port = open.local_port;
+  socket.remote_port = open.peer_port;
+  socket.is_v6 = open.family == AF_INET6;
+  return socket;
+}
+
+}  // namespace
+
+void HostRecorder::set_flows(std::vector<HostFlow> flows) {
+  settle();  // with the flows as they were
+  std::set<RunId> active;
+  for (const HostFlow& flow : flows) active.insert(flow.runs.begin(), flow.runs.end());
+  active_.assign(active.begin(), active.end());
+  sockets_.set_flows(std::move(flows));
+}
+
+void HostRecorder::on_batch(const magnet::EventSource::Batch& batch) {
+  for (const magnet_record_ext& record : batch.records) {
+    Waiting one{batch.cpu, batch.has_extension, record};
+    if (waiting_.empty() && take(one, false)) continue;
+    waiting_.push_back(one);
+    if (waiting_.size() >= kWaiting) settle();
+  }
+}
+
+void HostRecorder::settle() {
+  for (const Waiting& one : waiting_) take(one, true);
+  waiting_.clear();
+}
+
+// False: its cookie must be asked for first.
+bool HostRecorder::take(const Waiting& one, bool asked) {
+  const std::uint32_t event = one.record.head.event;
+  if (event == MAGNET_LOST) {
+    // Whose they were nobody knows any more: each run that is on is told.
+    for (const RunId& run : active_) add(run, one);
+    return true;
+  }
+  if (event == MAGNET_SOCK_OPEN && one.has_extension) sockets_.learn(opened(one.record));
+  const auto joined = sockets_.join(one.record, one.has_extension, asked);
+  switch (joined.verdict) {
+    case HostSockets::Verdict::ask:
+      return false;
+    case HostSockets::Verdict::theirs:
+      give(*joined.runs, one);
+      break;
+    case HostSockets::Verdict::others:
+      ++totals_.others;
+      break;
+    case HostSockets::Verdict::unknown:
+      ++totals_.unjoined;
+      break;
+  }
+  if (event == MAGNET_SOCK_CLOSE) sockets_.close(one.record.head.sockid);
+  return true;
+}
+
+void HostRecorder::give(const Runs& runs, const Waiting& one) {
+  ++totals_.taken;
+  for (const RunId& run : runs) {
+    add(run, one);
+    if (one.record.head.event == MAGNET_SOCK_OPEN) ++runs_[run].counts.sockets;
+  }
+}
+
+void HostRecorder::add(const RunId& id, const Waiting& one) {
+  Run& run = runs_[id];
+  const auto size =
+      static_cast<std::uint16_t>(one.has_extension ? sizeof one.record : sizeof one.record.head);
+  auto at = run.batches.find({one.cpu, one.has_extension});
+  if (at == run.batches.end()) {
+    Batch fresh{EventBodyWriter(source_, size, static_cast<std::uint16_t>(one.cpu), session_)};
+    at = run.batches.emplace(std::pair{one.cpu, one.has_extension}, std::move(fresh)).first;
+  }
+  at->second.body.add(view_of(one.record).first(size));
+  if (one.record.head.event != MAGNET_LOST) ++at->second.events;
+  if (at->second.body.size() < kBatchBytes) return;
+  hand_over(id, at->second);
+  run.batches.erase(at);
+}
+
+bool HostRecorder::hand_over(const RunId& id, Batch& batch) {
+  HostCounts& counts = runs_[id].counts;
+  const bool taken = sink_(id, batch.body.end());
+  counts.events += batch.events;
+  (taken ? counts.recorded : counts.dropped_spool) += batch.events;
+  return taken;
+}
+
+void HostRecorder::on_sample(const HostSocket& socket, ByteView info, std::uint64_t utc_ns) {
+  const fl_tcp_info sample = tcp_info_record(info, socket.socket, utc_ns);
+  for (const RunId& id : socket.runs) {
+    Run& run = runs_[id];
+    if (!run.samples)
+      run.samples = Batch{EventBodyWriter(FL_EVENT_TCP_INFO, sizeof sample, 0, session_)};
+    run.samples->body.add(view_of(sample));
+  }
+}
+
+void HostRecorder::flush() {
+  for (auto& [id, run] : runs_) flush(id, run);
+}
+
+void HostRecorder::flush(const RunId& id, Run& run) {
+  for (auto& [where, batch] : run.batches) hand_over(id, batch);
+  run.batches.clear();
+  if (!run.samples) return;
+  const std::uint32_t samples = run.samples->body.count();
+  const bool taken = sink_(id, run.samples->body.end());
+  (taken ? run.counts.samples : run.counts.samples_dropped) += samples;
+  run.samples.reset();
+}
+
+const HostCounts& HostRecorder::counts(const RunId& run) const {
+  static const HostCounts none;
+  auto found = runs_.find(run);
+  return found == runs_.end() ? none : found->second.counts;
+}
+
+void HostRecorder::forget(const RunId& run) {
+  runs_.erase(run);
+}
+
+}  // namespace fieldline::capture

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+// From a host's event records to the event frames of each run.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <unordered_map>
+
+#include "base/event.h"
+#include "capture/host_sockets.h"
+#include "magnet/events.h"
+
+namespace fieldline::capture {
+
+// Where a run's event records go: the body of one event frame. False: dropped, the spool is full.
+using EventSink = std::function<bool(const RunId& run, ByteView body)>;
+
+// Of one run. MAGNET_LOST records stand in the frames beside the events and are not counted here:
+// what they tell is the source's accounting.
+struct HostCounts {
+  std::uint64_t events = 0;  // records that this run had a right to = recorded + dropped_spool
+  std::uint64_t recorded = 0;
+  std::uint64_t dropped_spool = 0;
+  std::uint64_t samples = 0, samples_dropped = 0;  // of tcp_info
+  std::uint64_t sockets = 0;                       // that were opened or met in it
+};
+
+// Records given = those of runs (each of several: each) + others + unjoined + waiting.
+struct HostTotals {
+  std::uint64_t taken = 0;     // belonged to a run at least
+  std::uint64_t others = 0;    // of sockets of no run: left alone on purpose
+  std::uint64_t unjoined = 0;  // whose they are cannot be told
+};
+
+class HostRecorder {
+ public:
+  static constexpr std::size_t kWaiting = 65536;  // records; past that they are judged unasked
+
+  // `source`: FL_EVENT_MODULE or FL_EVENT_EBPF; the latter compares addresses itself.
+  HostRecorder(fl_event_source source, const RunId& session, EventSink sink)
+      : source_(source),
+        session_(session),
+        sink_(std::move(sink)),
+        sockets_(source == FL_EVENT_EBPF) {}
+
+  // When the set of runs or of their flows changed.
+  void set_flows(std::vector<HostFlow> flows);
+  void on_batch(const magnet::EventSource::Batch& batch);
+  // Records wait, in their order, behind one whose cookie is not known: learn() what sock_diag says
+  // and settle().
+  bool asks() const { return !waiting_.empty(); }
+  void learn(const DiagSocket& socket) { sockets_.learn(socket); }
+  void settle();
+
+  std::vector<const HostSocket*> sampled() const { return sockets_.sampled(); }
+  // `info`: struct tcp_info as the kernel gave it; none: the socket is gone.
+  void on_sample(const HostSocket& socket, ByteView info, std::uint64_t utc_ns);
+  void gone(std::uint64_t cookie) { sockets_.close(cookie); }
+
+  // Hands every unfinished batch to the sink.
+  void flush();
+  const HostCounts& counts(const RunId& run) const;
+  const HostTotals& totals() const { return totals_; }
+  void forget(const RunId& run);
+
+ private:
+  struct Waiting {
+    unsigned cpu;
+    bool has_extension;
+    magnet_record_ext record;
+  };
+  struct Batch {
+    EventBodyWriter body;
+    std::uint64_t events = 0;
+  };
+  struct Run {
+    std::map<std::pair<unsigned, bool>, Batch> batches;  // by CPU and extension
+    std::optional<Batch> samples;
+    HostCounts counts;
+  };
+
+  bool take(const Waiting& one, bool asked);
+  void give(const Runs& runs, const Waiting& one);
+  void add(const RunId& id, const Waiting& one);
+  void flush(const RunId& id, Run& run);
+  bool hand_over(const RunId& id, Batch& batch);
+
+  fl_event_source source_;
+  RunId session_;
+  EventSink sink_;
+  HostSockets sockets_;
+  Runs active_;
+  std::deque<Waiting> waiting_;
+  std::unordered_map<RunId, Run> runs_;
+  HostTotals totals_;
+};
+
+}  // namespace fieldline::capture
