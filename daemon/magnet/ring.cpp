@@ -122,26 +122,21 @@ ClockPair Ring::pair_of(const magnet_info& info) {
   return {info.cycles, info.tai_ns, info.realtime_ns, info.error_ns};
 }
 
-// An empty ring has the kernel's place where the reader waits. Elsewhere it may stand for the
-// moment in which a record is reserved and not yet committed, so that it takes two looks with the
-// kernel at the same place and this reader still without a record.
+// With nothing where this reader waits, nothing is unread at all. Elsewhere a record may stand for
+// the moment in which an earlier one is reserved and not yet committed, so that it takes two looks
+// that find the same.
 Result<bool> Ring::recover() {
   if (timestamp_of(slot(next_)).load(std::memory_order_acquire) != 0) return false;
   auto info = device_->info();
   if (!info) return info.error();
-  if (info->next_slot == next_ || info->next_slot == 0 || info->next_slot >= first_.slots) {
-    stuck_at_ = 0;
-    return false;
-  }
-  if (stuck_at_ != info->next_slot) {
-    stuck_at_ = info->next_slot;
-    return false;
-  }
-  stuck_at_ = 0;
-  const std::uint32_t oldest = find_oldest(info->next_slot);
-  const bool moved = oldest != next_;
+  const bool sane = info->next_slot != 0 && info->next_slot < first_.slots;
+  const std::uint32_t oldest = sane ? find_oldest(info->next_slot) : next_;
+  const bool again = oldest == found_elsewhere_;
+  found_elsewhere_ = oldest == next_ ? 0 : oldest;
+  if (oldest == next_ || !again) return false;
   next_ = oldest;
-  return moved;
+  found_elsewhere_ = 0;
+  return true;
 }
 
 }  // namespace fieldline::magnet

@@ -66,8 +66,8 @@ class Ring {
   std::uint8_t* memory_ = nullptr;
   magnet_info first_{};
   magnet_record_ext sysinfo_{};
-  std::uint32_t next_ = 1;      // oldest unread record, or the slot that is filled next
-  std::uint32_t stuck_at_ = 0;  // where the kernel was to write when the last recover() looked
+  std::uint32_t next_ = 1;             // oldest unread record, or the slot that is filled next
+  std::uint32_t found_elsewhere_ = 0;  // by the last recover()
 };
 
 }  // namespace fieldline::magnet
