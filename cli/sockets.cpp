@@ -50,7 +50,9 @@ void name_sockets_of(const std::string& pid, const std::multimap<std::uint32_t, 
 
 Result<std::vector<Socket>> find_sockets(const std::vector<Address>& remotes, uid_t uid) {
   auto kernel = SockDiag::open();
-  if (!kernel) return Error(kernel.error()).in("name the flow with --flow instead");
+  if (!kernel) {
+    return fail(kernel.error().code, kernel.error().text() + "; name the flow with --flow instead");
+  }
   std::vector<Socket> found;
   for (int family : {AF_INET, AF_INET6}) {
     for (int protocol : {IPPROTO_TCP, IPPROTO_UDP}) {

@@ -31,8 +31,10 @@ std::string counters(const json& object, bool all, const std::string& head) {
 std::string port_line(const json& port, bool all) {
   const json& counts = member(port, "counters");
   std::string text = "  port " + std::to_string(number_at(port, "port")) + " " +
-                     printable(string_at(port, "interface")) + ": " +
-                     grouped(number_at(counts, "packets")) + " packets";
+                     printable(string_at(port, "interface")) + ": ";
+  // A host's interface is looked at for triggers alone.
+  text += member(counts, "packets").is_null() ? "watched for triggers"
+                                              : grouped(number_at(counts, "packets")) + " packets";
   if (!counts.is_object()) return text + "\n";
   for (const auto& [name, value] : counts.items()) {
     std::uint64_t count = number_at(counts, name.c_str());
@@ -54,6 +56,26 @@ std::string stream_line(const json& stream, bool all) {
   return text + "\n";
 }
 
+// A host's events: where from and why, what cannot be had, what was lost.
+std::string events_text(const json& events, bool all) {
+  if (!events.is_object()) return {};
+  std::string absent;
+  for (const auto& name : member(events, "absent")) {
+    if (name.is_string())
+      absent += (absent.empty() ? "" : ", ") + printable(name.get<std::string>());
+  }
+  std::string text = "  events: " + printable(string_at(events, "source")) + " (" +
+                     printable(string_at(events, "why")) + ")";
+  for (const char* name :
+       {"recorded", "lost", "missed", "dropped_spool", "of_runs", "others", "unjoined"}) {
+    std::uint64_t count = number_at(events, name);
+    if (count != 0 || all) text += std::string(", ") + name + " " + grouped(count);
+  }
+  if (auto by = string_at(events, "triggers_by"); !by.empty())
+    text += "; triggers by " + printable(by);
+  return text + "\n" + (absent.empty() ? "" : "  events that are absent: " + absent + "\n");
+}
+
 std::string sensor_text(const json& sensor, bool all) {
   std::uint64_t at = number_at(sensor, "at_ns");
   std::string text = printable(string_at(sensor, "sensor")) + ": " +
@@ -61,6 +83,7 @@ std::string sensor_text(const json& sensor, bool all) {
                      grouped(number_at(sensor, "flows")) + " flows, " +
                      grouped(number_at(sensor, "accepted")) + " triggers accepted" +
                      (at != 0 ? ", at " + format_utc(at).substr(0, 19) + "Z" : "") + "\n";
+  text += events_text(member(sensor, "events"), all);
   for (const auto& port : member(sensor, "ports")) text += port_line(port, all);
   text += counters(member(sensor, "refused"), all, "refused ");
   return text + stream_line(member(sensor, "stream"), all);

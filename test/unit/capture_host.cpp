@@ -1,0 +1,381 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which event record belongs to which run, and what becomes of it: no kernel, no clock.
+#include <netinet/in.h>
+
+#include <catch2/catch.hpp>
+
+#include "capture/host_recorder.h"
+
+using namespace fieldline;
+using namespace fieldline::capture;
+
+namespace {
+
+RunId run_of(std::uint8_t byte) {
+  RunId id;
+  id.bytes.fill(byte);
+  return id;
+}
+const RunId kSession = run_of(0x51);
+
+Address address(const char* text) {
+  return *Address::parse(text);
+}
+
+DiagSocket socket_of(std::uint64_t cookie, const char* local, std::uint16_t local_port,
+                     const char* peer, std::uint16_t peer_port,
+                     std::uint8_t protocol = IPPROTO_TCP) {
+  DiagSocket socket;
+  socket.cookie = cookie;
+  socket.protocol = protocol;
+  socket.local = address(local);
+  socket.local_port = local_port;
+  socket.remote_port = peer_port;
+  if (peer_port != 0) socket.remote = address(peer);
+  return socket;
+}
+
+// tcp from a to b's port, as a grant with any port at host A makes it: one entry a direction.
+std::vector<HostFlow> flows(const RunId& run, const char* a, const char* b, std::uint16_t port,
+                            std::uint8_t protocol = IPPROTO_TCP) {
+  HostFlow there;
+  auto put = [](__u8(&key)[16], __u8(&mask)[16], const char* text) {
+    const Address from = address(text);
+    std::copy(from.bytes.begin(), from.bytes.end(), key);
+    std::fill(std::begin(mask), std::end(mask), __u8{0xff});
+  };
+  put(there.key.src, there.mask.src, a);
+  put(there.key.dst, there.mask.dst, b);
+  there.key.dport = big_endian(port);
+  there.mask.dport = 0xffff;
+  there.key.protocol = protocol;
+  there.mask.protocol = 0xff;
+  there.runs = {run};
+  HostFlow back;
+  put(back.key.src, back.mask.src, b);
+  put(back.key.dst, back.mask.dst, a);
+  back.key.sport = big_endian(port);
+  back.mask.sport = 0xffff;
+  back.key.protocol = protocol;
+  back.mask.protocol = 0xff;
+  back.runs = {run};
+  return {there, back};
+}
+
+magnet_record_ext record(std::uint32_t event, std::uint64_t sockid, std::int32_t size = 100) {
+  static std::uint64_t now = 1000;
+  magnet_record_ext one{};
+  one.head = {sockid, ++now, event, size};
+  return one;
+}
+
+magnet_record_ext device(std::uint32_t event, std::uint16_t local, std::uint16_t peer,
+                         std::uint32_t seq = 0, std::uint32_t ack = 0,
+                         std::uint8_t protocol = IPPROTO_TCP) {
+  magnet_record_ext one = record(event, 0);
+  one.ext.packet.local_port = local;
+  one.ext.packet.peer_port = peer;
+  one.ext.packet.seq = seq;
+  one.ext.packet.ack = ack;
+  one.ext.packet.protocol = protocol;
+  return one;
+}
+
+magnet_record_ext sent(std::uint64_t sockid, std::uint32_t seq) {
+  magnet_record_ext one = record(MAGNET_SOCK_SEND, sockid);
+  one.ext.sock.seq = seq;
+  return one;
+}
+
+// Takes frames as an archive would; refuses while `full`.
+struct Store {
+  bool full = false;
+  std::map<RunId, std::vector<magnet_record_ext>> records;
+  std::map<RunId, std::vector<fl_tcp_info>> samples;
+  std::size_t frames = 0;
+
+  EventSink sink() {
+    return [this](const RunId& run, ByteView body) {
+      if (full) return false;
+      auto events = parse_events(body);
+      REQUIRE(events.has_value());
+      CHECK(events->session == kSession);
+      ++frames;
+      for (std::uint32_t i = 0; i < events->count; ++i) {
+        if (events->is_samples()) {
+          samples[run].push_back(events->sample(i));
+        } else {
+          records[run].push_back(events->record(i));
+        }
+      }
+      return true;
+    };
+  }
+};
+
+void give(HostRecorder& recorder, const std::vector<magnet_record_ext>& records, unsigned cpu = 0,
+          bool has_extension = true) {
+  recorder.on_batch({cpu, has_extension, records});
+}
+
+constexpr const char *kA = "10.0.0.1", *kB = "10.0.1.2", *kC = "10.0.2.2";
+
+}  // namespace
+
+TEST_CASE("A socket's records go to every run that contains its flow, and to no other") {
+  Store store;
+  HostRecorder recorder(FL_EVENT_EBPF, kSession, store.sink());
+  auto all = flows(run_of(1), kA, kB, 5201);
+  for (auto& flow : flows(run_of(2), kA, kB, 0)) {  // any port of B
+    flow.mask.sport = flow.mask.dport = 0;
+    all.push_back(flow);
+  }
+  recorder.set_flows(all);
+  recorder.learn(socket_of(7, kA, 41000, kB, 5201));
+  recorder.learn(socket_of(8, kA, 41001, kB, 22));
+  recorder.learn(socket_of(9, kA, 41002, kC, 5201));
+  give(recorder,
+       {record(MAGNET_SOCK_SEND, 7), record(MAGNET_SOCK_SEND, 8), record(MAGNET_SOCK_SEND, 9)});
+  recorder.flush();
+  REQUIRE(store.records[run_of(1)].size() == 1);
+  CHECK(store.records[run_of(1)][0].head.sockid == 7);
+  REQUIRE(store.records[run_of(2)].size() == 2);
+  CHECK(store.records[run_of(2)][1].head.sockid == 8);
+  CHECK(recorder.totals().taken == 2);
+  CHECK(recorder.totals().others == 1);
+}
+
+TEST_CASE("A socket that was open before waits for sock_diag, and nothing overtakes it") {
+  Store store;
+  HostRecorder recorder(FL_EVENT_EBPF, kSession, store.sink());
+  recorder.set_flows(flows(run_of(1), kA, kB, 5201));
+  recorder.learn(socket_of(1, kA, 41000, kB, 5201));
+  give(recorder, {record(MAGNET_SOCK_SEND, 1, 1), record(MAGNET_SOCK_SEND, 2, 2),
+                  record(MAGNET_SOCK_SEND, 1, 3)});
+  CHECK(recorder.asks());
+  recorder.flush();
+  CHECK(store.records[run_of(1)].size() == 1);
+  recorder.learn(socket_of(2, kA, 41001, kB, 5201));
+  recorder.settle();
+  CHECK(!recorder.asks());
+  recorder.flush();
+  REQUIRE(store.records[run_of(1)].size() == 3);
+  for (std::int32_t i = 0; i < 3; ++i) CHECK(store.records[run_of(1)][i].head.size == i + 1);
+}
+
+TEST_CASE("A socket that opens in the run says its addresses itself") {
+  Store store;
+  HostRecorder recorder(FL_EVENT_MODULE, kSession, store.sink());
+  recorder.set_flows(flows(run_of(1), kA, kB, 5201));
+  magnet_record_ext open = record(MAGNET_SOCK_OPEN, 5, 0);
+  const Address local = address(kA), peer = address(kB);
+  std::copy(local.bytes.begin(), local.bytes.end(), open.ext.open.local);
+  std::copy(peer.bytes.begin(), peer.bytes.end(), open.ext.open.peer);
+  open.ext.open.local_port = 41000;
+  open.ext.open.peer_port = 5201;
+  open.ext.open.family = AF_INET;
+  open.ext.open.protocol = IPPROTO_TCP;
+  give(recorder, {open, record(MAGNET_SOCK_SEND, 5), record(MAGNET_SOCK_CLOSE, 5, 0)});
+  give(recorder, {record(MAGNET_TCP_SEND, 5)}, 1);  // from another CPU, late
+  recorder.flush();
+  CHECK(store.records[run_of(1)].size() == 4);
+  CHECK(recorder.counts(run_of(1)).sockets == 1);
+  CHECK(recorder.sampled().empty());  // closed
+}
+
+TEST_CASE("Packets without a cookie join by ports") {
+  Store store;
+  HostRecorder recorder(FL_EVENT_EBPF, kSession, store.sink());
+  recorder.set_flows(flows(run_of(1), kA, kB, 5201));
+  recorder.learn(socket_of(7, kA, 41000, kB, 5201));
+  give(recorder, {device(MAGNET_DEV_RECV, 41000, 5201), device(MAGNET_DEV_SEND, 41000, 5201),
+                  device(MAGNET_DEV_RECV, 41000, 5201, 0, 0, IPPROTO_UDP)});
+  recorder.flush();
+  CHECK(store.records[run_of(1)].size() == 2);
+  CHECK(recorder.totals().unjoined == 1);
+}
+
+TEST_CASE(
+    "A packet of a flow whose socket nobody knows joins where the source compared addresses") {
+  for (auto source : {FL_EVENT_EBPF, FL_EVENT_MODULE}) {
+    Store store;
+    HostRecorder recorder(source, kSession, store.sink());
+    recorder.set_flows(flows(run_of(1), kA, kB, 5201));
+    give(recorder, {device(MAGNET_DEV_SEND, 41000, 5201)});  // a SYN: no socket yet
+    recorder.flush();
+    CHECK(store.records[run_of(1)].size() == (source == FL_EVENT_EBPF ? 1 : 0));
+    CHECK(recorder.totals().unjoined == (source == FL_EVENT_EBPF ? 0 : 1));
+  }
+}
+
+TEST_CASE("EqualPortsOfTwoPeers: sequence tells whose packet it is, else it is nobody's") {
+  Store store;
+  HostRecorder recorder(FL_EVENT_MODULE, kSession, store.sink());
+  recorder.set_flows(flows(run_of(1), kA, kB, 5201));
+  recorder.learn(socket_of(7, kA, 41000, kB, 5201));
+  recorder.learn(socket_of(8, kA, 41000, kC, 5201));  // not in the run
+  give(recorder, {device(MAGNET_DEV_RECV, 41000, 5201, 0, 5000)});
+  recorder.flush();
+  CHECK(store.records[run_of(1)].empty());
+  CHECK(recorder.totals().unjoined == 1);
+  give(recorder, {sent(7, 1'000'000'000), sent(8, 3'000'000'000)});
+  give(recorder, {device(MAGNET_DEV_RECV, 41000, 5201, 0, 1'000'001'000),
+                  device(MAGNET_DEV_RECV, 41000, 5201, 0, 3'000'001'000),
+                  device(MAGNET_DEV_SEND, 41000, 5201, 2'000'000'000, 0)});  // far from both
+  recorder.flush();
+  const auto& got = store.records[run_of(1)];
+  REQUIRE(got.size() == 2);
+  CHECK(got[0].head.event == MAGNET_SOCK_SEND);
+  CHECK(got[1].ext.packet.ack == 1'000'001'000);
+  CHECK(recorder.totals().others == 2);
+  CHECK(recorder.totals().unjoined == 2);
+}
+
+TEST_CASE("PortsAloneNeverGiveOneRunWhatMayBeAnothers") {
+  Store store;
+  HostRecorder recorder(FL_EVENT_EBPF, kSession, store.sink());
+  auto all = flows(run_of(1), kA, kB, 5201);
+  for (const auto& flow : flows(run_of(2), kA, kC, 5201)) all.push_back(flow);
+  recorder.set_flows(all);
+  give(recorder, {device(MAGNET_DEV_SEND, 41000, 5201)});
+  recorder.flush();
+  CHECK(store.records.empty());
+  CHECK(recorder.totals().unjoined == 1);
+}
+
+TEST_CASE("An unconnected socket's calls are nobody's; its packets say to whom they went") {
+  Store store;
+  HostRecorder recorder(FL_EVENT_EBPF, kSession, store.sink());
+  recorder.set_flows(flows(run_of(1), kA, kB, 53, IPPROTO_UDP));
+  recorder.learn(socket_of(7, kA, 41000, "", 0, IPPROTO_UDP));
+  magnet_record_ext packet = device(MAGNET_DEV_SEND, 41000, 53, 0, 0, IPPROTO_UDP);
+  packet.head.sockid = 7;
+  give(recorder, {record(MAGNET_SOCK_SEND, 7), packet});
+  recorder.flush();
+  REQUIRE(store.records[run_of(1)].size() == 1);
+  CHECK(store.records[run_of(1)][0].head.event == MAGNET_DEV_SEND);
+  CHECK(recorder.totals().others == 1);
+}
+
+TEST_CASE("LOST goes to every run that is on, and is counted as no event") {
+  Store store;
+  HostRecorder recorder(FL_EVENT_EBPF, kSession, store.sink());
+  auto all = flows(run_of(1), kA, kB, 5201);
+  for (const auto& flow : flows(run_of(2), kA, kC, 5201)) all.push_back(flow);
+  recorder.set_flows(all);
+  give(recorder, {record(MAGNET_LOST, 0, 42)});
+  recorder.flush();
+  for (std::uint8_t run = 1; run <= 2; ++run) {
+    REQUIRE(store.records[run_of(run)].size() == 1);
+    CHECK(store.records[run_of(run)][0].head.size == 42);
+    CHECK(recorder.counts(run_of(run)).events == 0);
+  }
+}
+
+TEST_CASE("FullSpoolDropsRecordsNotBatches: events = recorded + dropped") {
+  Store store;
+  HostRecorder recorder(FL_EVENT_EBPF, kSession, store.sink());
+  recorder.set_flows(flows(run_of(1), kA, kB, 5201));
+  recorder.learn(socket_of(7, kA, 41000, kB, 5201));
+  for (int i = 0; i < 5000; ++i) {
+    store.full = i >= 2000 && i < 3000;
+    give(recorder, {record(MAGNET_SOCK_SEND, 7), record(MAGNET_LOST, 0, 1)}, i % 2);
+    if (i == 1999 || i == 2999) recorder.flush();
+  }
+  store.full = false;
+  recorder.flush();
+  const HostCounts& counts = recorder.counts(run_of(1));
+  CHECK(counts.events == 5000);
+  CHECK(counts.dropped_spool > 0);
+  CHECK(counts.recorded + counts.dropped_spool == 5000);
+  std::uint64_t stored = 0;
+  for (const auto& one : store.records[run_of(1)]) stored += one.head.event != MAGNET_LOST;
+  CHECK(stored == counts.recorded);
+}
+
+TEST_CASE("Records without an extension keep their size, and join by their cookie alone") {
+  Store store;
+  HostRecorder recorder(FL_EVENT_MODULE, kSession, store.sink());
+  recorder.set_flows(flows(run_of(1), kA, kB, 5201));
+  recorder.learn(socket_of(7, kA, 41000, kB, 5201));
+  give(recorder, {record(MAGNET_TCP_SEND, 7), record(MAGNET_IP_RECV, 0)}, 3, false);
+  recorder.flush();
+  REQUIRE(store.records[run_of(1)].size() == 1);
+  CHECK(store.records[run_of(1)][0].head.sockid == 7);
+  CHECK(recorder.totals().unjoined == 1);
+}
+
+TEST_CASE("A cookie of another namespace is nobody's, however well its ports fit") {
+  Store store;
+  HostRecorder recorder(FL_EVENT_MODULE, kSession, store.sink());
+  recorder.set_flows(flows(run_of(1), kA, kB, 5201));
+  recorder.learn(socket_of(7, kA, 41000, kB, 5201));
+  magnet_record_ext foreign = record(MAGNET_SOCK_SEND, 99);
+  foreign.ext.sock.protocol = IPPROTO_TCP;
+  foreign.ext.sock.local_port = 41000;
+  foreign.ext.sock.peer_port = 5201;
+  give(recorder, {foreign});
+  CHECK(recorder.asks());
+  recorder.settle();
+  recorder.flush();
+  CHECK(store.records.empty());
+  CHECK(recorder.totals().unjoined == 1);
+}
+
+TEST_CASE("ThousandsOfSocketsComeAndGo: what is remembered stays within bounds") {
+  HostSockets sockets(true);
+  sockets.set_flows(flows(run_of(1), kA, kB, 5201));
+  for (std::uint64_t i = 1; i <= 3 * HostSockets::kMost; ++i)
+    sockets.learn(socket_of(i, kA, static_cast<std::uint16_t>(i), kC, 443));
+  CHECK(sockets.size() <= HostSockets::kMost);
+  for (std::uint64_t i = 1; i <= 20'000; ++i) {
+    const std::uint64_t cookie = 1'000'000 + i;
+    sockets.learn(socket_of(cookie, kA, static_cast<std::uint16_t>(1 + i % 60'000), kB, 5201));
+    sockets.close(cookie);
+  }
+  CHECK(sockets.sampled().empty());
+  CHECK(sockets.size() <= HostSockets::kMost);
+}
+
+TEST_CASE("A sample holds what the kernel told, and zeros for what an older one does not") {
+  Store store;
+  HostRecorder recorder(FL_EVENT_EBPF, kSession, store.sink());
+  recorder.set_flows(flows(run_of(1), kA, kB, 5201));
+  recorder.learn(socket_of(7, kA, 41000, kB, 5201));
+  REQUIRE(recorder.sampled().size() == 1);
+  Bytes old(104, 0);  // struct tcp_info of Linux 3.x ends at total_retrans
+  old[0] = 1;
+  const std::uint32_t again = 17;
+  std::memcpy(old.data() + 100, &again, sizeof again);
+  recorder.on_sample(*recorder.sampled()[0], old, 4242);
+  recorder.on_sample(*recorder.sampled()[0], Bytes(400, 0xff), 4343);  // a later kernel's
+  recorder.flush();
+  REQUIRE(store.samples[run_of(1)].size() == 2);
+  const fl_tcp_info& sample = store.samples[run_of(1)][0];
+  CHECK(sample.sockid == 7);
+  CHECK(sample.timestamp == 4242);
+  CHECK(sample.state == 1);
+  CHECK(sample.total_retrans == 17);
+  CHECK(sample.bytes_acked == 0);
+  CHECK(sample.local_port == 41000);
+  CHECK(store.samples[run_of(1)][1].bytes_acked == UINT64_MAX);
+  CHECK(recorder.counts(run_of(1)).samples == 2);
+}
+
+TEST_CASE("A run that ended gets no more, and its sockets may be another's") {
+  Store store;
+  HostRecorder recorder(FL_EVENT_EBPF, kSession, store.sink());
+  recorder.set_flows(flows(run_of(1), kA, kB, 5201));
+  recorder.learn(socket_of(7, kA, 41000, kB, 5201));
+  give(recorder, {record(MAGNET_SOCK_SEND, 7)});
+  recorder.flush();
+  recorder.set_flows(flows(run_of(2), kA, kB, 5201));
+  recorder.forget(run_of(1));
+  give(recorder, {record(MAGNET_SOCK_SEND, 7)});
+  recorder.set_flows({});
+  give(recorder, {record(MAGNET_SOCK_SEND, 7)});
+  recorder.flush();
+  CHECK(store.records[run_of(1)].size() == 1);
+  CHECK(store.records[run_of(2)].size() == 1);
+  CHECK(recorder.totals().others == 1);
+}
