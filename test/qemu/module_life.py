@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Load and unload under traffic, with devices open, readers that come and are killed, threads that sleep in calls, and
+memory that runs out.
+"""
+import errno
+import os
+import random
+import signal
+import socket
+import threading
+import time
+import unittest
+
+import rings
+from guest_net import TcpPair, netns, run
+from rings import Proc, Ring, Rings, insmod, rmmod
+
+CYCLES = int(os.environ.get("MAGNET_CYCLES", "50"))
+SLEEPERS = 12
+RINGS_KB = (4, 16, 256)
+
+
+class Child:
+    """A process of our own that runs `work` for ever; killed at the end."""
+
+    def __init__(self, work):
+        self.pid = os.fork()
+        if self.pid == 0:
+            try:
+                work()
+            finally:
+                os._exit(1)
+
+    def kill(self):
+        os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
+
+
+def traffic():
+    """TCP there and back between the namespaces."""
+    pair = TcpPair("veth", 4)
+    pair.client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    while True:
+        pair.client.sendall(bytes(500))
+        pair.server.recv(1000)
+        pair.server.sendall(bytes(50))
+        pair.client.recv(1000)
+
+
+def knock():
+    """Opens, maps, asks and closes whatever is there; in between it looks, so that a moment has no device open."""
+    while True:
+        try:
+            Proc()
+        except OSError:
+            pass
+        for cpu in range(os.cpu_count()):
+            try:
+                ring = Ring(cpu)
+                ring.drain(10)
+                ring.close()
+            except OSError:
+                pass
+
+
+class Sleepers:
+    """Threads in recv(): stir() has each return once and sleep again, under what is armed now."""
+
+    def __init__(self):
+        self.returned = threading.Semaphore(0)
+        self.socks = []
+        with netns("left"):
+            self.waker = {f: socket.socket(f, socket.SOCK_DGRAM) for f in (socket.AF_INET, socket.AF_INET6)}
+            for number in range(SLEEPERS):
+                kind, address = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))[number % 2]
+                sock = socket.socket(kind, socket.SOCK_DGRAM)
+                sock.bind((address, 0))
+                self.socks.append(sock)
+                threading.Thread(target=self.sleep, args=(sock,), daemon=True).start()
+
+    def sleep(self, sock):
+        while sock.recv(10) != b"end":
+            self.returned.release()
+        self.returned.release()
+
+    def stir(self, word=b"up"):
+        for sock in self.socks:
+            self.waker[sock.family].sendto(word, sock.getsockname()[:2])
+        for _ in self.socks:
+            assert self.returned.acquire(timeout=30), "a receiver did not wake up"
+
+
+def rmmod_at_last():
+    """Others open devices all the time: it goes when none is open."""
+    limit = time.monotonic() + 30
+    while True:
+        try:
+            return rmmod()
+        except OSError as error:
+            if error.errno != errno.EAGAIN or time.monotonic() > limit:
+                raise
+
+
+def memory():
+    """What a leak of ours would show in, in KiB."""
+    with open("/proc/meminfo") as file:
+        values = {line.split(":")[0]: int(line.split()[1]) for line in file}
+    return {key: values[key] for key in ("VmallocUsed", "Percpu")}
+
+
+class Life(unittest.TestCase):
+    def cycle(self, number, choose, sleepers):
+        insmod(f"ring_kb={choose.choice(RINGS_KB)} ext={number % 2} always={number % 3 == 0:d}")
+        if number % 5 == 0:
+            sleepers.stir()
+            return rmmod_at_last()
+        held = []
+        for cpu in range(os.cpu_count()):
+            try:
+                held.append(Ring(cpu))
+            except OSError as error:
+                self.assertEqual(error.errno, errno.EBUSY)
+        sleepers.stir()
+        if held:
+            with self.assertRaises(OSError) as busy:
+                rmmod()
+            self.assertEqual(busy.exception.errno, errno.EAGAIN)
+            self.assertEqual(Proc().values["armed"], "1")
+        for ring in held:
+            ring.drain(100)
+            ring.close()
+        if number % 4 == 1:
+            reader = Child(knock)
+            sleepers.stir()
+            reader.kill()
+        rmmod_at_last()
+
+    def test_load_and_unload(self):
+        choose = random.Random(1)
+        sleepers = Sleepers()
+        children = [Child(traffic), Child(knock)]
+        try:
+            self.cycle(0, choose, sleepers)
+            before = memory()
+            for number in range(1, CYCLES + 1):
+                self.cycle(number, choose, sleepers)
+            after = memory()
+        finally:
+            for child in children:
+                child.kill()
+            sleepers.stir(b"end")
+        for key, value in before.items():
+            self.assertLess(after[key] - value, 512, f"{key} grew from {value} KiB in {CYCLES} cycles")
+        with open("/proc/modules") as file:
+            self.assertNotIn("magnet ", file.read())
+        self.assertFalse(os.path.exists("/dev/magnet0") or os.path.exists("/proc/net/magnet"))
+
+    def test_namespaces_come_and_go_while_armed(self):
+        insmod("")
+        with Rings():
+            for _ in range(5):
+                run("ip", "netns", "add", "passing")
+                with netns("passing"):
+                    self.assertEqual(Proc().values["armed"], "1")
+                run("ip", "netns", "del", "passing")
+        rmmod()
+
+    def test_hooks_are_absent_while_nobody_reads(self):
+        insmod("")
+        for _ in range(2):
+            self.assertNotIn("armed", Proc().states().values())
+            with Rings():
+                self.assertNotIn("idle", Proc().states().values())
+                self.assertNotIn("failed", Proc().states().values())
+        rmmod()
+        insmod("always=1")
+        self.assertNotIn("idle", Proc().states().values())
+        rmmod()
+
+
+class Faults(unittest.TestCase):
+    """On a kernel with fault injection: the n-th allocation of a load fails, for each n."""
+
+    def test_memory_runs_out_at_load_and_open(self):
+        if not os.path.exists("/proc/self/fail-nth"):
+            self.skipTest("this kernel has no fault injection")
+        with open(f"{rings.MODULES}/magnet.ko", "rb") as file:
+            image = file.read()
+        failed = 0
+        for number in range(1, 5000):
+            error = self.with_fault(number, lambda: rings.libc.syscall(175, image, len(image), b"always=1 ring_kb=16"))
+            if error is None:
+                break
+            if error == 0:
+                rmmod()
+            else:
+                self.assertIn(error, (errno.ENOMEM, errno.EINVAL, errno.ENOENT, errno.ENOEXEC), number)
+                failed += 1
+        self.assertIsNone(error, "the load needs more allocations than were tried")
+        self.assertGreater(failed, 10)
+        rmmod()
+        insmod("")
+        for number in range(1, 5000):
+            error = self.with_fault(number, lambda: rings.libc.open(b"/dev/magnet0", os.O_RDWR), close=True)
+            if error is None:
+                break
+        self.assertIsNone(error)
+        rmmod()
+
+    def with_fault(self, number, call, close=False):
+        """The call's errno, 0 if it went well despite the fault, None if there was no such allocation."""
+        nth = os.open("/proc/thread-self/fail-nth", os.O_RDWR)
+        os.write(nth, str(number).encode())
+        result = call()
+        error = rings.ctypes.get_errno() if result < 0 else 0
+        left = int(os.pread(nth, 20, 0))
+        os.write(nth, b"0")
+        os.close(nth)
+        if close and result >= 0:
+            os.close(result)
+        return None if left else error
+
+    def test_nothing_leaked(self):
+        """Last of all: what the kernel's leak detector found in everything before."""
+        leaks = "/sys/kernel/debug/kmemleak"
+        if not os.path.exists(leaks):
+            run("mount", "-t", "debugfs", "debugfs", "/sys/kernel/debug")
+        if not os.path.exists(leaks):
+            self.skipTest("this kernel has no leak detector")
+        for _ in range(2):  # what is younger than 5 s at the first scan is seen at the second
+            with open(leaks, "w") as file:
+                file.write("scan")
+        with open(leaks) as file:
+            text = file.read()
+        self.assertNotIn("magnet", text)

@@ -1,0 +1,261 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bytes at the socket and below it for each way to move them; and what the kernel counts that is no record, or that
+has a record and is not counted: docs/magnet-module.md has the same list.
+"""
+import errno
+import socket
+import time
+import unittest
+
+import rings
+import ways
+from guest_net import TcpPair, UdpPair, cookie, netns, run
+from measured import Measured, closed
+
+LENGTH = 150_000
+TLS_OVERHEAD = 29  # a record's header, explicit nonce and tag
+
+
+FIN_WAIT2 = 5
+
+
+def wait_for_state(name, port, state):
+    """Of the IPv4 socket with that local port, time-wait sockets among them."""
+    with netns(name):
+        limit = time.monotonic() + 30
+        while time.monotonic() < limit:
+            with open("/proc/thread-self/net/tcp") as file:
+                for line in list(file)[1:]:
+                    local, found = line.split()[1], line.split()[3]
+                    if int(local.split(":")[1], 16) == port and int(found, 16) == state:
+                        return
+    raise AssertionError(f"port {port} never came into state {state}")
+
+
+class Ways(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        rings.insmod("ext=1 ring_kb=1024")
+
+    @classmethod
+    def tearDownClass(cls):
+        rings.rmmod()
+
+    def transfer(self, send, reader=lambda sock: None, prepare=lambda pair: None, medium="veth", version=4):
+        ids = []
+
+        def action():
+            pair = TcpPair(medium, version)
+            ids.extend((cookie(pair.client), cookie(pair.server)))
+            prepare(pair)
+            serving = pair.serve(LENGTH, reader(pair.server))
+            send(pair.client, LENGTH)
+            serving.join()
+            pair.end()
+
+        measured = Measured(action, lambda records: len(ids) == 2 and closed(*ids)(records))
+        client, server = ids
+        self.assertEqual(measured.lost, 0)
+        self.assertEqual(measured.sizes(rings.SOCK_SEND, sockid=client), LENGTH)
+        self.assertEqual(measured.sizes(rings.SOCK_RECV, sockid=server), LENGTH)
+        self.assertEqual(measured.segments_out() + 1, measured.counted["TcpOutSegs"])
+        self.assertEqual(len(measured.of(rings.IP_SEND)), measured.counted["IpOutRequests"])
+        return measured, client, server
+
+    def plain(self, *args, **more):
+        measured, client, server = self.transfer(*args, **more)
+        self.below(measured, client, server, LENGTH)
+
+    def below(self, measured, client, server, length):
+        sent = length + measured.sizes(rings.TCP_RETRANS, sockid=client)
+        self.assertEqual(measured.sizes(rings.TCP_SEND, sockid=client), sent)
+        self.assertEqual(measured.sizes(rings.TCP_RECV, sockid=server), sent)
+
+    def test_sendfile(self):
+        self.plain(ways.sendfile)
+
+    def test_zerocopy(self):
+        self.plain(ways.zerocopy)
+
+    def test_splice_into_a_socket(self):
+        self.plain(ways.splice_in)
+
+    def test_splice_out_of_a_socket(self):
+        self.plain(lambda sock, length: sock.sendall(bytes(length)), ways.splice_out)
+
+    def test_io_uring(self):
+        try:
+            sender, receiver = ways.Uring(), ways.Uring()
+        except OSError as error:
+            self.skipTest(f"io_uring: {error}")
+        self.plain(sender.send, receiver.reader)
+        sender.close()
+        receiver.close()
+
+    def test_ktls(self):
+        try:
+            pair = TcpPair("veth", 4)
+            ways.ktls(pair)
+        except OSError as error:
+            self.skipTest(f"this kernel has no kTLS with AES-GCM: {error}")
+        for sock in (pair.client, pair.server, pair.listener):
+            sock.close()
+
+        def send(sock, length):
+            for at in range(0, length, 10_000):
+                sock.sendall(bytes(min(10_000, length - at)))
+
+        measured, client, server = self.transfer(send, prepare=ways.ktls)
+        self.below(measured, client, server, LENGTH + LENGTH // 10_000 * TLS_OVERHEAD)
+
+    def test_retransmissions(self):
+        """Every retransmitted segment is one record's; it is a TCP_SEND as well."""
+        def send(sock, length):
+            with netns("left"):
+                run("tc", "qdisc", "add", "dev", "veth0", "root", "netem", "loss", "10%", "limit", "10000")
+                try:
+                    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                    for _ in range(length // 1000):
+                        sock.sendall(bytes(1000))
+                    while int.from_bytes(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)[24:28], "little"):
+                        pass  # until tcpi_unacked is 0
+                finally:
+                    run("tc", "qdisc", "del", "dev", "veth0", "root")
+
+        with netns("left"):
+            try:
+                run("tc", "qdisc", "add", "dev", "veth0", "root", "netem", "loss", "0%")
+                run("tc", "qdisc", "del", "dev", "veth0", "root")
+            except Exception as error:
+                self.skipTest(f"netem: {error}")
+        measured, client, server = self.transfer(send)
+        again = measured.of(rings.TCP_RETRANS)
+        self.assertGreater(len(again), 0)
+        self.assertEqual({r.sockid for r in again}, {client})
+        self.assertEqual(sum(r.segments for r in again), measured.counted["TcpRetransSegs"])
+        self.assertEqual(measured.sizes(rings.TCP_SEND, sockid=client), LENGTH + sum(r.size for r in again))
+
+    def test_an_orphan_is_no_socket_any_more(self):
+        """Who closes before the peer has ended leaves a time-wait socket behind: what that gets and answers is counted
+        by the kernel, and passes IP, and is no TCP record.
+        """
+        ids = []
+
+        def action():
+            pair = TcpPair("veth", 4)
+            ids.extend((cookie(pair.client), cookie(pair.server)))
+            port = pair.client.getsockname()[1]
+            pair.client.close()
+            assert pair.server.recv(1) == b""
+            wait_for_state("left", port, FIN_WAIT2) # or the server's ACK and FIN would be one segment
+            pair.server.close()
+            pair.listener.close()
+
+        measured = Measured(action, lambda records: len(ids) == 2 and closed(*ids)(records))
+        counted = measured.counted
+        self.assertEqual(measured.segments_out() + 2, counted["TcpOutSegs"], "SYN-ACK, ACK of the last FIN")
+        self.assertEqual(len(measured.of(rings.TCP_RECV)) + 1, counted["TcpInSegs"], "the last FIN")
+        self.assertEqual(len(measured.of(rings.IP_SEND)), counted["IpOutRequests"])
+
+    def test_a_refused_connection(self):
+        """The reset comes from no socket: the kernel counts it, IP has it, TCP has no record."""
+        def action():
+            with netns("left"), socket.socket() as sock:
+                self.assertEqual(sock.connect_ex(("10.77.0.2", 1)), errno.ECONNREFUSED)
+
+        measured = Measured(action, lambda records: True)
+        self.assertEqual(len(measured.of(rings.TCP_SEND)), 1, "the SYN")
+        self.assertEqual(len(measured.of(rings.TCP_RECV)), 1, "the reset")
+        self.assertEqual(measured.counted["TcpOutSegs"], 2)
+        self.assertEqual(measured.counted["TcpOutRsts"], 1)
+        self.assertEqual(measured.of(rings.SOCK_OPEN, rings.SOCK_CLOSE), [], "its addresses were never confirmed")
+
+    def test_fragments(self):
+        """Handed to IP as one datagram; IP's hooks see each fragment on the way out only where IP made none yet."""
+        ids = []
+
+        def action():
+            pair = UdpPair("veth", 4)
+            ids.append(cookie(pair.client))
+            pair.client.sendto(bytes(4000), pair.to)
+            assert len(pair.server.recv(5000)) == 4000
+            pair.close()
+
+        measured = Measured(action, lambda records: True)
+        counted = measured.counted
+        self.assertEqual(counted["IpReasmOKs"], 1)
+        self.assertEqual([r.size for r in measured.of(rings.UDP_SEND)], [4000])
+        self.assertEqual([r.size for r in measured.of(rings.UDP_RECV)], [4000])
+        self.assertEqual(len(measured.of(rings.IP_SEND)), 1)
+        self.assertEqual(len(measured.of(rings.IP_RECV)), 1, "after reassembly")
+        self.assertEqual(counted["IpInDelivers"], 1)
+        self.assertEqual(counted["IpInReceives"], 3, "fragments")
+        self.assertEqual(len(measured.of(rings.DEV_SEND, protocol=17)), 3)
+
+    def test_udp_that_is_refused_or_corked(self):
+        """UDP_SEND is what was handed to UDP: a refused call and each part of a corked datagram are records as well."""
+        def action():
+            pair = UdpPair("veth", 4)
+            for part, more in ((10, socket.MSG_MORE), (20, 0)):
+                pair.client.sendto(bytes(part), more, pair.to)
+            assert len(pair.server.recv(100)) == 30
+            with self.assertRaises(OSError):
+                pair.client.sendto(bytes(65_530), pair.to)
+            pair.close()
+
+        measured = Measured(action, lambda records: True)
+        self.assertEqual([r.size for r in measured.of(rings.UDP_SEND)], [10, 20, 65_530])
+        self.assertEqual([r.size for r in measured.of(rings.SOCK_SEND)], [10, 20, -errno.EMSGSIZE])
+        self.assertEqual(measured.counted["UdpOutDatagrams"], 1)
+        self.assertEqual([r.size for r in measured.of(rings.UDP_RECV)], [30])
+
+    def test_a_mapped_address_is_recorded_once(self):
+        """IPv4 through an IPv6 socket passes the functions of both families."""
+        def action():
+            with netns("right"):
+                server = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+            server.bind(("::", 0))
+            with netns("left"):
+                client = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+            client.connect(("::ffff:10.77.0.2", server.getsockname()[1]))
+            client.send(b"one")
+            assert server.recv(10) == b"one"
+            client.close()
+            server.close()
+            pair = TcpPair.__new__(TcpPair)
+            with netns("right"):
+                pair.listener = socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True)
+            with netns("left"):
+                pair.client = socket.socket(socket.AF_INET6)
+            pair.client.connect(("::ffff:10.77.0.2", pair.listener.getsockname()[1]))
+            pair.server, _ = pair.listener.accept()
+            tcp.extend((cookie(pair.client), cookie(pair.server)))
+            pair.client.sendall(b"two!")
+            assert pair.server.recv(10) == b"two!"
+            pair.end()
+
+        tcp = []
+        measured = Measured(action, lambda records: len(tcp) == 2 and closed(*tcp)(records))
+        for event in (rings.UDP_SEND, rings.UDP_RECV):
+            self.assertEqual([r.size for r in measured.of(event)], [3])
+        opened = measured.of(rings.SOCK_OPEN)
+        self.assertEqual([r.protocol for r in opened].count(17), 1)
+        self.assertEqual({r.peer for r in opened if r.protocol == 17},
+                         {socket.inet_pton(socket.AF_INET6, "::ffff:10.77.0.2")})
+        self.assertEqual(measured.sizes(rings.TCP_RECV, sockid=tcp[1]), 4)
+        self.assertEqual(len(measured.of(rings.TCP_RECV)) + measured.counted["TcpExtTCPBacklogCoalesce"],
+                         measured.counted["TcpInSegs"])
+
+    def test_a_peek_takes_nothing(self):
+        def action():
+            pair = UdpPair("lo", 4)
+            pair.client.sendto(bytes(77), pair.to)
+            pair.server.recv(100, socket.MSG_PEEK)
+            pair.server.recv(100)
+            pair.server.setblocking(False)
+            with self.assertRaises(BlockingIOError):
+                pair.server.recv(100)
+            pair.close()
+
+        self.assertEqual([r.size for r in Measured(action, lambda records: True).of(rings.SOCK_RECV)],
+                         [0, 77, -errno.EAGAIN])
