@@ -36,7 +36,7 @@ struct fl_trace_header {
 	__le32 rings;	    /* 0: blank */
 	__le64 created_ns;  /* UTC: mkmagnet */
 	__le64 started_ns;  /* UTC: the first magnet-read; 0: blank */
-	__le64 file_size;   /* as made; a file that was trimmed is shorter */
+	__le64 file_size;   /* the file's length: as made, or as trimmed */
 	__u8 boot_id[16];   /* /proc/sys/kernel/random/boot_id; zeros: blank */
 	char host[FL_TRACE_HOST_SIZE]; /* zeros behind the name; zeros: blank */
 	__u8 reserved[52];

@@ -104,9 +104,13 @@ Result<void> CtfSink::event(const magnet::Event& event) {
     when = stream.last_ns;
     ++clamped_;
   }
+  if (head.event == MAGNET_LOST) {
+    // A packet before it and one with it: readers make the count from the difference.
+    if (auto flushed = flush(event.cpu, stream); !flushed) return flushed.error();
+    stream.lost += static_cast<std::uint32_t>(head.size);
+  }
   if (stream.body.empty()) stream.first_ns = when;
   stream.last_ns = when;
-  if (head.event == MAGNET_LOST) stream.lost += static_cast<std::uint32_t>(head.size);
   put(stream.body, ctf_id(head.event, event.has_extension));
   put(stream.body, when);
   put(stream.body, head.sockid);

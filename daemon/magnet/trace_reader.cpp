@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "proto/magnet.h"
 
@@ -113,13 +114,26 @@ void TraceReader::accept(const Batch& batch) {
 }
 
 Result<std::optional<Batch>> TraceReader::next() {
-  if (at_ >= size_) return std::optional<Batch>();
+  if (at_ >= size_) {
+    end();
+    return std::optional<Batch>();
+  }
   Batch batch;
   auto there = read_batch(at_, batch);
   if (!there) return there.error();
-  if (!*there) return resynchronise();
+  if (!*there) {
+    auto found = resynchronise();
+    if (found && !*found) end();
+    return found;
+  }
   accept(batch);
   return std::optional<Batch>(std::move(batch));
+}
+
+// A file keeps the length that its header says; a cut between two batches shows in nothing else.
+void TraceReader::end() {
+  if (std::exchange(ended_, true) || size_ >= header_.file_size) return;
+  report(size_, header_.file_size - size_, "missing: the file was cut");
 }
 
 // The next multiple of 8 where a batch's magic stands, or the file's end.

@@ -65,6 +65,7 @@ class TraceReader {
   Result<bool> read_batch(std::uint64_t offset, Batch& batch);
   bool plausible(const fl_trace_batch& head, std::uint64_t offset) const;
   Result<std::optional<Batch>> resynchronise();
+  void end();
   Result<std::uint64_t> find_used_end(std::uint64_t from);
   Result<std::uint64_t> next_candidate(std::uint64_t from);
   void report(std::uint64_t offset, std::uint64_t bytes, std::string what);
@@ -77,6 +78,7 @@ class TraceReader {
   std::uint64_t sound_end_ = FL_TRACE_HEADER_SIZE, used_end_ = FL_TRACE_HEADER_SIZE;
   std::uint64_t last_sequence_ = 0;
   unsigned false_heads_ = 0;
+  bool ended_ = false;
   Bytes buffer_;
   std::uint64_t buffer_at_ = 0;
   std::vector<Damage> damage_;

@@ -138,11 +138,17 @@ Result<void> TraceWriter::claim(const TraceHeader& session) {
   TraceHeader header = session;
   header.created_ns = found_.created_ns;
   header.file_size = size_;
+  if (auto written = write_header(header); !written) return written;
+  if (::fdatasync(fd_.get()) != 0) return fail_errno("syncing " + path_);
+  record_size_ = session.record_size;
+  return {};
+}
+
+Result<void> TraceWriter::write_header(const TraceHeader& header) {
   const fl_trace_header bytes = encode_header(header);
   if (::pwrite(fd_.get(), &bytes, sizeof bytes, 0) != sizeof bytes)
     return fail_errno("writing the header of " + path_);
-  if (::fdatasync(fd_.get()) != 0) return fail_errno("syncing " + path_);
-  record_size_ = session.record_size;
+  found_ = header;
   return {};
 }
 
@@ -197,6 +203,11 @@ Result<void> TraceWriter::finish(bool trim) {
     guard_.reset();
     ::munmap(std::exchange(memory_, nullptr), size_);
     size_ = at_;
+    TraceHeader header = found_;
+    header.file_size = at_;
+    // The shorter length first: a file that is longer than its header says is whole.
+    if (auto written = write_header(header); !written) return written;
+    if (::fdatasync(fd_.get()) != 0) return fail_errno("syncing " + path_);
     if (::ftruncate(fd_.get(), static_cast<off_t>(at_)) != 0) return fail_errno("cutting " + path_);
   }
   if (::fsync(fd_.get()) != 0) return fail_errno("syncing " + path_);

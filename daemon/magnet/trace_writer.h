@@ -59,6 +59,7 @@ class TraceWriter {
  private:
   TraceWriter(Fd fd, std::string path) : fd_(std::move(fd)), path_(std::move(path)) {}
   Result<void> claim(const TraceHeader& session);
+  Result<void> write_header(const TraceHeader& header);
   Result<void> recover();
   Result<void> map();
 

@@ -163,6 +163,7 @@ TEST_CASE("trace: continued behind its last batch, trimmed at the end") {
   CHECK(std::filesystem::file_size(path) == 4096 + 3 * (64 + 240));
   auto reader = read_back(path);
   CHECK(count_records(reader) == 30);
+  CHECK(reader.damages() == 0);
   CHECK(reader.missing_batches() == 0);
   // Nothing more goes in.
   auto full = TraceWriter::open(path);
