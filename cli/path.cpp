@@ -80,11 +80,12 @@ int feed_run(PathAnalyzer& analyzer, const std::string& run, const Result<UserSe
   if (!settings) return complain(settings.error(), kUsage);
   Feeder feeder(analyzer, 0);
   Result<void> fed;
-  auto result = ask_archive(*settings, {{"op", "query"}, {"run", run}, {"reports", true}},
-                            [&](ByteView bytes) {
-                              fed = feeder.feed(bytes);
-                              return bool(fed);
-                            });
+  auto result =
+      ask_archive(*settings, {{"op", "query"}, {"run", run}, {"reports", true}, {"events", false}},
+                  [&](ByteView bytes) {
+                    fed = feeder.feed(bytes);
+                    return bool(fed);
+                  });
   if (!fed) return complain(std::move(fed.error()).in("the archive's answer"));
   if (!result) return complain(result.error());
   return kOk;

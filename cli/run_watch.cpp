@@ -48,7 +48,7 @@ analysis::PathReport RunWatch::report() {
 
 void RunWatch::follow() {
   nlohmann::json request = {
-      {"op", "query"}, {"run", run_.hex()}, {"follow", true}, {"reports", true}};
+      {"op", "query"}, {"run", run_.hex()}, {"follow", true}, {"reports", true}, {"events", false}};
   auto result = reader_->request(request, [this](ByteView bytes) { return take(bytes); });
   WatchEvent end;
   end.run = run_;

@@ -159,6 +159,7 @@ Result<archive::Query> parse_query(const json& request, const RunId& run) {
   query.run = run;
   Result<void> done = read(request, "follow", query.follow);
   if (done) done = read(request, "reports", query.reports);
+  if (done) done = read(request, "events", query.events);
   if (done) done = read(request, "packets", query.packets);
   if (done) done = read(request, "vantage", query.vantage);
   if (done) done = read_number(request, "from_ns", query.from_ns);

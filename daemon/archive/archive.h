@@ -57,7 +57,8 @@ struct Query {
     std::uint16_t port_a = 0, port_b = 0;
   };
   std::optional<Flow> flow;
-  bool reports = true;  // activation, final counts, configuration, event records
+  bool reports = true;  // activation, final counts, configuration
+  bool events = true;   // hosts' event records, if reports
   bool packets = true;
   // Go on with what is still to come until the run has ended on every vantage point.
   bool follow = false;

@@ -18,7 +18,8 @@ void SessionStream::add(const RunChunk& chunk) {
   if (chunk.name.number <= newest_) return;
   newest_ = chunk.name.number;
   const RunPart& part = chunk.part;
-  bool in_time = query_.packets && part.records > 0 && (!query_.from_ns || part.last_ns >= *query_.from_ns) &&
+  bool in_time = query_.packets && part.records > 0 &&
+                 (!query_.from_ns || part.last_ns >= *query_.from_ns) &&
                  (!query_.to_ns || part.first_ns < *query_.to_ns);
   bool grows = query_.follow && !chunk.sealed;
   if (in_time || grows || (query_.reports && part.reports > 0)) todo_.push_back(chunk);
@@ -127,6 +128,7 @@ bool SessionStream::is_visible(const pcapng::Report& report) {
 void SessionStream::take(const pcapng::Report& report) {
   if (!(report.run == query_.run || report.run.is_zero())) return;
   if (!is_visible(report) || !query_.reports) return;
+  if (report.type == FL_FRAME_EVENT_RECORDS && !query_.events) return;
   if (reported_.insert(report.sequence).second) item_ = Item{nullptr, report, 0};
 }
 

@@ -15,6 +15,7 @@ from process import wait_until
 from site_lab import Site, build_folder
 
 NTH = 2000
+IPERF_COOKIE = 37  # bytes by which iperf3 opens its data connection, and does not count
 
 
 def say(text=""):
@@ -28,7 +29,8 @@ def transfer(site):
     done = site.run("a", "iperf3", "-c", site.env["ADDR_b"], "-p", "5201", "-n", ARGUMENTS.bytes, "-J", timeout=120)
     wait_until("iperf3 has ended", lambda: not server.running())
     end = json.loads(done.stdout)["end"]
-    return end["sum_received"]["bytes"], end["sum_received"]["bits_per_second"], end["sum_sent"]["retransmits"]
+    return {"bytes": end["sum_received"]["bytes"], "bits_per_second": end["sum_received"]["bits_per_second"],
+            "retransmits": end["sum_sent"]["retransmits"], "written": end["sum_sent"]["bytes"]}
 
 
 def is_flow(packet):
@@ -50,6 +52,37 @@ def compare(site, report, captured):
     return rows
 
 
+def host_half(site, run, lost_packets):
+    """What the sockets at both ends say: the data connection's calls and bytes, and what was sent again."""
+    lines = site.fieldline("events", run, "--json").stdout.splitlines()
+    hosts = {h["host"]: h for h in json.loads(lines[0])["hosts"]}
+    calls, sizes = collections.Counter(), collections.Counter()
+    again, records = [], 0
+    for line in lines[1:]:
+        record = json.loads(line)
+        records += 1
+        if record["event"] in ("SOCK_SEND", "SOCK_RECV") and record["size"] > 0:
+            key = (record["host"], record["event"], record["sockid"])
+            calls[key] += 1
+            sizes[key] += record["size"]
+        elif record["event"] == "TCP_RETRANS" and record["host"] == "a":
+            again.append((record["ext"]["local_port"], record["ext"]["seq"], max(1, record["size"]),
+                          max(1, record["ext"]["gso_segs"])))
+
+    def data_socket(host, event):
+        return max((key for key in sizes if key[:2] == (host, event)), key=sizes.get, default=None)
+
+    def covered(packet):
+        return any(port == packet["sport"] and (packet["sequence"] - seq) % 2**32 < size for port, seq, size, _ in again)
+    wrote, read = data_socket("a", "SOCK_SEND"), data_socket("b", "SOCK_RECV")
+    return {"records": records, "source": {name: host["source"] for name, host in hosts.items()},
+            "absent": sorted(set().union(*(host["absent"] for host in hosts.values()))),
+            "losses": {name: host["losses"] for name, host in hosts.items()},
+            "wrote": {"bytes": sizes[wrote], "calls": calls[wrote]}, "read": {"bytes": sizes[read], "calls": calls[read]},
+            "sent_again": sum(segments for *_, segments in again),
+            "lost_sent_again": sum(1 for packet in lost_packets if covered(packet))}
+
+
 def readable(file):
     """Does tshark and does tcpdump read it, and how many packets?"""
     tshark = subprocess.run(["tshark", "-r", file, "-T", "fields", "-e", "frame.number"], capture_output=True, text=True)
@@ -67,7 +100,16 @@ def judge(site, report, captured):
     sides = ("?", "?") if section is None else (
         points[section - 1]["sensor"] if section > 0 else "a", points[section]["sensor"] if section < len(points) else "b")
     return {"injected": sum(injected.values()), "lost": named["lost"], "between": sides, "same_packets": lost == injected,
-            "tcpdump": compare(site, report, captured)}
+            "tcpdump": compare(site, report, captured), "hosts": host_half(site, report["run"], named["lost_packets"])}
+
+
+def show_hosts(verdict):
+    hosts, lost = verdict["hosts"], verdict["lost"]
+    among = "the" if hosts["lost_sent_again"] == lost else f"{hosts['lost_sent_again']} of the"
+    say(f"HOST A    wrote {hosts['wrote']['bytes']:,} bytes in {hosts['wrote']['calls']:,} send() calls; its kernel sent "
+        f"{hosts['sent_again']} segments again, {among} {lost} lost ones among them")
+    say(f"HOST B    read {hosts['read']['bytes']:,} bytes in {hosts['read']['calls']:,} recv() calls; {hosts['records']:,} "
+        f"event records of both hosts, by {' and '.join(sorted(set(hosts['source'].values())))}")
 
 
 def show(report, verdict, files, folder, run, seconds):
@@ -80,6 +122,7 @@ def show(report, verdict, files, folder, run, seconds):
         theirs = "  ".join(f"{r['tcpdump']:,}" for r in rows)
         say(f"CHECK  {arrow} fieldline {ours}   independent tcpdump {theirs}"
             + ("" if all(r["equal"] for r in rows) else "   DIFFERENT"))
+    show_hosts(verdict)
     link = next((s["delay"]["min_ns"] for s in report["forward"]["sections"] if s["lost"] and s["delay"]["samples"]), None)
     if link is not None:
         say(f"DELAY     injected 10 ms; the least that {between[0]} - {between[1]} took is {link / 1e6:.2f} ms, what is above it "
@@ -101,13 +144,15 @@ def main():
     order = "A -- router 1 -[s1]==x==[s3]- router 2 -[s2]-- B"
     say(order)
     say(f"      link 1 delays by 10 ms and drops every {NTH:,}th data packet from A to B; s1 .. s3 are passive taps")
-    site.start()
+    site.start(hosts=("a", "b"))
     ping = site.ping(site.env["ADDR_b"], "--flow", "tcp:5201", "--for", "50s")
     run = ping.run()
-    say(f"$ fieldline ping {site.env['ADDR_b']} --flow tcp:5201     run {run[:6]}: {len(site.sensors)} sensors switched on")
+    say(f"$ fieldline ping {site.env['ADDR_b']} --flow tcp:5201     run {run[:6]}: {len(site.sensors)} sensors and both hosts "
+        "switched on")
     captures = {sensor: site.tap_capture(sensor) for sensor in site.sensors}
-    size, speed, retransmits = transfer(site)
-    say(f"$ iperf3 -c {site.env['ADDR_b']}     {size / 1e6:,.0f} MB at {speed / 1e6:,.0f} Mb/s, {retransmits} retransmitted")
+    sent = transfer(site)
+    say(f"$ iperf3 -c {site.env['ADDR_b']}     {sent['bytes'] / 1e6:,.0f} MB at {sent['bits_per_second'] / 1e6:,.0f} Mb/s, "
+        f"{sent['retransmits']} retransmitted")
     captured = {sensor: capture.stop() for sensor, capture in captures.items()}
     status = ping.stop()
     if status:
@@ -123,11 +168,13 @@ def main():
     site.lab("drops")
     site.close()
     show(report, verdict, files, folder, run, time.monotonic() - begin)
-    good = verdict["same_packets"] and verdict["injected"] > 0 and report["complete"] and all(
+    hosts = verdict["hosts"]
+    both = hosts["wrote"]["bytes"] == sent["written"] + IPERF_COOKIE and hosts["lost_sent_again"] == verdict["lost"]
+    good = both and verdict["same_packets"] and verdict["injected"] > 0 and report["complete"] and all(
         row["equal"] for row in verdict["tcpdump"]) and all(f["tshark"] is not None and f["tcpdump"] is not None for f in files)
     if ARGUMENTS.json:
         print(json.dumps({"schema": "fieldline.demo/1", "ok": good, "run": run, "folder": str(folder),
-                          "transfer": {"bytes": size, "bits_per_second": speed, "retransmits": retransmits},
+                          "transfer": sent,
                           "path": report, "verdict": verdict, "files": files}))
     if not good:
         say("demo: the answer is not what was injected; see the lines above")

@@ -74,6 +74,9 @@ def json_document_alone(folder):
     transfer, verdict = document["transfer"], document["verdict"]
     assert transfer["bytes"] > 10_000_000 and transfer["bits_per_second"] > 0 and transfer["retransmits"] >= 0, transfer
     assert verdict["injected"] == verdict["lost"] > 0 and verdict["same_packets"] and verdict["between"] == ["s1", "s3"]
+    hosts = verdict["hosts"]
+    assert hosts["wrote"]["bytes"] == transfer["written"] + 37 and hosts["wrote"]["calls"] > 0 < hosts["read"]["calls"], hosts
+    assert hosts["lost_sent_again"] == verdict["lost"] <= hosts["sent_again"] and set(hosts["source"]) == {"a", "b"}, hosts
     assert document["path"]["schema"] == "fieldline.path/1" and document["path"]["complete"]
     assert {(r["sensor"], r["direction"]) for r in verdict["tcpdump"]} == {
         (s, d) for s in ("s1", "s2", "s3") for d in ("forward", "reverse")}
