@@ -272,7 +272,8 @@ std::vector<std::string> EventList::missing() const {
       if (count != 0) text += (text.empty() ? "" : ", ") + name + " " + grouped(count);
     }
     if (!text.empty()) lines.push_back("host " + host.name + " did not record everything: " + text);
-    if (host.lost.empty()) lines.push_back("host " + host.name + " gave no counts of this run yet");
+    if (host.lost.empty() && !host.source.empty())
+      lines.push_back("host " + host.name + " gave no counts of this run yet");
   }
   return lines;
 }

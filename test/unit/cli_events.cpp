@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli_result.h"
+
+#include <nlohmann/json.hpp>
+
+#include "cli/events.h"
+#include "proto/frame.h"
+
+using namespace fieldline;
+using namespace fieldline::cli;
+
+namespace {
+
+RunId session_of(std::uint8_t byte) {
+  RunId id;
+  id.bytes.fill(byte);
+  return id;
+}
+
+magnet_record_ext record(std::uint32_t event, std::uint64_t sockid, std::uint64_t at,
+                         std::int32_t size = 0) {
+  magnet_record_ext one{};
+  one.head = {sockid, at, event, size};
+  return one;
+}
+
+magnet_record_ext packet(std::uint16_t local, std::uint64_t at) {
+  auto one = record(MAGNET_DEV_SEND, 0, at, 1514);
+  one.ext.packet.local_port = local;
+  one.ext.packet.peer_port = 5201;
+  return one;
+}
+
+magnet_record_ext sent(std::uint64_t sockid, std::uint16_t local, std::uint64_t at) {
+  auto one = record(MAGNET_SOCK_SEND, sockid, at, 1000);
+  one.ext.sock.local_port = local;
+  one.ext.sock.peer_port = 5201;
+  return one;
+}
+
+void feed(EventList& list, const RunId& session, const std::vector<magnet_record_ext>& records) {
+  EventBodyWriter writer(FL_EVENT_EBPF, sizeof(magnet_record_ext), 1, session);
+  for (const auto& one : records) writer.add(view_of(one));
+  list.take({FL_FRAME_EVENT_RECORDS, FL_ENCODING_BINARY, 1, session_of(9), writer.end()});
+}
+
+void feed_sample(EventList& list, const RunId& session, std::uint64_t sockid, std::uint64_t at) {
+  fl_tcp_info sample{};
+  sample.sockid = sockid;
+  sample.timestamp = at;
+  sample.cwnd = 10;
+  EventBodyWriter writer(FL_EVENT_TCP_INFO, sizeof sample, 0, session);
+  writer.add(view_of(sample));
+  list.take({FL_FRAME_EVENT_RECORDS, FL_ENCODING_BINARY, 2, session_of(9), writer.end()});
+}
+
+void feed_document(EventList& list, std::uint8_t type, const nlohmann::json& document) {
+  const std::string text = document.dump();
+  list.take({type, FL_ENCODING_JSON, 3, session_of(9), view(text)});
+}
+
+void name_host(EventList& list, const RunId& session, const std::string& name) {
+  feed_document(list, FL_FRAME_CONFIGURATION,
+                {{"role", "host"},
+                 {"sensor", name},
+                 {"session", session.hex()},
+                 {"events", {{"source", "ebpf"}, {"absent", {"TCP_SEND"}}}}});
+}
+
+EventList list_of(const EventsOptions& options) {
+  auto list = EventList::create(options);
+  REQUIRE(list);
+  return std::move(*list);
+}
+
+std::string all(EventList& list) {
+  list.sort();
+  std::string text;
+  for (std::size_t i = 0; i < list.size(); ++i) text += list.line(i);
+  return text;
+}
+
+const RunId kA = session_of(1), kB = session_of(2);
+constexpr std::uint64_t kSecond = 1'000'000'000;
+
+}  // namespace
+
+TEST_CASE("records of all hosts stand in the order of time, each with its host") {
+  auto list = list_of({});
+  name_host(list, kA, "a");
+  name_host(list, kB, "b");
+  feed(list, kA, {sent(7, 41000, kSecond), sent(7, 41000, 3 * kSecond)});
+  feed(list, kB, {record(MAGNET_SOCK_RECV, 8, 2 * kSecond, -104)});
+  feed_sample(list, kA, 7, kSecond + 1);
+  const std::string text = all(list);
+  CHECK(text.starts_with("7\t1970-01-01T00:00:01.000000000Z\t1\tSOCK_SEND\t1000\t"));
+  CHECK(text.find("\thost=a\n7\t1970-01-01T00:00:01.000000001Z\t0\tTCP_INFO\t0\tstate=0") !=
+        std::string::npos);
+  CHECK(text.find("8\t1970-01-01T00:00:02.000000000Z\t1\tSOCK_RECV\t-104\t") != std::string::npos);
+  CHECK(text.find("\tcwnd=10\t") != std::string::npos);
+  CHECK(list.head().find("# host a: session 010101, by ebpf, without TCP_SEND\n") !=
+        std::string::npos);
+}
+
+TEST_CASE("one socket is its own records and the packets that have its ports on its host") {
+  EventsOptions options;
+  options.sockid = 7;
+  auto list = list_of(options);
+  feed(list, kA, {packet(41000, 1), sent(7, 41000, 2), sent(9, 41001, 3), packet(41001, 4)});
+  feed(list, kB, {packet(41000, 5)});
+  feed_sample(list, kA, 7, 6);
+  feed_sample(list, kA, 9, 7);
+  list.sort();
+  CHECK(list.size() == 3);
+}
+
+TEST_CASE("one event, one host") {
+  EventsOptions options;
+  options.event = "dev-send";
+  options.host = "a";
+  auto list = list_of(options);
+  name_host(list, kA, "a");
+  name_host(list, kB, "b");
+  feed(list, kA, {packet(41000, 1), sent(7, 41000, 2)});
+  feed(list, kB, {packet(41000, 3)});
+  feed_sample(list, kA, 7, 4);
+  list.sort();
+  CHECK(list.size() == 1);
+
+  options.event = "TCP_INFO";
+  auto samples = list_of(options);
+  name_host(samples, kA, "a");
+  feed(samples, kA, {packet(41000, 1)});
+  feed_sample(samples, kA, 7, 4);
+  samples.sort();
+  CHECK(samples.size() == 1);
+
+  options.event = "SOCK_SNED";
+  auto wrong = EventList::create(options);
+  REQUIRE_FALSE(wrong);
+  CHECK(wrong.error().text().find("SOCK_SEND") != std::string::npos);
+}
+
+TEST_CASE("what a host lost is said, and text of others does not act on the terminal") {
+  auto list = list_of({});
+  feed(list, kA, {sent(7, 41000, 1)});
+  CHECK(list.missing().size() == 0);
+  name_host(list, kA, "a\x1b[2J");
+  CHECK(list.missing() == std::vector<std::string>{"host a?[2J gave no counts of this run yet"});
+  feed_document(list, FL_FRAME_FINAL_COUNTS,
+                {{"role", "host"},
+                 {"sensor", "a"},
+                 {"session", kA.hex()},
+                 {"events", {{"lost", 42}, {"missed", 0}, {"dropped_spool", 1234}}}});
+  CHECK(list.missing() ==
+        std::vector<std::string>{"host a did not record everything: dropped_spool 1,234, lost 42"});
+}
+
+TEST_CASE("batches of a later version and damaged ones are counted, the rest is shown") {
+  auto list = list_of({});
+  feed(list, kA, {sent(7, 41000, 1)});
+  Bytes junk(200, 0xff);
+  list.take({FL_FRAME_EVENT_RECORDS, FL_ENCODING_BINARY, 1, session_of(9), junk});
+  list.take({FL_FRAME_EVENT_RECORDS, FL_ENCODING_BINARY, 1, session_of(9), {}});
+  CHECK(list.unreadable() == 2);
+  list.sort();
+  CHECK(list.size() == 1);
+}
+
+TEST_CASE("--json: a head, then one document a record") {
+  EventsOptions options;
+  options.json = true;
+  auto list = list_of(options);
+  name_host(list, kA, "a");
+  feed(list, kA, {sent(7, 41000, 1)});
+  list.sort();
+  auto head = nlohmann::json::parse(list.head());
+  CHECK(head["schema"] == "fieldline.events/1");
+  CHECK(head["hosts"][0]["host"] == "a");
+  auto line = nlohmann::json::parse(list.line(0));
+  CHECK(line["event"] == "SOCK_SEND");
+  CHECK(line["size"] == 1000);
+  CHECK(line["ext"]["local_port"] == 41000);
+}
