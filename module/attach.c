@@ -10,10 +10,10 @@
 #include <linux/string.h>
 #include <linux/tracepoint.h>
 #include <net/net_namespace.h>
+#include "entry.h"
 #include "ip.h"
 
-/* For the batches of (un)registration, which take one grace period each; under the table's mutex. */
-static struct kprobe *magnet_kprobes[MAGNET_HOOKS_MAX];
+/* For the batch of unregistration, which takes one grace period; under the table's mutex. */
 static struct kretprobe *magnet_kretprobes[MAGNET_HOOKS_MAX];
 
 struct magnet_find {
@@ -32,28 +32,6 @@ static void magnet_find_tracepoint(struct tracepoint *tracepoint, void *data)
 			find->hooks[i].tracepoint = tracepoint;
 }
 
-/* A probe that is registered as disabled finds its symbol, and whether it may be probed, without ever firing. */
-static void magnet_find_probes(struct magnet_hook *hooks, u32 count)
-{
-	u32 i, n = 0;
-
-	for (i = 0; i < count; i++) {
-		struct magnet_hook *hook = &hooks[i];
-
-		if (hook->state != MAGNET_HOOK_IDLE ||
-		    (hook->kind != MAGNET_HOOK_KPROBE && hook->kind != MAGNET_HOOK_KRETPROBE))
-			continue;
-		memset(&hook->kretprobe, 0, sizeof(hook->kretprobe));
-		hook->kprobe.symbol_name = hook->symbol;
-		hook->kprobe.flags = KPROBE_FLAG_DISABLED;
-		if (register_kprobe(&hook->kprobe))
-			hook->state = MAGNET_HOOK_ABSENT;
-		else
-			magnet_kprobes[n++] = &hook->kprobe;
-	}
-	unregister_kprobes(magnet_kprobes, n);
-}
-
 /* From IDLE to ABSENT where the kernel has no such thing. */
 void magnet_attach_find(struct magnet_hook *hooks, u32 count)
 {
@@ -69,7 +47,7 @@ void magnet_attach_find(struct magnet_hook *hooks, u32 count)
 		if (hooks[i].kind == MAGNET_HOOK_NETFILTER && !IS_ENABLED(CONFIG_NETFILTER))
 			hooks[i].state = MAGNET_HOOK_ABSENT;
 	}
-	magnet_find_probes(hooks, count);
+	magnet_entry_find(hooks, count);
 }
 
 #ifdef CONFIG_NETFILTER
@@ -132,11 +110,6 @@ static int magnet_attach_one(struct magnet_hook *hook)
 	switch (hook->kind) {
 	case MAGNET_HOOK_TRACEPOINT:
 		return tracepoint_probe_register(hook->tracepoint, hook->callback, NULL);
-	case MAGNET_HOOK_KPROBE:
-		memset(&hook->kprobe, 0, sizeof(hook->kprobe));
-		hook->kprobe.symbol_name = hook->symbol;
-		hook->kprobe.pre_handler = hook->entered;
-		return register_kprobe(&hook->kprobe);
 	case MAGNET_HOOK_KRETPROBE:
 		memset(&hook->kretprobe, 0, sizeof(hook->kretprobe));
 		hook->kretprobe.kp.symbol_name = hook->symbol;
@@ -150,13 +123,7 @@ static int magnet_attach_one(struct magnet_hook *hook)
 	}
 }
 
-static void magnet_attach_failed(struct magnet_hook *hook, int err)
-{
-	hook->state = MAGNET_HOOK_FAILED;
-	pr_warn("%s could not be hooked (error %d): %s incomplete\n", hook->symbol, -err, hook->events);
-}
-
-/* From IDLE and FAILED to ARMED or FAILED: one that fails does not keep the others from working. */
+/* From IDLE and FAILED to ARMED or FAILED. */
 void magnet_attach(struct magnet_hook *hooks, u32 count)
 {
 	int err;
@@ -165,16 +132,14 @@ void magnet_attach(struct magnet_hook *hooks, u32 count)
 	for (i = 0; i < count; i++)
 		if (hooks[i].state == MAGNET_HOOK_FAILED)
 			hooks[i].state = MAGNET_HOOK_IDLE;
+	magnet_entry_attach(hooks, count);
 	err = magnet_netfilter_attach(hooks, count);
 	for (i = 0; i < count; i++) {
 		if (hooks[i].state != MAGNET_HOOK_IDLE)
 			continue;
 		if (hooks[i].kind != MAGNET_HOOK_NETFILTER)
 			err = magnet_attach_one(&hooks[i]);
-		if (err)
-			magnet_attach_failed(&hooks[i], err);
-		else
-			hooks[i].state = MAGNET_HOOK_ARMED;
+		magnet_hook_attached(&hooks[i], err);
 	}
 }
 
@@ -197,7 +162,7 @@ unsigned long magnet_attach_missed(const struct magnet_hook *hook)
  */
 void magnet_detach(struct magnet_hook *hooks, u32 count)
 {
-	u32 i, kprobes = 0, kretprobes = 0;
+	u32 i, kretprobes = 0;
 	bool netfilter = false;
 
 	for (i = 0; i < count; i++) {
@@ -209,14 +174,12 @@ void magnet_detach(struct magnet_hook *hooks, u32 count)
 			tracepoint_probe_unregister(hook->tracepoint, hook->callback, NULL);
 		else if (hook->kind == MAGNET_HOOK_NETFILTER)
 			netfilter = true;
-		else if (hook->kind == MAGNET_HOOK_KPROBE)
-			magnet_kprobes[kprobes++] = &hook->kprobe;
-		else
+		else if (hook->kind == MAGNET_HOOK_KRETPROBE)
 			magnet_kretprobes[kretprobes++] = &hook->kretprobe;
 	}
 	if (netfilter)
 		magnet_netfilter_detach();
-	unregister_kprobes(magnet_kprobes, kprobes);
+	magnet_entry_detach(hooks, count);
 	unregister_kretprobes(magnet_kretprobes, kretprobes);
 	tracepoint_synchronize_unregister();
 	synchronize_rcu();

@@ -6,6 +6,8 @@
 #ifndef MAGNET_COMPAT_H
 #define MAGNET_COMPAT_H
 
+#include <linux/ftrace.h>
+#include <linux/ptrace.h>
 #include <net/sock.h>
 #include "probed.h"
 
@@ -26,6 +28,21 @@ static inline bool magnet_has_sendpage(const struct sock *sk)
 #elif defined(HAVE_RETRANSMIT_THREE)
 #define MAGNET_RETRANSMIT_ARGS const struct sock *sk, const struct sk_buff *skb, int err
 #define MAGNET_RETRANSMIT_FAILED (err != 0)
+#endif
+
+/* What an ftrace handler is given, and a function's arguments in it; with none of these kprobes take its place. */
+#if defined(HAVE_FTRACE_ARGUMENTS)
+#define MAGNET_FTRACE_REGS struct ftrace_regs
+#define MAGNET_FTRACE_FLAGS 0
+#define magnet_ftrace_argument(with, n) ftrace_regs_get_argument(with, n)
+#elif defined(HAVE_FTRACE_REGS)
+#define MAGNET_FTRACE_REGS struct ftrace_regs
+#define MAGNET_FTRACE_FLAGS 0
+#define magnet_ftrace_argument(with, n) regs_get_kernel_argument(&(with)->regs, n)
+#elif defined(HAVE_FTRACE_ALL_REGISTERS)
+#define MAGNET_FTRACE_REGS struct pt_regs
+#define MAGNET_FTRACE_FLAGS (FTRACE_OPS_FL_SAVE_REGS | FTRACE_OPS_FL_RECURSION_SAFE)
+#define magnet_ftrace_argument(with, n) regs_get_kernel_argument(with, n)
 #endif
 
 #endif

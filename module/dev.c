@@ -20,49 +20,51 @@ static bool magnet_dev_is_wanted(const struct net_device *dev)
 	return false;
 }
 
-static void magnet_dev_record(u32 event, u32 size, const struct magnet_packet *packet, const struct sock *sk)
+static noinline void magnet_dev_fill(struct magnet_ext_packet *ext, const struct sk_buff *skb, u32 ifindex, bool sent)
 {
-	const u64 sockid = sk ? magnet_cookie(sk) : 0;
+	const struct magnet_packet packet = {
+		.skb = skb,
+		.offset = sent ? skb_network_offset(skb) : 0,
+		.protocol = sent ? vlan_get_protocol(skb) : skb->protocol,
+		.sent = sent,
+		.ifindex = ifindex,
+	};
+
+	magnet_packet_fill(ext, &packet);
+}
+
+static __always_inline void magnet_dev_record(const struct sk_buff *skb, const struct net_device *dev, u32 size,
+					      bool sent)
+{
 	struct magnet_record *record;
 	union magnet_ext *ext;
 	u64 timestamp;
+	u64 sockid;
 
+	if (!magnet_dev_is_wanted(dev))
+		return;
+	sockid = skb->sk ? magnet_cookie(skb->sk) : 0;
 	record = magnet_record_begin(&timestamp);
 	if (!record)
 		return;
-	magnet_record_head(record, sockid, event, size);
+	magnet_record_head(record, sockid, sent ? MAGNET_DEV_SEND : MAGNET_DEV_RECV, size);
 	ext = magnet_record_ext(record);
 	if (ext)
-		magnet_packet_fill(&ext->packet, packet);
+		magnet_dev_fill(&ext->packet, skb, dev->ifindex, sent);
 	magnet_record_end(record, timestamp);
 }
 
 void magnet_dev_transmit(void *unused, const struct sk_buff *skb, const struct net_device *dev)
 {
-	const struct magnet_packet packet = {
-		.skb = skb,
-		.offset = skb_network_offset(skb),
-		.protocol = vlan_get_protocol(skb),
-		.sent = true,
-		.ifindex = dev->ifindex,
-	};
-
 	check_trace_callback_type_net_dev_start_xmit(magnet_dev_transmit);
-	if (magnet_dev_is_wanted(dev))
-		magnet_dev_record(MAGNET_DEV_SEND, skb->len, &packet, skb->sk);
+	magnet_dev_record(skb, dev, skb->len, true);
 }
 
 /* Here skb->data stands behind the link header, which belongs to the frame's size as it does on the way out. */
 void magnet_dev_receive(void *unused, struct sk_buff *skb)
 {
-	const struct magnet_packet packet = {
-		.skb = skb,
-		.protocol = skb->protocol,
-		.ifindex = skb->dev->ifindex,
-	};
 	const u32 link = skb_mac_header_was_set(skb) ? -skb_mac_offset(skb) : 0;
 
 	check_trace_callback_type_netif_receive_skb(magnet_dev_receive);
-	if (magnet_dev_is_wanted(skb->dev))
-		magnet_dev_record(MAGNET_DEV_RECV, skb->len + link, &packet, skb->sk);
+	magnet_dev_record(skb, skb->dev, skb->len + link, false);
 }

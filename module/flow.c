@@ -97,11 +97,10 @@ int magnet_sock_connect4_returned(struct kretprobe_instance *instance, struct pt
 }
 
 /* (struct sock *, ...): released, or connect() to no family. Connected UDP sockets are in TCP_ESTABLISHED. */
-int magnet_sock_udp_ends(struct kprobe *probe, struct pt_regs *regs)
+void magnet_sock_udp_ends(const unsigned long *arguments)
 {
-	const struct sock *sk = (const struct sock *)regs_get_kernel_argument(regs, 0);
+	const struct sock *sk = (const struct sock *)arguments[0];
 
 	if (sk->sk_protocol == IPPROTO_UDP && READ_ONCE(sk->sk_state) == TCP_ESTABLISHED)
 		magnet_flow_record(sk, MAGNET_SOCK_CLOSE, false);
-	return 0;
 }

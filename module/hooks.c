@@ -74,6 +74,7 @@ static struct magnet_hook magnet_hooks[] = {
 static const char *const kinds[] = {
 	[MAGNET_HOOK_TRACEPOINT] = "tracepoint",
 	[MAGNET_HOOK_NETFILTER] = "netfilter",
+	[MAGNET_HOOK_FTRACE] = "ftrace",
 	[MAGNET_HOOK_KPROBE] = "kprobe",
 	[MAGNET_HOOK_KRETPROBE] = "kretprobe",
 };
@@ -106,6 +107,13 @@ static bool magnet_hook_is_replaced(const char *symbol)
 		    magnet_hooks[i].state == MAGNET_HOOK_IDLE)
 			return true;
 	return false;
+}
+
+void magnet_hook_attached(struct magnet_hook *hook, int err)
+{
+	hook->state = err ? MAGNET_HOOK_FAILED : MAGNET_HOOK_ARMED;
+	if (err)
+		pr_warn("%s could not be hooked (error %d): %s incomplete\n", hook->symbol, -err, hook->events);
 }
 
 int magnet_hooks_init(void)

@@ -18,6 +18,7 @@ struct tracepoint;
 enum magnet_hook_kind {
 	MAGNET_HOOK_TRACEPOINT,
 	MAGNET_HOOK_NETFILTER,
+	MAGNET_HOOK_FTRACE, /* found in the place of a kprobe */
 	MAGNET_HOOK_KPROBE,
 	MAGNET_HOOK_KRETPROBE,
 };
@@ -31,6 +32,9 @@ enum magnet_hook_state {
 	MAGNET_HOOK_FAILED, /* could not be armed; tried again next time */
 };
 
+/* The first five arguments of the function that is entered. Runs in whatever context that does. */
+typedef void (*magnet_entered_t)(const unsigned long *arguments);
+
 struct magnet_hook {
 	const char *events; /* as in docs, several with commas */
 	const char *symbol;
@@ -39,7 +43,7 @@ struct magnet_hook {
 	const char *instead_of; /* symbol of the tracepoint that makes this one spare */
 	void *callback;		/* tracepoint */
 	u8 family, point;	/* netfilter */
-	kprobe_pre_handler_t entered;
+	magnet_entered_t entered;
 	kretprobe_handler_t call, returned;
 	u16 call_data;
 	u16 blocked; /* kretprobe: so many calls may be under way at a time */
@@ -48,6 +52,7 @@ struct magnet_hook {
 	u8 state;
 	unsigned long missed; /* of former times */
 	struct tracepoint *tracepoint;
+	unsigned long ip; /* ftrace */
 	union {
 		struct kprobe kprobe;
 		struct kretprobe kretprobe;
@@ -60,6 +65,9 @@ static inline bool magnet_hooks_armed(void)
 {
 	return READ_ONCE(magnet_hooks_are_armed);
 }
+
+/* From IDLE to ARMED, or to FAILED with a line in the log: one that fails does not keep the others from working. */
+void magnet_hook_attached(struct magnet_hook *hook, int err);
 
 int magnet_hooks_init(void);
 void magnet_hooks_exit(void);

@@ -81,6 +81,14 @@ void magnet_record_sysinfo(int cpu)
 	smp_store_release(&record->timestamp, pair.cycles ? pair.cycles : 1);
 }
 
+u64 magnet_cookie_make(const struct sock *sk)
+{
+	u32 half[2];
+
+	sock_diag_save_cookie((struct sock *)sk, half);
+	return half[0] | (u64)half[1] << 32;
+}
+
 int magnet_add(__u64 sockid, __u32 event, __s32 size, const union magnet_ext *from)
 {
 	struct magnet_record *record;

@@ -30,16 +30,14 @@ int magnet_rings_create(void);
 void magnet_rings_destroy(void);
 void magnet_record_sysinfo(int cpu);
 
-/* The cookie as SO_COOKIE shows it, made on first use. Request and time-wait sockets have one as well. */
-static inline u64 magnet_cookie(const struct sock *sk)
-{
-	u64 cookie = atomic64_read(&sk->sk_cookie);
-	u32 half[2];
+u64 magnet_cookie_make(const struct sock *sk);
 
-	if (likely(cookie))
-		return cookie;
-	sock_diag_save_cookie((struct sock *)sk, half);
-	return half[0] | (u64)half[1] << 32;
+/* The cookie as SO_COOKIE shows it, made on first use. Request and time-wait sockets have one as well. */
+static __always_inline u64 magnet_cookie(const struct sock *sk)
+{
+	const u64 cookie = atomic64_read(&sk->sk_cookie);
+
+	return likely(cookie) ? cookie : magnet_cookie_make(sk);
 }
 
 static __always_inline struct magnet_record *magnet_record_begin(u64 *timestamp)

@@ -66,14 +66,13 @@ static struct magnet_segment magnet_tcp_outgoing(const struct sk_buff *skb, u32 
 }
 
 /* __tcp_transmit_skb(sk, skb, clone_it, gfp_mask, rcv_nxt) */
-int magnet_tcp_transmit(struct kprobe *probe, struct pt_regs *regs)
+void magnet_tcp_transmit(const unsigned long *arguments)
 {
-	const struct sock *sk = (const struct sock *)regs_get_kernel_argument(regs, 0);
-	const struct sk_buff *skb = (const struct sk_buff *)regs_get_kernel_argument(regs, 1);
-	const struct magnet_segment segment = magnet_tcp_outgoing(skb, (u32)regs_get_kernel_argument(regs, 4));
+	const struct sock *sk = (const struct sock *)arguments[0];
+	const struct sk_buff *skb = (const struct sk_buff *)arguments[1];
+	const struct magnet_segment segment = magnet_tcp_outgoing(skb, (u32)arguments[4]);
 
 	magnet_tcp_record(sk, MAGNET_TCP_SEND, &segment);
-	return 0;
 }
 
 static void magnet_tcp_received(const struct sock *sk, const struct sk_buff *skb)
@@ -95,32 +94,31 @@ static void magnet_tcp_received(const struct sock *sk, const struct sk_buff *skb
  * tcp_v4_do_rcv(sk, skb), the header checked and linear. What a listener gets and is not a SYN either makes a child
  * (a SYN cookie), which tcp_child_process() has, or is refused.
  */
-int magnet_tcp_receive4(struct kprobe *probe, struct pt_regs *regs)
+void magnet_tcp_receive4(const unsigned long *arguments)
 {
-	const struct sock *sk = (const struct sock *)regs_get_kernel_argument(regs, 0);
-	const struct sk_buff *skb = (const struct sk_buff *)regs_get_kernel_argument(regs, 1);
+	const struct sock *sk = (const struct sock *)arguments[0];
+	const struct sk_buff *skb = (const struct sk_buff *)arguments[1];
 
 	if (READ_ONCE(sk->sk_state) != TCP_LISTEN || ((const struct tcphdr *)skb->data)->syn)
 		magnet_tcp_received(sk, skb);
-	return 0;
 }
 
 /* IPv4 packets of an IPv6 socket go on to tcp_v4_do_rcv(). */
-int magnet_tcp_receive6(struct kprobe *probe, struct pt_regs *regs)
+void magnet_tcp_receive6(const unsigned long *arguments)
 {
-	const struct sk_buff *skb = (const struct sk_buff *)regs_get_kernel_argument(regs, 1);
+	const struct sk_buff *skb = (const struct sk_buff *)arguments[1];
 
-	return skb->protocol == htons(ETH_P_IP) ? 0 : magnet_tcp_receive4(probe, regs);
+	if (skb->protocol != htons(ETH_P_IP))
+		magnet_tcp_receive4(arguments);
 }
 
 /* tcp_child_process(parent, child, skb): the segment that ends the handshake goes to the child, and by no do_rcv. */
-int magnet_tcp_receive_child(struct kprobe *probe, struct pt_regs *regs)
+void magnet_tcp_receive_child(const unsigned long *arguments)
 {
-	const struct sock *child = (const struct sock *)regs_get_kernel_argument(regs, 1);
-	const struct sk_buff *skb = (const struct sk_buff *)regs_get_kernel_argument(regs, 2);
+	const struct sock *child = (const struct sock *)arguments[1];
+	const struct sk_buff *skb = (const struct sk_buff *)arguments[2];
 
 	magnet_tcp_received(child, skb);
-	return 0;
 }
 
 static void magnet_tcp_again(const struct sock *sk, const struct sk_buff *skb)
@@ -142,9 +140,7 @@ void magnet_tcp_retransmitted(void *unused, MAGNET_RETRANSMIT_ARGS)
 #endif
 
 /* __tcp_retransmit_skb(sk, skb, segs): may still fail, and may send a part of skb alone. */
-int magnet_tcp_retransmit(struct kprobe *probe, struct pt_regs *regs)
+void magnet_tcp_retransmit(const unsigned long *arguments)
 {
-	magnet_tcp_again((const struct sock *)regs_get_kernel_argument(regs, 0),
-			 (const struct sk_buff *)regs_get_kernel_argument(regs, 1));
-	return 0;
+	magnet_tcp_again((const struct sock *)arguments[0], (const struct sk_buff *)arguments[1]);
 }

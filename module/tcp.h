@@ -3,14 +3,13 @@
 #ifndef MAGNET_TCP_H
 #define MAGNET_TCP_H
 
-#include <linux/kprobes.h>
 #include "compat.h"
 
-int magnet_tcp_transmit(struct kprobe *probe, struct pt_regs *regs);
-int magnet_tcp_receive4(struct kprobe *probe, struct pt_regs *regs);
-int magnet_tcp_receive6(struct kprobe *probe, struct pt_regs *regs);
-int magnet_tcp_receive_child(struct kprobe *probe, struct pt_regs *regs);
-int magnet_tcp_retransmit(struct kprobe *probe, struct pt_regs *regs);
+void magnet_tcp_transmit(const unsigned long *arguments);
+void magnet_tcp_receive4(const unsigned long *arguments);
+void magnet_tcp_receive6(const unsigned long *arguments);
+void magnet_tcp_receive_child(const unsigned long *arguments);
+void magnet_tcp_retransmit(const unsigned long *arguments);
 
 #ifdef MAGNET_RETRANSMIT_ARGS
 void magnet_tcp_retransmitted(void *unused, MAGNET_RETRANSMIT_ARGS);

@@ -20,10 +20,10 @@ static u16 magnet_udp_peer_port(const struct sock *sk, const struct msghdr *mess
 }
 
 /* udp_sendmsg(sk, msg, len), udpv6_sendmsg(sk, msg, len) */
-int magnet_udp_send6(struct kprobe *probe, struct pt_regs *regs)
+void magnet_udp_send6(const unsigned long *arguments)
 {
-	const struct sock *sk = (const struct sock *)regs_get_kernel_argument(regs, 0);
-	const size_t length = regs_get_kernel_argument(regs, 2);
+	const struct sock *sk = (const struct sock *)arguments[0];
+	const size_t length = arguments[2];
 	const u64 sockid = magnet_cookie(sk);
 	struct magnet_record *record;
 	union magnet_ext *ext;
@@ -31,34 +31,33 @@ int magnet_udp_send6(struct kprobe *probe, struct pt_regs *regs)
 
 	record = magnet_record_begin(&timestamp);
 	if (!record)
-		return 0;
+		return;
 	magnet_record_head(record, sockid, MAGNET_UDP_SEND, min_t(size_t, length, S32_MAX));
 	ext = magnet_record_ext(record);
 	if (ext) {
 		ext->packet.local_port = READ_ONCE(inet_sk(sk)->inet_num);
-		ext->packet.peer_port =
-			magnet_udp_peer_port(sk, (const struct msghdr *)regs_get_kernel_argument(regs, 1));
+		ext->packet.peer_port = magnet_udp_peer_port(sk, (const struct msghdr *)arguments[1]);
 		ext->packet.payload = min_t(size_t, length, U32_MAX);
 		ext->packet.family = sk->sk_family;
 		ext->packet.protocol = sk->sk_protocol;
 	}
 	magnet_record_end(record, timestamp);
-	return 0;
 }
 
 /* udpv6_sendmsg() comes here for mapped addresses, and has the record. */
-int magnet_udp_send4(struct kprobe *probe, struct pt_regs *regs)
+void magnet_udp_send4(const unsigned long *arguments)
 {
-	const struct sock *sk = (const struct sock *)regs_get_kernel_argument(regs, 0);
+	const struct sock *sk = (const struct sock *)arguments[0];
 
-	return sk->sk_family == AF_INET6 ? 0 : magnet_udp_send6(probe, regs);
+	if (sk->sk_family != AF_INET6)
+		magnet_udp_send6(arguments);
 }
 
 /* __udp_enqueue_schedule_skb(sk, skb): skb->data stands behind the UDP header, the headers before it. */
-int magnet_udp_receive(struct kprobe *probe, struct pt_regs *regs)
+void magnet_udp_receive(const unsigned long *arguments)
 {
-	const struct sock *sk = (const struct sock *)regs_get_kernel_argument(regs, 0);
-	const struct sk_buff *skb = (const struct sk_buff *)regs_get_kernel_argument(regs, 1);
+	const struct sock *sk = (const struct sock *)arguments[0];
+	const struct sk_buff *skb = (const struct sk_buff *)arguments[1];
 	const u64 sockid = magnet_cookie(sk);
 	struct magnet_record *record;
 	union magnet_ext *ext;
@@ -66,7 +65,7 @@ int magnet_udp_receive(struct kprobe *probe, struct pt_regs *regs)
 
 	record = magnet_record_begin(&timestamp);
 	if (!record)
-		return 0;
+		return;
 	magnet_record_head(record, sockid, MAGNET_UDP_RECV, skb->len);
 	ext = magnet_record_ext(record);
 	if (ext) {
@@ -80,5 +79,4 @@ int magnet_udp_receive(struct kprobe *probe, struct pt_regs *regs)
 		magnet_packet_fill(&ext->packet, &packet);
 	}
 	magnet_record_end(record, timestamp);
-	return 0;
 }

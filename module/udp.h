@@ -3,10 +3,8 @@
 #ifndef MAGNET_UDP_H
 #define MAGNET_UDP_H
 
-#include <linux/kprobes.h>
-
-int magnet_udp_send4(struct kprobe *probe, struct pt_regs *regs);
-int magnet_udp_send6(struct kprobe *probe, struct pt_regs *regs);
-int magnet_udp_receive(struct kprobe *probe, struct pt_regs *regs);
+void magnet_udp_send4(const unsigned long *arguments);
+void magnet_udp_send6(const unsigned long *arguments);
+void magnet_udp_receive(const unsigned long *arguments);
 
 #endif

@@ -204,5 +204,5 @@ class Without(unittest.TestCase):
         self.assertEqual({r.event for r in everything} - {r.event for r in some}, gone)
         states = proc.states()
         self.assertEqual(states["kprobe", "__tcp_transmit_skb"], "off")
-        self.assertEqual(states["kprobe", "__tcp_retransmit_skb"], "armed", "in place of the tracepoint")
+        self.assertEqual(states["ftrace", "__tcp_retransmit_skb"], "armed", "in place of the tracepoint")
         self.assertEqual(states["kretprobe", "inet_sendmsg"], "armed", "on every kernel that can be made to need it")
