@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A host's event records without a module: MAGNeT's records (proto/magnet.h) from raw tracepoints, where no module
- * may be loaded. Each program is attached while a run is on and absent otherwise; it gates (namespace, flow table),
+ * A host's event records without a module: MAGNeT's records (proto/magnet.h) from raw tracepoints, and before
+ * Linux 6.4 from the returns of two socket calls, where no module may be loaded. Each program is attached while a run is on and absent otherwise; it gates (namespace, flow table),
  * reserves, writes and commits, and decides about nothing.
  *
  * What no tracepoint shows is not given: TCP_SEND, UDP_SEND, UDP_RECV, IP_SEND, IP_RECV, IP6_SEND, IP6_RECV.
@@ -9,37 +9,64 @@
  */
 #include "bpf/host_packet.h"
 
-/* sock_send_length and sock_recv_length: Linux 6.4 and newer. */
-SEC("tp_btf/sock_send_length")
-int BPF_PROG(fl_sock_send, struct sock *sk, int ret, int flags)
+static __always_inline int fl_socket_call(struct sock *sk, __u32 event, int ret)
 {
 	struct fl_event_lift *lift;
 	struct fl_socket s;
 
 	if (fl_socket_read(sk, &s))
 		return 0;
-	lift = fl_event_begin(MAGNET_SOCK_SEND, bpf_get_socket_cookie(sk), ret);
+	lift = fl_event_begin(event, bpf_get_socket_cookie(sk), ret);
 	if (!lift)
 		return 0;
-	fl_socket_layer(lift, sk, &s, 1);
+	fl_socket_layer(lift, sk, &s, event == MAGNET_SOCK_SEND);
 	fl_event_commit(lift);
 	return 0;
+}
+
+/* Linux 6.4 and newer. */
+SEC("tp_btf/sock_send_length")
+int BPF_PROG(fl_sock_send, struct sock *sk, int ret, int flags)
+{
+	return fl_socket_call(sk, MAGNET_SOCK_SEND, ret);
 }
 
 SEC("tp_btf/sock_recv_length")
 int BPF_PROG(fl_sock_recv, struct sock *sk, int ret, int flags)
 {
-	struct fl_event_lift *lift;
-	struct fl_socket s;
+	return fl_socket_call(sk, MAGNET_SOCK_RECV, ret);
+}
 
-	if (fl_socket_read(sk, &s))
-		return 0;
-	lift = fl_event_begin(MAGNET_SOCK_RECV, bpf_get_socket_cookie(sk), ret);
-	if (!lift)
-		return 0;
-	fl_socket_layer(lift, sk, &s, 0);
-	fl_event_commit(lift);
-	return 0;
+/* Older ones: what inet sockets do when they are called, as it returns. One of these is met per call. */
+SEC("fexit/inet_sendmsg")
+int BPF_PROG(fl_sock_send_v4, struct socket *sock, void *message, __u64 size, int ret)
+{
+	return fl_socket_call(sock->sk, MAGNET_SOCK_SEND, ret);
+}
+
+SEC("fexit/inet6_sendmsg")
+int BPF_PROG(fl_sock_send_v6, struct socket *sock, void *message, __u64 size, int ret)
+{
+	return fl_socket_call(sock->sk, MAGNET_SOCK_SEND, ret);
+}
+
+/* sendfile() and splice(), until Linux 6.5 */
+SEC("fexit/inet_sendpage")
+int BPF_PROG(fl_sock_sendpage, struct socket *sock, void *page, int offset, __u64 size, int flags, __s64 ret)
+{
+	return fl_socket_call(sock->sk, MAGNET_SOCK_SEND, ret);
+}
+
+SEC("fexit/inet_recvmsg")
+int BPF_PROG(fl_sock_recv_v4, struct socket *sock, void *message, __u64 size, int flags, int ret)
+{
+	return fl_socket_call(sock->sk, MAGNET_SOCK_RECV, ret);
+}
+
+SEC("fexit/inet6_recvmsg")
+int BPF_PROG(fl_sock_recv_v6, struct socket *sock, void *message, __u64 size, int flags, int ret)
+{
+	return fl_socket_call(sock->sk, MAGNET_SOCK_RECV, ret);
 }
 
 SEC("tp_btf/inet_sock_set_state")

@@ -71,6 +71,10 @@ struct sock {
 	refcount_t sk_wmem_alloc;
 };
 
+struct socket {
+	struct sock *sk;
+};
+
 struct inet_sock {
 	__be16 inet_sport;
 };

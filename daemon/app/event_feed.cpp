@@ -10,18 +10,33 @@ Result<void> EventFeed::open_module() {
   auto events = magnet::ModuleEvents::open(devices);
   if (!events) return std::move(events.error()).in("the module's devices");
   module_ = std::make_unique<magnet::ModuleEvents>(std::move(*events));
+  why_ = "its devices can be opened";
   absent_ = module_->absent();
+  return {};
+}
+
+Result<void> EventFeed::open_ebpf(const std::string& why) {
+  source::HostEventOptions options;
+  options.interfaces = config_.interfaces;
+  options.ring_bytes = config_.event_ring_bytes;
+  options.max_flows = config_.max_flows;
+  auto ebpf = source::HostEvents::open(options);
+  if (!ebpf) return ebpf.error();
+  ebpf_ = std::move(*ebpf);
+  why_ = why;
+  absent_ = ebpf_->absent();
+  last_ = {};
   return {};
 }
 
 Result<EventFeed> EventFeed::choose(const HostConfig& config) {
   EventFeed feed;
+  feed.config_ = config;
   std::string no_module = "source = \"ebpf\"";
   if (config.source != "ebpf") {
     auto opened = feed.open_module();
     if (opened) {
-      feed.kind_ = "module";
-      feed.why_ = "its devices can be opened";
+      feed.prefers_module_ = true;
       feed.last_ = feed.accounting();
       feed.module_.reset();  // and armed with the first run
       return feed;
@@ -32,28 +47,26 @@ Result<EventFeed> EventFeed::choose(const HostConfig& config) {
     }
     no_module = opened.error().text();
   }
-  source::HostEventOptions options;
-  options.interfaces = config.interfaces;
-  options.ring_bytes = config.event_ring_bytes;
-  options.max_flows = config.max_flows;
-  auto ebpf = source::HostEvents::open(options);
-  if (!ebpf) return ebpf.error();
-  feed.ebpf_ = std::move(*ebpf);
-  feed.kind_ = "ebpf";
-  feed.why_ = no_module;
-  feed.absent_ = feed.ebpf_->absent();
+  auto opened = feed.open_ebpf(no_module);
+  if (!opened) return opened.error();
   return feed;
 }
 
 Result<void> EventFeed::watch(const std::vector<source::FlowEntry>& entries) {
-  if (ebpf_) return ebpf_->watch(entries);
   if (entries.empty()) {
     last_ = accounting();
     module_.reset();
-  } else if (!module_) {
-    return open_module();
+    auto idle = ebpf_ ? ebpf_->watch(entries) : Result<void>();
+    if (prefers_module_) ebpf_.reset();
+    return idle;
   }
-  return {};
+  if (!ebpf_ && !module_) {
+    auto opened = open_module();
+    if (!opened && config_.source == "module") return opened.error();
+    if (!opened) opened = open_ebpf(opened.error().text());
+    if (!opened) return opened.error();
+  }
+  return ebpf_ ? ebpf_->watch(entries) : Result<void>();
 }
 
 Result<void> EventFeed::quiesce() {

@@ -9,16 +9,19 @@
 
 #include "app/config.h"
 #include "magnet/events.h"
+#include "proto/event.h"
 #include "source/host_events.h"
 
 namespace fieldline::app {
 
 class EventFeed {
  public:
-  // Chooses once, at the start.
+  // Chooses at the start. Where "auto" chose the module and somebody else holds its devices when a
+  // run begins, eBPF stands in until no run is left.
   static Result<EventFeed> choose(const HostConfig& config);
 
-  const char* kind() const { return kind_; }  // "module" or "ebpf"
+  const char* kind() const { return ebpf_ ? "ebpf" : "module"; }
+  fl_event_source source() const { return ebpf_ ? FL_EVENT_EBPF : FL_EVENT_MODULE; }
   const std::string& why() const { return why_; }
   const std::vector<std::string>& absent() const { return absent_; }
 
@@ -32,13 +35,15 @@ class EventFeed {
  private:
   EventFeed() = default;
   Result<void> open_module();
+  Result<void> open_ebpf(const std::string& why);
 
-  const char* kind_ = "";
+  HostConfig config_;
+  bool prefers_module_ = false;
   std::string why_;
   std::vector<std::string> absent_;
   std::unique_ptr<source::HostEvents> ebpf_;
   std::unique_ptr<magnet::EventSource> module_;  // while a run is on
-  magnet::Accounting last_;
+  magnet::Accounting last_;                      // of the present source
 };
 
 }  // namespace fieldline::app

@@ -69,8 +69,7 @@ Host::Host(asio::io_context& io, const HostConfig& config, stream::Identity iden
                                                   tai_offset_ns(clock_) / kNanosPerSecond,
                                                   {feed_.kind(), feed_.why(), feed_.absent()});
                }),
-      recorder_(std::string_view(feed_.kind()) == "module" ? FL_EVENT_MODULE : FL_EVENT_EBPF,
-                streams_.session(),
+      recorder_(feed_.source(), streams_.session(),
                 [this](const RunId& run, ByteView body) {
                   return streams_.to(control_.archive_of(run))
                       .offer(FL_FRAME_EVENT_RECORDS, FL_ENCODING_BINARY, run, 1, body);
@@ -187,7 +186,9 @@ Result<void> Host::apply_flows() {
     flows.push_back(std::move(held));
   }
   recorder_.set_flows(std::move(flows));
-  return feed_.watch(entries);
+  auto watched = feed_.watch(entries);
+  recorder_.set_source(feed_.source());
+  return watched;
 }
 
 void Host::forget(const RunId& run) {

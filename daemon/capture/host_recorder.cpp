@@ -29,6 +29,14 @@ DiagSocket opened(const magnet_record_ext& record) {
 
 }  // namespace
 
+void HostRecorder::set_source(fl_event_source source) {
+  if (source == source_) return;
+  settle();
+  flush();
+  source_ = source;
+  sockets_.set_by_flow(source == FL_EVENT_EBPF);
+}
+
 void HostRecorder::set_flows(std::vector<HostFlow> flows) {
   settle();  // with the flows as they were
   std::set<RunId> active;

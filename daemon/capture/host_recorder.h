@@ -44,6 +44,8 @@ class HostRecorder {
         sink_(std::move(sink)),
         sockets_(source == FL_EVENT_EBPF) {}
 
+  // When others' records come from now on: what is unfinished is handed over first.
+  void set_source(fl_event_source source);
   // When the set of runs or of their flows changed.
   void set_flows(std::vector<HostFlow> flows);
   void on_batch(const magnet::EventSource::Batch& batch);

@@ -44,6 +44,7 @@ class HostSockets {
   // so that a record of no known socket may join by its ports alone.
   explicit HostSockets(bool by_flow) : by_flow_(by_flow) {}
 
+  void set_by_flow(bool by_flow) { by_flow_ = by_flow; }
   void set_flows(std::vector<HostFlow> flows);
   void learn(const DiagSocket& socket);
   void close(std::uint64_t cookie);

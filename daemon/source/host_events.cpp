@@ -7,6 +7,7 @@
 #include <net/if.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <set>
@@ -22,21 +23,27 @@
 namespace fieldline::source {
 namespace {
 
-// A program, the tracepoint that it needs, and the event that is absent without it.
+// A program, what the kernel must have for it, and the event that it gives.
 struct Hook {
   const char* program;
-  const char* tracepoint;
+  const char* type;  // in the kernel's BTF: a tracepoint's typedef, or a function
   const char* event;
+  bool instead = false;  // for a kernel that has not the event's tracepoint
 };
 constexpr std::array kHooks = {
-    Hook{"fl_sock_open", "inet_sock_set_state", "SOCK_OPEN"},
-    Hook{"fl_sock_close", "tcp_destroy_sock", "SOCK_CLOSE"},
-    Hook{"fl_sock_send", "sock_send_length", "SOCK_SEND"},
-    Hook{"fl_sock_recv", "sock_recv_length", "SOCK_RECV"},
-    Hook{"fl_tcp_recv", "tcp_probe", "TCP_RECV"},
-    Hook{"fl_tcp_retransmit", "tcp_retransmit_skb", "TCP_RETRANS"},
-    Hook{"fl_device_send", "net_dev_start_xmit", "DEV_SEND"},
-    Hook{"fl_device_recv", "netif_receive_skb", "DEV_RECV"},
+    Hook{"fl_sock_open", "btf_trace_inet_sock_set_state", "SOCK_OPEN"},
+    Hook{"fl_sock_close", "btf_trace_tcp_destroy_sock", "SOCK_CLOSE"},
+    Hook{"fl_sock_send", "btf_trace_sock_send_length", "SOCK_SEND"},
+    Hook{"fl_sock_send_v4", "inet_sendmsg", "SOCK_SEND", true},
+    Hook{"fl_sock_send_v6", "inet6_sendmsg", "SOCK_SEND", true},
+    Hook{"fl_sock_sendpage", "inet_sendpage", "SOCK_SEND", true},
+    Hook{"fl_sock_recv", "btf_trace_sock_recv_length", "SOCK_RECV"},
+    Hook{"fl_sock_recv_v4", "inet_recvmsg", "SOCK_RECV", true},
+    Hook{"fl_sock_recv_v6", "inet6_recvmsg", "SOCK_RECV", true},
+    Hook{"fl_tcp_recv", "btf_trace_tcp_probe", "TCP_RECV"},
+    Hook{"fl_tcp_retransmit", "btf_trace_tcp_retransmit_skb", "TCP_RETRANS"},
+    Hook{"fl_device_send", "btf_trace_net_dev_start_xmit", "DEV_SEND"},
+    Hook{"fl_device_recv", "btf_trace_netif_receive_skb", "DEV_RECV"},
 };
 // No kernel has a tracepoint for these.
 constexpr std::array kNever = {"TCP_SEND", "UDP_SEND", "UDP_RECV", "IP_SEND",
@@ -113,11 +120,15 @@ class EbpfEvents final : public HostEvents {
   Result<void> load(const HostEventOptions& options);
   Result<void> name_devices(const std::vector<std::string>& names);
   Result<void> attach();
+  bpf_program* program_of(const Hook& hook) const {
+    return bpf_object__find_program_by_name(skeleton_->obj, hook.program);
+  }
   int map_fd(const char* name) const {
     return bpf_object__find_map_fd_by_name(skeleton_->obj, name);
   }
 
   Skeleton skeleton_;
+  std::set<std::string> traced_;  // events by a tracepoint of their own
   std::vector<std::string> absent_{kNever.begin(), kNever.end()};
   std::unique_ptr<FlowTable> flows_;
   std::unique_ptr<Ring> ring_;
@@ -138,12 +149,19 @@ Result<void> EbpfEvents::load(const HostEventOptions& options) {
                     "this kernel has no type information (CONFIG_DEBUG_INFO_BTF): host events need "
                     "it, or the module");
   }
+  std::set<std::string> given;
   for (const Hook& hook : kHooks) {
-    const std::string type = std::string("btf_trace_") + hook.tracepoint;
-    if (btf__find_by_name_kind(kernel.get(), type.c_str(), BTF_KIND_TYPEDEF) > 0) continue;
-    bpf_program* program = bpf_object__find_program_by_name(skeleton_->obj, hook.program);
-    bpf_program__set_autoload(program, false);
-    absent_.push_back(hook.event);
+    const int kind = hook.instead ? BTF_KIND_FUNC : BTF_KIND_TYPEDEF;
+    const bool there = btf__find_by_name_kind(kernel.get(), hook.type, kind) > 0;
+    // An event's tracepoint stands in front of what is taken instead of it.
+    const bool wanted = there && !(hook.instead && traced_.contains(hook.event));
+    bpf_program__set_autoload(program_of(hook), wanted);
+    if (wanted) given.insert(hook.event);
+    if (wanted && !hook.instead) traced_.insert(hook.event);
+  }
+  for (const Hook& hook : kHooks) {
+    const bool is_new = std::find(absent_.begin(), absent_.end(), hook.event) == absent_.end();
+    if (!given.contains(hook.event) && is_new) absent_.push_back(hook.event);
   }
   skeleton_->rodata->fl_netns = *inum;
   bpf_map__set_max_entries(skeleton_->maps.flows, 2 * options.max_flows);
@@ -174,10 +192,10 @@ Result<void> EbpfEvents::attach() {
   LibbpfLog log;
   std::vector<Link> links;
   for (const Hook& hook : kHooks) {
-    bpf_program* program = bpf_object__find_program_by_name(skeleton_->obj, hook.program);
+    bpf_program* program = program_of(hook);
     if (!bpf_program__autoload(program)) continue;
     Link link(bpf_program__attach(program));
-    if (!link) return log.load_error(std::string("the tracepoint ") + hook.tracepoint);
+    if (!link) return log.load_error(std::string("the hook on ") + hook.type);
     links.push_back(std::move(link));
   }
   links_ = std::move(links);
@@ -219,7 +237,7 @@ Result<magnet::Accounting> EbpfEvents::accounting() const {
   if (!counted) return counted.error();
   magnet::Accounting sum{counted->recorded, counted->lost, 0};
   for (const Hook& hook : kHooks) {
-    bpf_program* program = bpf_object__find_program_by_name(skeleton_->obj, hook.program);
+    bpf_program* program = program_of(hook);
     if (!bpf_program__autoload(program)) continue;
     bpf_prog_info info{};
     std::uint32_t size = sizeof info;

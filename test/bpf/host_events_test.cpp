@@ -86,6 +86,7 @@ TEST_CASE("What the application sent and received is what its socket's records s
   CHECK(bytes_of(sent) == 1'000'000);
   const auto received = only(records, MAGNET_SOCK_RECV, server);
   CHECK(bytes_of(received) == 1'000'000);
+  REQUIRE(!received.empty());
   CHECK(received.back().head.size == 0);  // the end of the stream
   CHECK(bytes_of(only(records, MAGNET_TCP_RECV, server)) == 1'000'000);
   // Sequences join the layers: what was written behind the last byte of the first call is where the
