@@ -37,6 +37,7 @@ std::string Board::take_activation(RunBoard& run, const nlohmann::json& document
   SensorState& state = run.sensors[name];
   // A sensor that activated the run has not refused it because it refused one of its pulses.
   if (event == "refused" && state.started) return {};
+  state.is_host = string_at(document, "role") == "host";
   state.reason = printable(string_at(document, "reason"));
   state.detail = printable(string_at(document, "detail"));
   state.rule = printable(string_at(document, "rule"));
@@ -75,8 +76,10 @@ std::string Board::take(const WatchEvent& event) {
       if (!sensor.empty()) domains_[sensor] = printable(string_at(event.document, "domain"));
       break;
     case WatchEvent::Kind::counts:
-      if (!sensor.empty() && true_at(event.document, "final"))
-        run.sensors[sensor].final_counts = true;
+      if (sensor.empty()) break;
+      if (const auto& events = member(event.document, "events"); events.is_object())
+        run.sensors[sensor].events = number_at(events, "recorded");
+      if (true_at(event.document, "final")) run.sensors[sensor].final_counts = true;
       break;
   }
   return {};

@@ -20,6 +20,8 @@ struct SensorState {
   std::string reason, detail, rule, principal;
   std::vector<std::string> clamped;
   std::size_t pairs = 0;  // port pairs that it activated
+  bool is_host = false;   // it sees no packets, but records events
+  std::uint64_t events = 0;
 
   std::string to_string() const;  // "ok", "clamped duration 2 h to 10 min", "refused: ..."
 };

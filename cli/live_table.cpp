@@ -90,8 +90,10 @@ class Rows {
       rows_.push_back({number(), name, domain(name, ""), text});
       return;
     }
+    const std::string none = state.is_host ? "-" : "0";  // a host counts no packets
+    if (state.is_host) text += ", " + short_count(state.events) + " events of its sockets";
     rows_.push_back(
-        {number(), name, domain(name, ""), flows(state), "0", "-", "0", "-", "-", text});
+        {number(), name, domain(name, ""), flows(state), none, "-", none, "-", "-", text});
   }
 
   std::string number() const { return std::to_string(rows_.size() + 1); }

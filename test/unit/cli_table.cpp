@@ -235,3 +235,35 @@ TEST_CASE("A sensor with control bytes in its name stands in the table once, wit
   CHECK_THAT(table,
              Catch::Contains("1  s?[1m") && Catch::Contains("2/2") && !Catch::Contains("\n2  "));
 }
+
+TEST_CASE("A host stands in the live table with its events, and without packets") {
+  Board board;
+  board.add_run(kRun, true);
+  board.take(activation("dtn1", "started", {{"role", "host"}}));
+  board.take({WatchEvent::Kind::counts,
+              kRun,
+              {{"sensor", "dtn1"}, {"final", false}, {"events", {{"recorded", 4713}}}},
+              {}});
+  RunView view{kRun, IPPROTO_TCP, 2, {}, board.run(kRun)};
+  CHECK(render_run(view, board) ==
+        "#  SENSOR  DOMAIN  FLOWS  ->PKTS  LOST  <-ACKS  +p50ms  +p99ms  STATE\n"
+        "1  dtn1    -       2/2         -     -       -       -       -  ok, 4,713 events of its "
+        "sockets\n");
+}
+
+TEST_CASE("Status says where a host's events come from, and which it cannot give") {
+  json host = {{"sensor", "dtn1"},
+               {"role", "host"},
+               {"ports", {{{"port", 0}, {"interface", "eth0"}, {"counters", {{"triggers", 3}}}}}},
+               {"events",
+                {{"source", "ebpf"},
+                 {"why", "no /dev/magnet0"},
+                 {"triggers_by", "tcx"},
+                 {"absent", {"TCP_SEND", "IP_SEND"}},
+                 {"recorded", 8065},
+                 {"lost", 12}}}};
+  const std::string text = render_status({{"archive", json::object()}, {"sensors", {host}}}, false);
+  CHECK(text.find("  events: ebpf (no /dev/magnet0), recorded 8,065, lost 12; triggers by tcx\n"
+                  "  events that are absent: TCP_SEND, IP_SEND\n"
+                  "  port 0 eth0: watched for triggers, triggers 3\n") != std::string::npos);
+}
