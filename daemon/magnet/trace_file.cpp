@@ -175,7 +175,10 @@ Result<void> make_trace(const MakeOptions& options) {
     return fail(Code::invalid, options.path + " is there already; --force replaces it");
   std::string temporary = options.path + ".new-XXXXXX";
   Fd fd(::mkostemp(temporary.data(), O_CLOEXEC));
-  if (!fd) return fail_errno("creating " + options.path + "; is its folder there and writable?");
+  if (!fd) {
+    return fail(Code::io, fail_errno("creating " + options.path).context +
+                              "; its folder has to be there and writable");
+  }
   auto made = fill(fd.get(), options);
   if (made) made = publish(temporary, options);
   if (!made) ::unlink(temporary.c_str());
