@@ -42,7 +42,9 @@ static void magnet_flow_record(const struct sock *sk, u32 event, bool passive)
 		return;
 	magnet_record_head(record, sockid, event, 0);
 	ext = magnet_record_ext(record);
-	if (ext && event == MAGNET_SOCK_OPEN) {
+	if (ext && event == MAGNET_SOCK_CLOSE) {
+		magnet_sock_fill(&ext->sock, sk, event);
+	} else if (ext) {
 		magnet_flow_addresses(&ext->open, sk);
 		ext->open.local_port = inet_sk(sk)->inet_num;
 		ext->open.peer_port = ntohs(inet_sk(sk)->inet_dport);

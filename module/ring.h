@@ -19,7 +19,7 @@
  * kernel believes only "the timestamp is zero", and only to choose between writing there and counting a loss: what
  * else user space writes costs user space its own records.
  *
- * The same source is built in user space by the ring's tests (test/support/kernel_shim.h).
+ * The same source is built in user space by the ring's tests, behind test/support/kernel_ring.h.
  */
 #ifndef MAGNET_RING_H
 #define MAGNET_RING_H
@@ -32,8 +32,6 @@
 #include <asm/barrier.h>
 #include <asm/local.h>
 #include "clock.h"
-#else
-#include "test/support/kernel_shim.h"
 #endif
 #include "proto/magnet.h"
 
@@ -90,7 +88,8 @@ static inline struct magnet_record *magnet_ring_slot(const struct magnet_ring *r
 
 /*
  * Moves head past one free slot; NULL if there is none. The counter is read before head moves and again after each
- * failed attempt, so that timestamps rise with the order of the slots also when a nested writer came in between.
+ * failed attempt, so that timestamps rise with the order of the slots also when a nested writer came in between. A
+ * slot that is taken means a full ring only if head is still there: else a nested writer has just filled it.
  *
  * A nested writer may find the slot of an outer one, whose timestamp is still zero, after a whole lap; floor stops it
  * there. floor may be older than the outermost reservation (it is stored before that), never newer.
@@ -101,17 +100,22 @@ static __always_inline struct magnet_record *magnet_ring_take(struct magnet_ring
 	unsigned long head, next;
 	u64 now;
 
-	do {
+	for (;;) {
 		head = local_read(&ring->head);
 		record = magnet_ring_slot(ring, (u32)head);
 		if (unlikely(smp_load_acquire(&record->timestamp) != 0) ||
-		    unlikely(head - READ_ONCE(ring->floor) >= MAGNET_RING_LAP))
+		    unlikely(head - READ_ONCE(ring->floor) >= MAGNET_RING_LAP)) {
+			if ((unsigned long)local_read(&ring->head) != head)
+				continue;
 			return NULL;
+		}
 		now = magnet_cycles();
 		next = head + 1;
 		if (unlikely((u32)next == ring->slots))
 			next = (head & ~(MAGNET_RING_LAP - 1)) + MAGNET_RING_LAP + 1;
-	} while (unlikely((unsigned long)local_cmpxchg(&ring->head, (long)head, (long)next) != head));
+		if (likely((unsigned long)local_cmpxchg(&ring->head, (long)head, (long)next) == head))
+			break;
+	}
 	if (unlikely(((u32)head & ring->sample_mask) == 0))
 		magnet_ring_sample(ring, head);
 	*timestamp = now ? now : 1;

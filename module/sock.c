@@ -2,6 +2,7 @@
 #include "sock.h"
 
 #include <linux/cred.h>
+#include <linux/preempt.h>
 #include <linux/sched.h>
 #include <linux/socket.h>
 #include <linux/user_namespace.h>
@@ -11,15 +12,18 @@
 #include "record.h"
 
 /*
- * The socket is alive: its caller holds the file. It is not locked any more when a call has returned: each number is
- * one that the socket had, not all of the same moment.
+ * The socket is alive: its caller holds the file, or is about to end it. It is not locked any more when a call has
+ * returned: each number is one that the socket had, not all of the same moment.
  */
-static void magnet_sock_fill(struct magnet_ext_sock *ext, const struct sock *sk, u32 event)
+void magnet_sock_fill(struct magnet_ext_sock *ext, const struct sock *sk, u32 event)
 {
 	const struct inet_sock *inet = inet_sk(sk);
 
-	ext->pid = task_tgid_nr(current);
-	ext->uid = from_kuid(&init_user_ns, current_uid());
+	/* A close may be of a packet's making: then `current` is whom the interrupt met. */
+	if (event != MAGNET_SOCK_CLOSE || in_task()) {
+		ext->pid = task_tgid_nr(current);
+		ext->uid = from_kuid(&init_user_ns, current_uid());
+	}
 	ext->sndbuf = READ_ONCE(sk->sk_sndbuf);
 	ext->rcvbuf = READ_ONCE(sk->sk_rcvbuf);
 	ext->local_port = READ_ONCE(inet->inet_num);
@@ -30,7 +34,7 @@ static void magnet_sock_fill(struct magnet_ext_sock *ext, const struct sock *sk,
 		const struct tcp_sock *tcp = (const struct tcp_sock *)sk;
 		const u32 written = READ_ONCE(tcp->write_seq), read = READ_ONCE(tcp->copied_seq);
 
-		ext->seq = event == MAGNET_SOCK_SEND ? written : read;
+		ext->seq = event == MAGNET_SOCK_RECV ? read : written;
 		ext->wqueue = written - READ_ONCE(tcp->snd_una);
 		ext->rqueue = READ_ONCE(tcp->rcv_nxt) - read;
 	} else {

@@ -5,12 +5,15 @@
 
 #include <linux/kprobes.h>
 #include "compat.h"
+#include "proto/magnet.h"
 
 struct magnet_sock_call {
 	struct sock *sk;
 	bool peek;
 };
 #define MAGNET_SOCK_CALL_SIZE sizeof(struct magnet_sock_call)
+
+void magnet_sock_fill(struct magnet_ext_sock *ext, const struct sock *sk, u32 event);
 
 void magnet_sock_state(void *unused, const struct sock *sk, const int from, const int to);
 

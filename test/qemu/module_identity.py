@@ -157,6 +157,10 @@ class Identity(unittest.TestCase):
             for record in measured.of(rings.SOCK_SEND, rings.SOCK_RECV):
                 self.assertEqual((record.pid, record.uid), (os.getpid(), os.getuid()))
                 self.assertEqual(record.protocol, 6)
+            for record, port in ((measured.of(rings.SOCK_CLOSE, sockid=client)[0], near),
+                                 (measured.of(rings.SOCK_CLOSE, sockid=server)[0], far)):
+                self.assertEqual((record.local_port, record.protocol, record.wqueue), (port, 6, 0))
+                self.assertIn(record.pid, (0, os.getpid()), "0: closed by a packet")
 
     def test_addresses_are_in_open_records_alone(self):
         measured, _, _ = self.connection(4)

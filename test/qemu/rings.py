@@ -30,7 +30,8 @@ EXT = {
     "lost": (struct.Struct("<Q32x"), "first"),
     "sysinfo": (struct.Struct("<3QI2HI2H"), "cycles tai_ns realtime_ns error_ns cpu abi slots record_size layers"),
 }
-KIND_OF = {SYSINFO: "sysinfo", LOST: "lost", SOCK_OPEN: "open", SOCK_SEND: "sock", SOCK_RECV: "sock"}
+KIND_OF = {SYSINFO: "sysinfo", LOST: "lost", SOCK_OPEN: "open", SOCK_CLOSE: "sock", SOCK_SEND: "sock",
+           SOCK_RECV: "sock"}
 KIND_OF_LAYER = {2: "tcp", 3: "packet", 4: "packet", 5: "packet"}
 
 
