@@ -5,13 +5,13 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
-#include <zlib.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
 
 #include <fmt/format.h>
+#include <isa-l/crc.h>
 
 #include "base/fd.h"
 #include "base/file.h"
@@ -22,9 +22,14 @@ namespace fieldline::magnet {
 
 namespace {
 
+// zlib's CRC-32, by ISA-L: by table it took 100 instructions for a record of 24 bytes, two thirds
+// of what that record cost its reader; by carry-less multiplication 16.
+std::uint32_t crc32(std::uint32_t before, const void* bytes, std::size_t count) {
+  return ::crc32_gzip_refl(before, static_cast<const unsigned char*>(bytes), count);
+}
+
 std::uint32_t header_crc(const fl_trace_header& header) {
-  return static_cast<std::uint32_t>(
-      ::crc32(0, reinterpret_cast<const Bytef*>(&header), offsetof(fl_trace_header, crc)));
+  return crc32(0, &header, offsetof(fl_trace_header, crc));
 }
 
 std::string folder_of(const std::string& path) {
@@ -160,9 +165,8 @@ Result<TraceHeader> decode_header(ByteView bytes) {
 
 std::uint32_t batch_crc(const fl_trace_batch& head, ByteView records) {
   constexpr std::size_t kFrom = offsetof(fl_trace_batch, sequence);
-  uLong crc = ::crc32(0, reinterpret_cast<const Bytef*>(&head) + kFrom, sizeof head - kFrom);
-  return static_cast<std::uint32_t>(
-      ::crc32(crc, records.data(), static_cast<uInt>(records.size())));
+  const auto* const from = reinterpret_cast<const unsigned char*>(&head) + kFrom;
+  return crc32(crc32(0, from, sizeof head - kFrom), records.data(), records.size());
 }
 
 Result<void> make_trace(const MakeOptions& options) {

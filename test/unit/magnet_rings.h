@@ -12,13 +12,10 @@
 #include <memory>
 #include <vector>
 
-extern "C" {
-#include "module/ring.h"
-}
-
 #include "base/clock.h"
 #include "base/fd.h"
 #include "magnet/device.h"
+#include "test/support/kernel_ring.h"
 
 namespace fieldline::test {
 
