@@ -131,7 +131,7 @@ void magnet_attach(struct magnet_hook *hooks, u32 count)
 
 	for (i = 0; i < count; i++)
 		if (hooks[i].state == MAGNET_HOOK_FAILED)
-			hooks[i].state = MAGNET_HOOK_IDLE;
+			magnet_hook_detached(&hooks[i]);
 	magnet_entry_attach(hooks, count);
 	err = magnet_netfilter_attach(hooks, count);
 	for (i = 0; i < count; i++) {
@@ -183,10 +183,7 @@ void magnet_detach(struct magnet_hook *hooks, u32 count)
 	unregister_kretprobes(magnet_kretprobes, kretprobes);
 	tracepoint_synchronize_unregister();
 	synchronize_rcu();
-	for (i = 0; i < count; i++) {
-		if (hooks[i].state != MAGNET_HOOK_ARMED)
-			continue;
-		hooks[i].missed = magnet_attach_missed(&hooks[i]);
-		hooks[i].state = MAGNET_HOOK_IDLE;
-	}
+	for (i = 0; i < count; i++)
+		if (hooks[i].state == MAGNET_HOOK_ARMED)
+			magnet_hook_detached(&hooks[i]);
 }

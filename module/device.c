@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 #include "device.h"
 
+#include <linux/bitmap.h>
 #include <linux/cdev.h>
 #include <linux/cpumask.h>
 #include <linux/device.h>
@@ -8,7 +9,6 @@
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/poll.h>
-#include <linux/slab.h>
 #include <linux/smp.h>
 #include <linux/uaccess.h>
 #include <linux/vmalloc.h>
@@ -20,7 +20,7 @@
 static struct class magnet_class = { .name = "magnet" };
 static struct cdev magnet_cdev; /* all minors: CPU N is minor N */
 static dev_t magnet_first;
-static unsigned long *magnet_open_cpus;
+static DECLARE_BITMAP(magnet_open_cpus, NR_CPUS);
 
 bool magnet_device_is_open(int cpu)
 {
@@ -157,41 +157,36 @@ int magnet_devices_create(void)
 {
 	int err;
 
-	magnet_open_cpus = bitmap_zalloc(nr_cpu_ids, GFP_KERNEL);
-	if (!magnet_open_cpus)
-		return -ENOMEM;
 	err = alloc_chrdev_region(&magnet_first, 0, nr_cpu_ids, "magnet");
 	if (err)
-		goto err_bitmap;
+		return err;
 	err = class_register(&magnet_class);
 	if (err)
 		goto err_region;
+	err = magnet_device_nodes_create();
+	if (err)
+		goto err_class;
+	/* Last: from here on they can be opened. Until then a node says ENXIO. */
 	cdev_init(&magnet_cdev, &magnet_device_ops);
 	magnet_cdev.owner = THIS_MODULE;
 	err = cdev_add(&magnet_cdev, magnet_first, nr_cpu_ids);
 	if (err)
-		goto err_class;
-	err = magnet_device_nodes_create();
-	if (err)
-		goto err_cdev;
+		goto err_nodes;
 	return 0;
 
-err_cdev:
-	cdev_del(&magnet_cdev);
+err_nodes:
+	magnet_device_nodes_destroy(nr_cpu_ids);
 err_class:
 	class_unregister(&magnet_class);
 err_region:
 	unregister_chrdev_region(magnet_first, nr_cpu_ids);
-err_bitmap:
-	bitmap_free(magnet_open_cpus);
 	return err;
 }
 
 void magnet_devices_destroy(void)
 {
-	magnet_device_nodes_destroy(nr_cpu_ids);
 	cdev_del(&magnet_cdev);
+	magnet_device_nodes_destroy(nr_cpu_ids);
 	class_unregister(&magnet_class);
 	unregister_chrdev_region(magnet_first, nr_cpu_ids);
-	bitmap_free(magnet_open_cpus);
 }

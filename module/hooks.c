@@ -7,6 +7,7 @@
 #include <linux/mutex.h>
 #include <linux/netfilter.h>
 #include <linux/seq_file.h>
+#include <linux/spinlock.h>
 #include "attach.h"
 #include "dev.h"
 #include "param.h"
@@ -85,6 +86,11 @@ static const char *const states[] = {
 };
 
 static DEFINE_MUTEX(magnet_hooks_mutex);
+/*
+ * Inside the mutex, for state and missed: the one that /proc/net/magnet takes. It must not wait for the mutex: who holds
+ * that may wait for network namespaces that go away, and they for the readers of their files in /proc.
+ */
+static DEFINE_SPINLOCK(magnet_hooks_state_lock);
 static u32 magnet_hooks_users; /* under the mutex */
 bool magnet_hooks_are_armed;
 
@@ -111,9 +117,29 @@ static bool magnet_hook_is_replaced(const char *symbol)
 
 void magnet_hook_attached(struct magnet_hook *hook, int err)
 {
+	spin_lock(&magnet_hooks_state_lock);
 	hook->state = err ? MAGNET_HOOK_FAILED : MAGNET_HOOK_ARMED;
+	spin_unlock(&magnet_hooks_state_lock);
 	if (err)
 		pr_warn("%s could not be hooked (error %d): %s incomplete\n", hook->symbol, -err, hook->events);
+}
+
+void magnet_hook_detached(struct magnet_hook *hook)
+{
+	spin_lock(&magnet_hooks_state_lock);
+	hook->missed = magnet_attach_missed(hook);
+	hook->state = MAGNET_HOOK_IDLE;
+	spin_unlock(&magnet_hooks_state_lock);
+}
+
+static bool magnet_hook_has(const char *name, size_t length)
+{
+	u32 i;
+
+	for (i = 0; i < ARRAY_SIZE(magnet_hooks); i++)
+		if (strlen(magnet_hooks[i].symbol) == length && !strncmp(magnet_hooks[i].symbol, name, length))
+			return true;
+	return false;
 }
 
 int magnet_hooks_init(void)
@@ -121,6 +147,8 @@ int magnet_hooks_init(void)
 	u32 i;
 
 	BUILD_BUG_ON(ARRAY_SIZE(magnet_hooks) > MAGNET_HOOKS_MAX);
+	if (magnet_param_check_without(magnet_hook_has))
+		return -EINVAL;
 	for (i = 0; i < ARRAY_SIZE(magnet_hooks); i++)
 		if (!(magnet_param.layers & (1U << (magnet_hooks[i].layer - 1))) ||
 		    magnet_param_without(magnet_hooks[i].symbol))
@@ -171,7 +199,7 @@ void magnet_hooks_show(struct seq_file *file)
 	unsigned long missed = 0;
 	u32 i;
 
-	mutex_lock(&magnet_hooks_mutex);
+	spin_lock(&magnet_hooks_state_lock);
 	for (i = 0; i < ARRAY_SIZE(magnet_hooks); i++) {
 		const struct magnet_hook *hook = &magnet_hooks[i];
 
@@ -179,6 +207,6 @@ void magnet_hooks_show(struct seq_file *file)
 			   states[hook->state], magnet_attach_missed(hook));
 		missed += magnet_attach_missed(hook);
 	}
-	seq_printf(file, "armed %d\nmissed %lu\n", magnet_hooks_are_armed, missed);
-	mutex_unlock(&magnet_hooks_mutex);
+	seq_printf(file, "armed %d\nmissed %lu\n", magnet_hooks_armed(), missed);
+	spin_unlock(&magnet_hooks_state_lock);
 }

@@ -48,7 +48,7 @@ struct magnet_hook {
 	u16 call_data;
 	u16 blocked; /* kretprobe: so many calls may be under way at a time */
 
-	/* Under the table's mutex. */
+	/* Under the table's mutex; state and missed are changed by magnet_hook_attached() and _detached() alone. */
 	u8 state;
 	unsigned long missed; /* of former times */
 	struct tracepoint *tracepoint;
@@ -68,6 +68,8 @@ static inline bool magnet_hooks_armed(void)
 
 /* From IDLE to ARMED, or to FAILED with a line in the log: one that fails does not keep the others from working. */
 void magnet_hook_attached(struct magnet_hook *hook, int err);
+/* Back to IDLE, with what it missed. */
+void magnet_hook_detached(struct magnet_hook *hook);
 
 int magnet_hooks_init(void);
 void magnet_hooks_exit(void);

@@ -4,8 +4,9 @@
  *
  *   probe -> record in this CPU's ring -> /dev/magnetN, mapped -> reader
  *
- * Hooks are armed while a device is open (hooks.c). Leaving mirrors init: devices go first, so that nobody opens any
- * more; open ones hold the module. Then the hooks, after which no probe runs, then the rings.
+ * Hooks are armed while a device is open (hooks.c). Devices come last, since what is open must not be taken back by an
+ * init that fails. Leaving mirrors init: devices go first, so that nobody opens any more; open ones hold the module.
+ * Then the hooks, after which no probe runs, then the rings.
  */
 #define pr_fmt(text) KBUILD_MODNAME ": " text
 
@@ -35,20 +36,20 @@ static int __init magnet_init(void)
 	err = magnet_hooks_init();
 	if (err)
 		goto err_rings;
-	err = magnet_devices_create();
-	if (err)
-		goto err_hooks;
 	err = magnet_proc_create();
 	if (err)
-		goto err_devices;
+		goto err_hooks;
+	err = magnet_devices_create();
+	if (err)
+		goto err_proc;
 
 	magnet_param_layer_names(layers, sizeof(layers));
 	pr_info("%s: %u rings of %u KiB, records of %u bytes, layers %s\n", MAGNET_VERSION, num_possible_cpus(),
 		magnet_param.ring_bytes / 1024, magnet_param.record_size, layers);
 	return 0;
 
-err_devices:
-	magnet_devices_destroy();
+err_proc:
+	magnet_proc_destroy();
 err_hooks:
 	magnet_hooks_exit();
 err_rings:
@@ -58,8 +59,8 @@ err_rings:
 
 static void __exit magnet_exit(void)
 {
-	magnet_proc_destroy();
 	magnet_devices_destroy();
+	magnet_proc_destroy();
 	magnet_hooks_exit();
 	magnet_rings_destroy();
 }

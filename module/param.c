@@ -161,6 +161,20 @@ bool magnet_param_without(const char *symbol)
 	return false;
 }
 
+/* A symbol that is misspelt would be hooked. */
+int magnet_param_check_without(bool (*known)(const char *name, size_t length))
+{
+	const char *name, *rest = without;
+	size_t length;
+
+	while ((name = next_name(&rest, &length)))
+		if (!known(name, length)) {
+			pr_err("without=%s: must be a list of symbols as in /proc/net/magnet\n", without);
+			return -EINVAL;
+		}
+	return 0;
+}
+
 void magnet_param_layer_names(char *text, size_t size)
 {
 	size_t used = 0;

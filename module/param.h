@@ -23,6 +23,7 @@ extern struct magnet_param magnet_param; /* written by magnet_param_init() alone
 
 int magnet_param_init(void);
 bool magnet_param_without(const char *symbol);
+int magnet_param_check_without(bool (*known)(const char *name, size_t length));
 void magnet_param_layer_names(char *text, size_t size);
 
 #endif

@@ -26,7 +26,7 @@ void magnet_sock_fill(struct magnet_ext_sock *ext, const struct sock *sk, u32 ev
 	}
 	ext->sndbuf = READ_ONCE(sk->sk_sndbuf);
 	ext->rcvbuf = READ_ONCE(sk->sk_rcvbuf);
-	ext->local_port = READ_ONCE(inet->inet_num);
+	ext->local_port = ntohs(READ_ONCE(inet->inet_sport)); /* inet_num is given back before the state is CLOSE */
 	ext->peer_port = ntohs(READ_ONCE(inet->inet_dport));
 	ext->family = sk->sk_family;
 	ext->protocol = min_t(u16, sk->sk_protocol, U8_MAX);

@@ -73,7 +73,7 @@ def enter(fd):
 
 
 def counters(*names):
-    """The kernel's own, of these namespaces together: {"TcpOutSegs": n, "Ip6InReceives": n, "TcpExtTCPAbortOnClose": n}"""
+    """The kernel's own, of these namespaces together: {"TcpOutSegs": n, "Ip6InReceives": n, "TcpExtTCPTimeouts": n}"""
     total = {}
     for name in names:
         with netns(name):

@@ -206,7 +206,7 @@ class Without(unittest.TestCase):
         some, proc = self.events("without=__tcp_transmit_skb,tcp_retransmit_skb,sock_send_length")
         gone = {rings.TCP_SEND}
         self.assertEqual({r.event for r in everything} - {r.event for r in some}, gone)
-        states = proc.states()
-        self.assertEqual(states["kprobe", "__tcp_transmit_skb"], "off")
-        self.assertEqual(states["ftrace", "__tcp_retransmit_skb"], "armed", "in place of the tracepoint")
-        self.assertEqual(states["kretprobe", "inet_sendmsg"], "armed", "on every kernel that can be made to need it")
+        states = {symbol: state for (_, symbol), state in proc.states().items()}
+        self.assertEqual(states["__tcp_transmit_skb"], "off")
+        self.assertEqual(states["__tcp_retransmit_skb"], "armed", "in place of the tracepoint")
+        self.assertEqual(states["inet_sendmsg"], "armed", "on every kernel that can be made to need it")

@@ -42,6 +42,8 @@ class Parameters(unittest.TestCase):
         for value in ("a/b", "sixteencharacter", "lo,..", "lo,,lo", ",".join(f"d{i}" for i in range(17))):
             self.refused(f"dev={value}", "dev", "at most 16 interface names of 1 to 15 characters")
 
+        self.refused("without=tcp_sendmsg", "without", "symbols as in /proc/net/magnet")
+
     def test_right_ones_stand_in_proc(self):
         for kb, ext in ((4, 0), (12, 1), (2048, 1)):
             with loaded(f"ring_kb={kb} ext={ext} dev=lo layers=dev,sock"):
