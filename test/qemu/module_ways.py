@@ -209,6 +209,25 @@ class Ways(unittest.TestCase):
         self.assertEqual(measured.counted["UdpOutDatagrams"], 1)
         self.assertEqual([r.size for r in measured.of(rings.UDP_RECV)], [30])
 
+    def test_a_full_receive_queue(self):
+        """UDP_RECV is what came to the socket's queue, also where that was full."""
+        def action():
+            pair = UdpPair("veth", 4)
+            pair.server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            for _ in range(60):
+                pair.client.sendto(bytes(1000), pair.to)
+            pair.server.settimeout(0.2)  # the queue is at its end when nothing comes
+            with self.assertRaises(TimeoutError):
+                while True:
+                    pair.server.recv(2000)
+            pair.close()
+
+        measured = Measured(action, lambda records: True)
+        counted = measured.counted
+        self.assertEqual(len(measured.of(rings.UDP_RECV)), 60)
+        self.assertGreater(counted["UdpRcvbufErrors"], 0)
+        self.assertEqual(counted["UdpInDatagrams"] + counted["UdpRcvbufErrors"], 60)
+
     def test_a_mapped_address_is_recorded_once(self):
         """IPv4 through an IPv6 socket passes the functions of both families."""
         def action():
