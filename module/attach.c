@@ -3,6 +3,7 @@
 
 #include "attach.h"
 
+#include <linux/atomic.h>
 #include <linux/errno.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter_ipv4.h>
@@ -10,6 +11,7 @@
 #include <linux/string.h>
 #include <linux/tracepoint.h>
 #include <net/net_namespace.h>
+#include <net/netns/generic.h>
 #include "entry.h"
 #include "ip.h"
 
@@ -56,20 +58,51 @@ void magnet_attach_find(struct magnet_hook *hooks, u32 count)
 static struct nf_hook_ops magnet_netfilter_ops[MAGNET_NETFILTER_HOOKS];
 static u32 magnet_netfilter_count;
 
+/*
+ * A namespace whose chains are full goes without, and is counted: who owns it could otherwise keep all others from being
+ * recorded.
+ */
+struct magnet_netfilter_in {
+	bool registered;
+};
+static unsigned int magnet_netfilter_id;
+static atomic_t magnet_netfilter_without = ATOMIC_INIT(0);
+
 static int __net_init magnet_netfilter_net_init(struct net *net)
 {
-	return nf_register_net_hooks(net, magnet_netfilter_ops, magnet_netfilter_count);
+	struct magnet_netfilter_in *in = net_generic(net, magnet_netfilter_id);
+	const int err = nf_register_net_hooks(net, magnet_netfilter_ops, magnet_netfilter_count);
+
+	in->registered = !err;
+	if (err) {
+		atomic_inc(&magnet_netfilter_without);
+		pr_warn_ratelimited("a network namespace takes no more netfilter hooks (error %d): its IP events are missing\n",
+				    -err);
+	}
+	return 0;
 }
 
 static void __net_exit magnet_netfilter_net_exit(struct net *net)
 {
-	nf_unregister_net_hooks(net, magnet_netfilter_ops, magnet_netfilter_count);
+	const struct magnet_netfilter_in *in = net_generic(net, magnet_netfilter_id);
+
+	if (in->registered)
+		nf_unregister_net_hooks(net, magnet_netfilter_ops, magnet_netfilter_count);
+	else
+		atomic_dec(&magnet_netfilter_without);
 }
 
 static struct pernet_operations magnet_netfilter_net = {
 	.init = magnet_netfilter_net_init,
 	.exit = magnet_netfilter_net_exit,
+	.id = &magnet_netfilter_id,
+	.size = sizeof(struct magnet_netfilter_in),
 };
+
+u32 magnet_attach_namespaces_without_ip(void)
+{
+	return atomic_read(&magnet_netfilter_without);
+}
 
 /* Behind every other hook: what the host's own filter lets pass, as it then is. */
 static int magnet_netfilter_attach(struct magnet_hook *hooks, u32 count)
@@ -103,6 +136,11 @@ static int magnet_netfilter_attach(struct magnet_hook *hooks, u32 count)
 static void magnet_netfilter_detach(void)
 {
 }
+
+u32 magnet_attach_namespaces_without_ip(void)
+{
+	return 0;
+}
 #endif
 
 static int magnet_attach_one(struct magnet_hook *hook)
@@ -126,21 +164,18 @@ static int magnet_attach_one(struct magnet_hook *hook)
 /* From IDLE and FAILED to ARMED or FAILED. */
 void magnet_attach(struct magnet_hook *hooks, u32 count)
 {
-	int err;
+	int netfilter;
 	u32 i;
 
 	for (i = 0; i < count; i++)
 		if (hooks[i].state == MAGNET_HOOK_FAILED)
 			magnet_hook_detached(&hooks[i]);
 	magnet_entry_attach(hooks, count);
-	err = magnet_netfilter_attach(hooks, count);
-	for (i = 0; i < count; i++) {
-		if (hooks[i].state != MAGNET_HOOK_IDLE)
-			continue;
-		if (hooks[i].kind != MAGNET_HOOK_NETFILTER)
-			err = magnet_attach_one(&hooks[i]);
-		magnet_hook_attached(&hooks[i], err);
-	}
+	netfilter = magnet_netfilter_attach(hooks, count);
+	for (i = 0; i < count; i++)
+		if (hooks[i].state == MAGNET_HOOK_IDLE)
+			magnet_hook_attached(&hooks[i], hooks[i].kind == MAGNET_HOOK_NETFILTER ?
+								netfilter : magnet_attach_one(&hooks[i]));
 }
 
 unsigned long magnet_attach_missed(const struct magnet_hook *hook)

@@ -9,5 +9,6 @@ void magnet_attach_find(struct magnet_hook *hooks, u32 count);
 void magnet_attach(struct magnet_hook *hooks, u32 count);
 void magnet_detach(struct magnet_hook *hooks, u32 count);
 unsigned long magnet_attach_missed(const struct magnet_hook *hook);
+u32 magnet_attach_namespaces_without_ip(void);
 
 #endif

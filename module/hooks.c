@@ -207,6 +207,7 @@ void magnet_hooks_show(struct seq_file *file)
 			   states[hook->state], magnet_attach_missed(hook));
 		missed += magnet_attach_missed(hook);
 	}
-	seq_printf(file, "armed %d\nmissed %lu\n", magnet_hooks_armed(), missed);
+	seq_printf(file, "armed %d\nmissed %lu\nnamespaces_without_ip %u\n", magnet_hooks_armed(), missed,
+		   magnet_attach_namespaces_without_ip());
 	spin_unlock(&magnet_hooks_state_lock);
 }

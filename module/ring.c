@@ -2,6 +2,8 @@
 /* The ring beside its fast path: loss, its mark in the ring, and what /proc and poll ask. */
 #include "ring.h"
 
+#define SAMPLE_LOOKS 4
+
 /* memory: `bytes` of zeros, of which as many records as fit are used. */
 void magnet_ring_init(struct magnet_ring *ring, void *memory, u32 bytes, u32 record_size)
 {
@@ -64,14 +66,15 @@ struct magnet_record *magnet_ring_reserve_after_loss(struct magnet_ring *ring, u
 /*
  * Unread slots are the ones just behind head. Looks at the one that would make a new maximum, and goes on while there
  * is one: the fast path pays one load for sample_mask + 1 records. What user space writes there makes the figure
- * wrong, and no more than that.
+ * wrong, and no more than that; a maximum rises by a few steps at a time, or a probe would walk through a whole ring.
  */
 void magnet_ring_sample(struct magnet_ring *ring, unsigned long head)
 {
 	const u32 ring_slots = ring->slots - 1, step = ring->sample_mask + 1;
 	u32 high = READ_ONCE(ring->high_water);
+	u32 looks = SAMPLE_LOOKS;
 
-	while (high + step <= ring_slots) {
+	while (high + step <= ring_slots && looks--) {
 		const u32 before = (u32)head - 1; /* slots of this lap behind head */
 		const u32 back = high + step;
 		const u32 slot = back <= before ? (u32)head - back : (u32)head + ring_slots - back;

@@ -7,6 +7,7 @@ import os
 import random
 import signal
 import socket
+import subprocess
 import threading
 import time
 import unittest
@@ -165,6 +166,32 @@ class Life(unittest.TestCase):
                 run("ip", "netns", "del", "passing")
         rmmod()
 
+    def test_a_namespace_with_full_chains_does_not_keep_others_from_recording(self):
+        """Anybody may make such a namespace. Marked as armed without being so, the close of a device was a panic."""
+        run("ip", "netns", "add", "full")
+        with netns("full"):
+            chains = "".join(f"chain c{i} {{ type filter hook output priority {i}; }}\n" for i in range(1024))
+            filled = subprocess.run(["nft", "-f", "-"], input=f"table ip t {{ {chains} }}", text=True, capture_output=True)
+        if filled.returncode:
+            run("ip", "netns", "del", "full")
+            self.skipTest(f"nft: {filled.stderr.strip()[-100:]}")
+        insmod("layers=ip")
+        for _ in range(2):
+            with Rings() as rings_of_all:
+                self.assertEqual(Proc().values["namespaces_without_ip"], "1")
+                self.assertNotIn("failed", Proc().states().values())
+                pair = TcpPair("lo", 4)
+                pair.client.sendall(b"x")
+                pair.server.recv(1)
+                self.assertIn(rings.IP_SEND, {record.event for record in rings_of_all.drain()})
+        with Rings():
+            run("ip", "netns", "del", "full")
+            deadline = time.monotonic() + 60
+            while Proc().values["namespaces_without_ip"] != "0":  # the kernel takes a namespace away by and by
+                self.assertLess(time.monotonic(), deadline)
+                time.sleep(0.05)
+        rmmod()
+
     def test_hooks_are_absent_while_nobody_reads(self):
         insmod("")
         for _ in range(2):
@@ -184,6 +211,13 @@ class Faults(unittest.TestCase):
     def test_memory_runs_out_at_load_and_open(self):
         if not os.path.exists("/proc/self/fail-nth"):
             self.skipTest("this kernel has no fault injection")
+        if not os.path.exists("/sys/kernel/debug/failslab"):
+            run("mount", "-t", "debugfs", "debugfs", "/sys/kernel/debug")
+        # By default an allocation that may sleep never fails, and of pages none but the large.
+        for knob, value in (("failslab/ignore-gfp-wait", "N"), ("fail_page_alloc/ignore-gfp-wait", "N"),
+                            ("fail_page_alloc/min-order", "0")):
+            with open(f"/sys/kernel/debug/{knob}", "w") as file:
+                file.write(value)
         with open(f"{rings.MODULES}/magnet.ko", "rb") as file:
             image = file.read()
         failed = 0
