@@ -53,6 +53,7 @@ ReadLoop::ReadLoop(magnet::RingSet& rings, magnet::TraceWriter& writer, ReadOpti
 Result<ReadCounts> ReadLoop::run() {
   begun_ = last_round_at_ = clock_.monotonic_ns();
   begin_used_ = writer_.used();
+  pass_over_stored();
   auto took = write_sysinfo();
   while (took && (*took == Took::some || *took == Took::nothing)) {
     const bool last = stopping_ || left_ns() == 0;
@@ -68,6 +69,20 @@ Result<ReadCounts> ReadLoop::run() {
                 : stopping_           ? ReadEnd::stopped
                                       : ReadEnd::time_over;
   return counts_;
+}
+
+// Before anything needs room in the file: of a reader that was killed, a full one holds what its
+// rings still show, and the next file would have it again.
+void ReadLoop::pass_over_stored() {
+  Bytes oldest;
+  for (auto& ring : rings_.rings()) {
+    oldest.resize(writer_.last_batch(ring.cpu()));
+    const std::size_t copied = ring.copy(oldest);
+    const ByteView records = ByteView(oldest).first(copied * ring.record_size());
+    const std::size_t known = writer_.already_there(ring.cpu(), records);
+    ring.skip(known);
+    counts_.repeated += known;
+  }
 }
 
 // The first record of each reader, in a batch of its own: its clock pair is where time begins.
@@ -119,14 +134,6 @@ Result<ReadLoop::Took> ReadLoop::drain(magnet::Ring& ring, PerRing& state) {
     const std::size_t copied = ring.copy(space);
     if (copied == 0) break;
     const auto records = space.first(copied * ring.record_size());
-    if (state.first_copy) {
-      state.first_copy = false;
-      if (const std::size_t known = writer_.already_there(ring.cpu(), records); known != 0) {
-        ring.skip(known);
-        counts_.repeated += known;
-        continue;
-      }
-    }
     const bool gone = !refresh(ring, state);
     if (auto done = commit(ring, state, copied); !done) return done.error();
     ring.release(copied);
@@ -136,7 +143,6 @@ Result<ReadLoop::Took> ReadLoop::drain(magnet::Ring& ring, PerRing& state) {
     if (records.size() < space.size()) break;
   }
   fill_ = std::max(fill_, static_cast<double>(drained) / static_cast<double>(ring.slots()));
-  state.first_copy = false;
   return drained == 0 ? Took::nothing : Took::some;
 }
 

@@ -52,9 +52,9 @@ class ReadLoop {
   struct PerRing {
     magnet::ClockPair pair;  // the last that could be had
     std::uint64_t lost = 0;
-    bool first_copy = true;
   };
 
+  void pass_over_stored();
   Result<Took> write_sysinfo();
   Result<Took> round();
   Result<Took> drain(magnet::Ring& ring, PerRing& state);

@@ -214,6 +214,12 @@ Result<void> TraceWriter::finish(bool trim) {
   return {};
 }
 
+std::size_t TraceWriter::last_batch(unsigned cpu) const {
+  auto last = last_batches_.find(cpu);
+  return last == last_batches_.end() ? 0 : last->second.size();
+}
+
+// What its writer had not given back is the batch's end, and all of it still stands in the ring.
 std::size_t TraceWriter::already_there(unsigned cpu, ByteView records) const {
   auto last = last_batches_.find(cpu);
   if (last == last_batches_.end() || records.empty()) return 0;

@@ -53,7 +53,9 @@ class TraceWriter {
   std::uint32_t last_round() const { return last_round_; }
 
   // How many of the oldest records in a ring (copied to `records`) stand in the file already: an
-  // earlier writer may have ended between commit() and giving back the slots.
+  // earlier writer may have ended between commit() and giving back the slots. Told rightly only if
+  // `records` was not cut short of last_batch() bytes by anything but the ring's end.
+  std::size_t last_batch(unsigned cpu) const;  // bytes of its records, as found at open
   std::size_t already_there(unsigned cpu, ByteView records) const;
 
  private:

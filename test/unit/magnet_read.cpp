@@ -137,6 +137,32 @@ TEST_CASE("read: a full file ends it, and what did not fit waits in the ring for
   CHECK(first.records + look(lab.events()).records == added);
 }
 
+TEST_CASE("RecordsTwiceAfterAKillNearTheEnd: a file with less room than the last batch had") {
+  const std::size_t stored = GENERATE(2500u, 2557u);  // room for 51 is left, then for none
+  Lab lab(1, 65536, 24, 65536);
+  for (std::uint64_t i = 0; i < 2600; ++i) REQUIRE(lab.devices.ring(0).add(i, MAGNET_IP_SEND, 1));
+  {
+    auto writer = magnet::TraceWriter::open(lab.path);
+    auto rings = magnet::RingSet::open(lab.devices);
+    REQUIRE(writer->begin(session_of(*rings)).has_value());
+    auto& ring = rings->rings()[0];
+    REQUIRE(ring.copy(writer->space().first(24 * stored)) == stored);
+    REQUIRE(writer->commit({0, 1, magnet::Ring::pair_of(ring.at_open()), 0}, stored).has_value());
+    ring.release(50);  // killed here
+  }
+  const auto counts = lab.read({});
+  REQUIRE(counts.has_value());
+  CHECK(counts->end == ReadEnd::file_full);
+  CHECK(counts->repeated == stored - 50);
+  const Seen first = look(lab.events());
+  CHECK(first.records == stored + counts->records);
+  lab.path = lab.folder / "second";
+  make_trace(lab.path, 1 << 20);
+  lab.stop_it();
+  REQUIRE(lab.read({}).has_value());
+  CHECK(first.records + look(lab.events()).records == 2600);
+}
+
 TEST_CASE("read: --for ends it, and --trim leaves no byte behind the last batch") {
   Lab lab(1, 65536, 64, 1 << 20);
   for (int i = 0; i < 100; ++i) REQUIRE(lab.devices.ring(0).add(1, MAGNET_IP_SEND, 1));
