@@ -19,7 +19,29 @@ ModuleEvents::ModuleEvents(RingSet rings, std::string state_path)
       timeline_(rings_.cycles_khz()),
       copied_(kAtOnce * rings_.record_size()),
       converted_(kAtOnce) {
-  for (const auto& ring : rings_.rings()) timeline_.add(ring.cpu(), Ring::pair_of(ring.at_open()));
+  for (auto& ring : rings_.rings()) {
+    timeline_.add(ring.cpu(), Ring::pair_of(ring.at_open()));
+    skip_older(ring);
+    states_.push_back({});
+  }
+}
+
+// What stands unread at open was recorded for whoever had the rings before, or for nobody. At most
+// a ring's worth: garbage that says it is old does not keep this busy.
+void ModuleEvents::skip_older(Ring& ring) {
+  for (std::size_t looked = 0; looked < ring.slots();) {
+    const std::size_t count = ring.copy(copied_);
+    std::size_t old = 0;
+    for (; old < count; ++old) {
+      magnet_record record;
+      std::memcpy(&record, copied_.data() + old * ring.record_size(), sizeof record);
+      if (record.timestamp > ring.at_open().cycles) break;
+    }
+    ring.release(old);
+    skipped_ += old;
+    looked += old;
+    if (old == 0 || old < count) return;
+  }
 }
 
 Result<ModuleEvents> ModuleEvents::open(Devices& devices, std::string state_path) {
@@ -30,8 +52,8 @@ Result<ModuleEvents> ModuleEvents::open(Devices& devices, std::string state_path
 
 Result<std::size_t> ModuleEvents::drain(const OnBatch& on_batch) {
   std::size_t drained = 0;
-  for (auto& ring : rings_.rings()) {
-    auto count = drain_ring(ring, on_batch);
+  for (std::size_t i = 0; i < rings_.rings().size(); ++i) {
+    auto count = drain_ring(rings_.rings()[i], states_[i], on_batch);
     if (!count) return count.error();
     drained += *count;
   }
@@ -39,7 +61,8 @@ Result<std::size_t> ModuleEvents::drain(const OnBatch& on_batch) {
 }
 
 // At most as many as stand in a ring: a busy CPU does not keep the others waiting.
-Result<std::size_t> ModuleEvents::drain_ring(Ring& ring, const OnBatch& on_batch) {
+Result<std::size_t> ModuleEvents::drain_ring(Ring& ring, RingState& state,
+                                             const OnBatch& on_batch) {
   std::size_t drained = 0, given = 0;
   while (drained < ring.slots()) {
     const std::size_t count = ring.copy(copied_);
@@ -47,7 +70,7 @@ Result<std::size_t> ModuleEvents::drain_ring(Ring& ring, const OnBatch& on_batch
     auto info = ring.info();
     if (!info) return info.error();
     timeline_.add(ring.cpu(), Ring::pair_of(*info));
-    const std::size_t kept = convert(ring, count);
+    const std::size_t kept = convert(ring, count, info->lost - ring.at_open().lost, state);
     ring.release(count);
     drained += count;
     given += kept;
@@ -57,7 +80,7 @@ Result<std::size_t> ModuleEvents::drain_ring(Ring& ring, const OnBatch& on_batch
     }
     if (count < kAtOnce) break;
   }
-  if (drained == 0 && ++empty_drains_ % kRecoverEvery == 0) {
+  if (drained == 0 && ++state.empty_drains % kRecoverEvery == 0) {
     auto moved = ring.recover();
     if (!moved) return moved.error();
   }
@@ -65,17 +88,35 @@ Result<std::size_t> ModuleEvents::drain_ring(Ring& ring, const OnBatch& on_batch
 }
 
 // From copied_ into converted_; SYSINFO stands in slot 0 alone, which no reader copies, and a
-// record of that code in the ring is garbage that somebody wrote there.
-std::size_t ModuleEvents::convert(const Ring& ring, std::size_t count) {
+// record of that code in the ring is garbage that somebody wrote there. `lost`: by this ring since
+// it was opened; a MAGNET_LOST record may tell of earlier ones as well, which are not for us.
+std::size_t ModuleEvents::convert(const Ring& ring, std::size_t count, std::uint64_t lost,
+                                  RingState& state) {
   std::size_t kept = 0;
   for (std::size_t i = 0; i < count; ++i) {
     auto& record = converted_[kept];
     record = {};
     std::memcpy(&record, copied_.data() + i * ring.record_size(), ring.record_size());
     record.head.timestamp = timeline_.at(ring.cpu(), record.head.timestamp).utc_ns;
+    if (record.head.event == MAGNET_LOST && !own_losses(ring, record, lost, state)) continue;
     if (record.head.event != MAGNET_SYSINFO) ++kept;
   }
   return kept;
+}
+
+// False: it tells of nothing but what was lost before the open. Its `first` becomes UTC.
+bool ModuleEvents::own_losses(const Ring& ring, magnet_record_ext& record, std::uint64_t lost,
+                              RingState& state) {
+  const std::uint64_t untold = lost > state.told ? lost - state.told : 0;
+  const auto size = static_cast<std::uint64_t>(std::max(record.head.size, 0));
+  const std::uint64_t own = std::min(size, untold);
+  if (own == 0) return false;
+  state.told += own;
+  record.head.size = static_cast<std::int32_t>(own);
+  const std::uint64_t first = std::max(record.ext.lost.first, ring.at_open().cycles);
+  if (ring.record_size() == sizeof record && record.ext.lost.first != 0)
+    record.ext.lost.first = timeline_.at(ring.cpu(), first).utc_ns;
+  return true;
 }
 
 std::vector<std::string> ModuleEvents::absent() const {
