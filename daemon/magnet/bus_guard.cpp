@@ -3,16 +3,20 @@
 
 #include <signal.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <array>
 #include <atomic>
+#include <cerrno>
 #include <mutex>
 
 namespace fieldline::magnet {
 
 namespace {
 
-constexpr std::uintptr_t kPage = 4096;
+// Asked once, before the handler can run; 4, 16 or 64 KiB on arm64.
+std::atomic<std::uintptr_t> page_bytes{0};
+static_assert(std::atomic<std::uintptr_t>::is_always_lock_free);
 
 // Read by the handler: lock-free atomics alone. `end` is stored last and cleared first.
 struct Guarded {
@@ -23,24 +27,32 @@ std::array<Guarded, BusGuard::kMost> places;
 std::mutex places_lock;
 struct sigaction before;
 
+bool replace_page(std::uintptr_t at) {
+  const std::uintptr_t bytes = page_bytes.load(std::memory_order_relaxed);
+  return ::mmap(reinterpret_cast<void*>(at & ~(bytes - 1)), bytes, PROT_READ | PROT_WRITE,
+                MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != MAP_FAILED;
+}
+
+// errno is the interrupted code's.
 void on_bus_error(int signal, siginfo_t* info, void*) {
+  const int error = errno;
   const auto at = reinterpret_cast<std::uintptr_t>(info->si_addr);
   for (auto& place : places) {
     const std::uintptr_t end = place.end.load(std::memory_order_acquire);
     if (at >= end || at < place.begin.load(std::memory_order_relaxed)) continue;
-    void* page = reinterpret_cast<void*>(at & ~(kPage - 1));
-    if (::mmap(page, kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
-               0) == MAP_FAILED) {
-      break;
-    }
+    if (!replace_page(at)) break;
     place.struck.store(true, std::memory_order_release);
+    errno = error;
     return;  // the access is made again, and finds the page
   }
   ::sigaction(signal, &before, nullptr);  // not ours: the access is made again, and ends as it did
+  errno = error;
 }
 
 void install() {
   static const bool installed = [] {
+    page_bytes.store(static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE)),
+                     std::memory_order_relaxed);
     struct sigaction action {};
     action.sa_sigaction = on_bus_error;
     action.sa_flags = SA_SIGINFO;

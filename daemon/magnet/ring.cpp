@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "magnet/ring.h"
 
+#include <unistd.h>
+
 #include <atomic>
 #include <cstddef>
 #include <cstring>
@@ -11,7 +13,7 @@ namespace fieldline::magnet {
 namespace {
 
 constexpr std::uint64_t kMostBytes = std::uint64_t{1} << 30;
-constexpr std::uint64_t kPage = 4096;
+const std::uint64_t kPage = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
 constexpr std::size_t kTimestamp = offsetof(magnet_record, timestamp);
 
 std::atomic_ref<std::uint64_t> timestamp_of(std::uint8_t* slot) {

@@ -2,12 +2,17 @@
 // Trace files: made, written, continued, damaged.
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
 
 #include "base/fd.h"
+#include "magnet/bus_guard.h"
 #include "magnet/holder.h"
 #include "magnet_files.h"
 #include "magnet_rings.h"
@@ -302,6 +307,32 @@ TEST_CASE("trace: a file that is cut under its writer ends it with an error, not
     if (!done) error = done.error().text();
   }
   CHECK(error.find("the file was cut") != std::string::npos);
+}
+
+TEST_CASE(
+    "PageOfAnotherSizeUnderTheGuard: one of this machine is replaced, errno and the rest kept") {
+  const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+  Folder folder;
+  const std::string path = folder / "cut";
+  Fd file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  REQUIRE(::ftruncate(file.get(), static_cast<off_t>(3 * page)) == 0);
+  void* at = ::mmap(nullptr, 3 * page, PROT_READ | PROT_WRITE, MAP_SHARED, file.get(), 0);
+  REQUIRE(at != MAP_FAILED);
+  auto* bytes = static_cast<volatile std::uint8_t*>(at);
+  {
+    magnet::BusGuard guard(static_cast<std::uint8_t*>(at), 3 * page);
+    bytes[0] = 1;
+    REQUIRE(::ftruncate(file.get(), static_cast<off_t>(page)) == 0);
+    errno = EXDEV;
+    bytes[2 * page - 1] = 2;  // by its last byte
+    CHECK(errno == EXDEV);
+    CHECK(guard.struck());
+    CHECK(bytes[page] == 0);
+    CHECK(bytes[2 * page - 1] == 2);
+    CHECK(bytes[2 * page] == 0);
+    CHECK(bytes[0] == 1);
+  }
+  REQUIRE(::munmap(at, 3 * page) == 0);
 }
 
 TEST_CASE("trace: killed between the file and the ring, a record stands in the file once") {
