@@ -128,7 +128,9 @@ bool SessionStream::is_visible(const pcapng::Report& report) {
 void SessionStream::take(const pcapng::Report& report) {
   if (!(report.run == query_.run || report.run.is_zero())) return;
   if (!is_visible(report) || !query_.reports) return;
-  if (report.type == FL_FRAME_EVENT_RECORDS && !query_.events) return;
+  // What sockets did is its run's readers' alone: of no run, it is nobody's.
+  const bool is_events = report.type == FL_FRAME_EVENT_RECORDS;
+  if (is_events && (!query_.events || report.run.is_zero())) return;
   if (reported_.insert(report.sequence).second) item_ = Item{nullptr, report, 0};
 }
 

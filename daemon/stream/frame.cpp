@@ -136,6 +136,8 @@ Result<Item> check_item(const Frame& frame) {
       if (frame.encoding != FL_ENCODING_BINARY) {
         return fail(Code::invalid, "event records in encoding " + std::to_string(frame.encoding));
       }
+      // What is of no run is shown to the readers of every run of its session.
+      if (item->run.is_zero()) return fail(Code::invalid, "event records of no run");
       auto events = parse_events(item->body);
       // A source or a record that a later version knows is stored as it is.
       if (!events && events.error().code != Code::unsupported) return events.error();

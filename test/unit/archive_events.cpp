@@ -91,6 +91,22 @@ TEST_CASE("whoever may not see a run sees none of its event records") {
   CHECK(batches(ask_for(*archive, "thief@site-a"), body) == 0);
 }
 
+TEST_CASE("EventRecordsOfNoRunShownToEverybody: in a chunk that holds such, they are nobody's") {
+  TempDir dir;
+  auto archive = open_archive(dir.path());
+  open_session(*archive, kSession, "a");
+  const Bytes body = events(3);
+  auto nobodys = [&](std::uint64_t sequence) {
+    return pcapng::Report{FL_FRAME_EVENT_RECORDS, FL_ENCODING_BINARY, sequence, RunId{}, body};
+  };
+  REQUIRE(archive->append(kSession, nobodys(1)));
+  REQUIRE(archive->append(kSession, activation(kRun, 2, "started").report()));
+  REQUIRE(archive->append(kSession, nobodys(3)));
+  CHECK(batches(ask_for(*archive, "ops@site-a"), body) == 0);
+  REQUIRE(archive->append(kSession, report(4, body)));
+  CHECK(batches(ask_for(*archive, "ops@site-a"), body) == 1);
+}
+
 TEST_CASE("EventRecordsThatLookLikeJsonAreNoReport: bytes of others never end a run") {
   TempDir dir;
   auto archive = open_archive(dir.path());

@@ -4,6 +4,7 @@
 
 #include <random>
 
+#include "base/event.h"
 #include "stream/document.h"
 #include "stream/tls.h"
 #include "stream_lab.h"
@@ -174,6 +175,24 @@ TEST_CASE("a bad frame ends its connection, is counted, and what came before it 
   check(encode_frame(FL_FRAME_HELLO, 1, view("{}")), 7);
   check(encode_frame(FL_FRAME_DATA, 0, Bytes(FL_FRAME_MAX + 1)), 8);
   CHECK(archive.eventually([&] { return archive.backend.sessions[id_of(8)].closed == 1; }));
+}
+
+TEST_CASE("EventRecordsOfNoRunShownToEverybody: an archive refuses them") {
+  auto item = [](const RunId& run) {
+    EventBodyWriter writer(FL_EVENT_EBPF, sizeof(magnet_record), 0, id_of(1));
+    const magnet_record record{7, 1, MAGNET_SOCK_SEND, 100};
+    writer.add(view_of(record));
+    const Bytes bytes =
+        encode_durable(FL_FRAME_EVENT_RECORDS, FL_ENCODING_BINARY, 1, run, 1, writer.end());
+    FrameReader reader(FL_FRAME_MAX);
+    reader.feed(bytes);
+    auto frame = reader.next();
+    REQUIRE(frame.has_value());
+    auto checked = check_item(**frame);
+    return checked ? std::string() : checked.error().text();
+  };
+  CHECK(item(id_of(9)).empty());
+  CHECK(item(RunId{}).find("of no run") != std::string::npos);
 }
 
 TEST_CASE("a producer that is cut off inside a frame leaves what was whole") {
