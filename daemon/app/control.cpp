@@ -193,14 +193,14 @@ void Control::settle(sense::Ticket ticket, const Arrival& arrival) {
 
 void Control::begin_run(const sense::Grant& grant, const std::string& principal,
                         const Arrival& arrival) {
-  role_.drain();  // what was recorded for others before this run is not its own
+  role_.drain(false);  // what was recorded for others before this run is not its own
   if (auto written = role_.apply_flows(); !written) {
-    role_.drain();
+    role_.drain(false);
     table_.remove(grant.run);
     role_.forget(grant.run);
     gate_.forget(grant.run);
     if (auto undone = role_.apply_flows(); !undone) spdlog::error("{}", undone.error().text());
-    sense::Refusal refusal{sense::Reason::table_full, written.error().text(), principal};
+    sense::Refusal refusal{sense::Reason::source_failed, written.error().text(), principal};
     refuse(refusal, arrival);
     return tell_refused(grant, refusal);
   }
@@ -272,7 +272,7 @@ void Control::end_expired() {
 
 void Control::end_run(const RunId& run, const std::string& reason) {
   if (!ending_.insert(run).second) return;
-  role_.drain();  // with its claims as they were
+  role_.drain(false);  // with its claims as they were
   if (auto written = role_.apply_flows(); !written)
     spdlog::error("ending a run: {}", written.error().text());
   asio::post(workers_, [this, run, reason] {
@@ -287,7 +287,7 @@ void Control::end_run(const RunId& run, const std::string& reason) {
 }
 
 void Control::finish_run(const RunId& run, const std::string& reason) {
-  role_.drain();
+  role_.drain(true);
   const sense::Activation& activation = *table_.find(run);
   report(FL_FRAME_ACTIVATION, run,
          activation_report("ended", name_, activation, clock_.utc_ns(), reason));

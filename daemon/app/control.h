@@ -31,8 +31,9 @@ class Role {
   virtual Result<std::size_t> drain_triggers(const source::Source::OnTrigger& on_trigger) = 0;
   // The source holds what the table desires.
   virtual Result<void> apply_flows() = 0;
-  // Everything that the source has recorded is handed on.
-  virtual void drain() = 0;
+  // Everything that the source has recorded is handed on. `last`: and what is still to be found out
+  // about it, since a run is counted next.
+  virtual void drain(bool last) = 0;
   // Programs in flight are over. Called from a thread of its own.
   virtual Result<void> quiesce() = 0;
   virtual void begun(const sense::Activation& activation) = 0;

@@ -76,7 +76,14 @@ Host::Host(asio::io_context& io, const HostConfig& config, stream::Identity iden
                 }),
       drain_timer_(io),
       sample_timer_(io),
-      control_(io, config, std::move(trust), streams_, *this, watch_->trigger_fd()) {}
+      control_(io, config, std::move(trust), streams_, *this, watch_->trigger_fd()) {
+  recorder_.confirm_by([this](const DiagSocket& opened) {
+    auto found = sockets_.socket(opened);
+    if (found) return *found;
+    tell_once(found.error().text());
+    return std::optional<DiagSocket>();
+  });
+}
 
 Result<void> Host::reload(const HostConfig& config) {
   auto trust = load_trust(config.allowed_signers);
@@ -89,7 +96,8 @@ Result<void> Host::reload(const HostConfig& config) {
 
 void Host::begun(const sense::Activation& activation) {
   baselines_[activation.run] = feed_.accounting();
-  ask_for_sockets();  // those that are open already
+  ask_due_ = true;  // for those that are open already
+  ask_if_due();
   sample();
   keep_draining();
   keep_sampling();
@@ -101,8 +109,8 @@ void Host::keep_draining() {
   drain_timer_.async_wait([this](boost::system::error_code error) {
     if (error || control_.table().size() == 0) return;
     drain_ring();
+    ask_if_due();
     const std::uint64_t now = clock_.monotonic_ns();
-    if (recorder_.asks() && now >= asked_ns_ + ask_pause_ns_) ask_for_sockets();
     if (now >= flushed_ns_ + kFlushPeriod) {
       flushed_ns_ = now;
       recorder_.flush();
@@ -117,21 +125,33 @@ void Host::drain_ring() {
   if (!drained) spdlog::error("event ring: {}", drained.error().text());
 }
 
-void Host::drain() {
+// At a run's end what waits is judged now: it is counted next.
+void Host::drain(bool last) {
   drain_ring();
-  if (recorder_.asks()) ask_for_sockets();
+  if (last && recorder_.asks()) ask_for_sockets();
+  ask_if_due();
   recorder_.flush();
+}
+
+void Host::ask_if_due() {
+  if (!ask_due_ && !recorder_.asks()) return;
+  if (clock_.monotonic_ns() >= asked_ns_ + ask_pause_ns_) ask_for_sockets();
+}
+
+void Host::tell_once(const std::string& trouble) {
+  if (told_.size() < 16 && told_.insert(trouble).second) spdlog::error("{}", trouble);
 }
 
 // All sockets of this namespace. A host that has very many is not asked more often than it can
 // bear.
 void Host::ask_for_sockets() {
   const std::uint64_t begin = clock_.monotonic_ns();
+  ask_due_ = false;
   for (int family : {AF_INET, AF_INET6}) {
     for (int protocol : {IPPROTO_TCP, IPPROTO_UDP}) {
       auto found = sockets_.sockets(family, protocol, true);
       if (!found) {
-        spdlog::error("{}", found.error().text());
+        tell_once(found.error().text());
         continue;
       }
       for (const DiagSocket& socket : *found) recorder_.learn(socket);
@@ -176,16 +196,20 @@ Result<void> Host::apply_flows() {
   for (const auto& flow : control_.table().desired()) {
     entries.push_back({flow.key, flow.mask, flow.value});
     capture::HostFlow held{flow.key, flow.mask, {}};
-    const auto& shares = control_.table().shares(flow.value.slot);
-    for (const auto& share : shares) {
-      // The deadline of a slot that others hold too is not this run's: it gets nothing any more.
-      if (shares.size() > 1 && control_.is_ending(share.run)) continue;
+    for (const auto& share : control_.table().shares(flow.value.slot))
       held.runs.push_back(share.run);
-    }
     std::sort(held.runs.begin(), held.runs.end());
     flows.push_back(std::move(held));
   }
-  recorder_.set_flows(std::move(flows));
+  std::vector<capture::HostRun> runs;
+  for (const auto* run : control_.table().all()) {
+    std::uint64_t until_ns = run->deadline_utc_ns;
+    // Nobody else honours it where records are looked at late, or where others hold the slot too.
+    if (control_.is_ending(run->run))
+      until_ns = std::min(until_ns, ended_ns_.try_emplace(run->run, clock_.utc_ns()).first->second);
+    runs.push_back({run->run, run->started_utc_ns, until_ns});
+  }
+  recorder_.set_flows(std::move(flows), std::move(runs));
   auto watched = feed_.watch(entries);
   recorder_.set_source(feed_.source());
   return watched;
@@ -194,6 +218,7 @@ Result<void> Host::apply_flows() {
 void Host::forget(const RunId& run) {
   dropped_spool_ += recorder_.counts(run).dropped_spool;
   baselines_.erase(run);
+  ended_ns_.erase(run);
   recorder_.forget(run);
 }
 

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <memory>
+#include <set>
 #include <string>
 #include <unordered_map>
 
@@ -36,7 +37,7 @@ class Host final : public Role {
     return watch_->drain_triggers(on_trigger);
   }
   Result<void> apply_flows() override;
-  void drain() override;
+  void drain(bool last) override;
   Result<void> quiesce() override { return feed_.quiesce(); }
   void begun(const sense::Activation& activation) override;
   nlohmann::json counts_of(const sense::Activation& activation, bool final) override;
@@ -53,6 +54,8 @@ class Host final : public Role {
   void keep_sampling();
   void sample();
   void ask_for_sockets();
+  void ask_if_due();
+  void tell_once(const std::string& trouble);
 
   HostConfig config_;
   SystemClock clock_;
@@ -62,7 +65,10 @@ class Host final : public Role {
   Streams streams_;
   capture::HostRecorder recorder_;
   std::unordered_map<RunId, magnet::Accounting> baselines_;  // when each run began
+  std::unordered_map<RunId, std::uint64_t> ended_ns_;        // of runs that are being wound up
   std::uint64_t dropped_spool_ = 0;                          // records of all runs
+  bool ask_due_ = false;
+  std::set<std::string> told_;  // what sock_diag could not do, once each
   std::uint64_t flushed_ns_ = 0, asked_ns_ = 0, ask_pause_ns_ = 0;
   std::size_t next_sampled_ = 0;
   boost::asio::steady_timer drain_timer_, sample_timer_;

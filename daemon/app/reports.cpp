@@ -168,9 +168,9 @@ json host_counts_report(const std::string& host, const RunId& run, std::uint64_t
                         const magnet::Accounting& since, const std::vector<std::string>& absent) {
   json report = counts_report(host, run, at_ns, final, {}, {});
   report["events"] = {{"source", source},
-                      {"seen", counts.events + since.lost + since.missed},
+                      {"seen", counts.events + since.lost + since.missed + counts.unasked},
                       {"recorded", counts.recorded},
-                      {"lost", since.lost},
+                      {"lost", since.lost + counts.unasked},
                       {"missed", since.missed},
                       {"dropped_spool", counts.dropped_spool},
                       {"sockets_opened", counts.sockets},

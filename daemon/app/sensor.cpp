@@ -71,12 +71,12 @@ void Sensor::keep_draining() {
   drain_timer_.expires_after(std::chrono::nanoseconds(kDrainPeriod));
   drain_timer_.async_wait([this](boost::system::error_code error) {
     if (error || control_.table().size() == 0) return;
-    drain();
+    drain(false);
     keep_draining();
   });
 }
 
-void Sensor::drain() {
+void Sensor::drain(bool) {
   auto drained = source_->drain_headers(
       [this](const fl_lift& lift, ByteView frame) { recorder_.on_lift(lift, frame); });
   if (!drained) spdlog::error("header ring: {}", drained.error().text());

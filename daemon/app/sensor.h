@@ -37,7 +37,7 @@ class Sensor final : public Role {
     return source_->drain_triggers(on_trigger);
   }
   Result<void> apply_flows() override;
-  void drain() override;
+  void drain(bool last) override;
   Result<void> quiesce() override { return source_->quiesce(); }
   void begun(const sense::Activation& activation) override;
   nlohmann::json counts_of(const sense::Activation& activation, bool final) override;

@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 namespace fieldline {
 
@@ -109,7 +110,8 @@ Result<void> SockDiag::ask(const inet_diag_req_v2& body, bool dump) {
 
 // One datagram of netlink messages. Those of an older question, which was given up, are passed
 // over.
-Result<SockDiag::Turn> SockDiag::take(ByteView bytes, const OnMessage& on_message) const {
+Result<SockDiag::Turn> SockDiag::take(ByteView bytes, bool dump,
+                                      const OnMessage& on_message) const {
   Turn turn;
   while (bytes.size() >= sizeof(nlmsghdr)) {
     nlmsghdr head;
@@ -127,6 +129,11 @@ Result<SockDiag::Turn> SockDiag::take(ByteView bytes, const OnMessage& on_messag
       int error = 0;
       if (body.size() >= sizeof error) std::memcpy(&error, body.data(), sizeof error);
       errno = -error;
+      if (dump && errno == ENOENT) {
+        return fail(
+            Code::unsupported,
+            "the kernel lists no sockets: load its modules (modprobe -a tcp_diag udp_diag)");
+      }
       if (errno == ENOENT || errno == ESTALE) return fail(Code::not_found, "that socket is gone");
       return fail_errno("sock_diag");
     }
@@ -144,7 +151,7 @@ Result<bool> SockDiag::receive(bool dump, const OnMessage& on_message) {
     ssize_t n = ::recv(fd_.get(), buffer.data(), buffer.size(), 0);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return fail_errno("reading sockets from the kernel");
-    auto turn = take(ByteView(buffer).first(static_cast<std::size_t>(n)), on_message);
+    auto turn = take(ByteView(buffer).first(static_cast<std::size_t>(n)), dump, on_message);
     if (!turn) return turn.error();
     interrupted = interrupted || turn->interrupted;
     if (turn->done) return !interrupted;
@@ -172,20 +179,45 @@ Result<std::vector<DiagSocket>> SockDiag::sockets(int family, int protocol, bool
   }
 }
 
-Result<std::optional<Bytes>> SockDiag::tcp_info(const DiagSocket& socket) {
+// Of UDP the kernel's question names the peer as its source.
+Result<void> SockDiag::ask_for(const DiagSocket& socket, std::uint8_t extensions) {
   inet_diag_req_v2 request{};
   request.sdiag_family = socket.is_v6 ? AF_INET6 : AF_INET;
-  request.sdiag_protocol = IPPROTO_TCP;
-  request.idiag_ext = 1 << (INET_DIAG_INFO - 1);
+  request.sdiag_protocol = socket.protocol;
+  request.idiag_ext = extensions;
   request.idiag_states = ~0u;
+  auto* local = request.id.idiag_src;
+  auto* remote = request.id.idiag_dst;
   request.id.idiag_sport = htons(socket.local_port);
   request.id.idiag_dport = htons(socket.remote_port);
-  put_address(socket.local, socket.is_v6, request.id.idiag_src);
-  put_address(socket.remote, socket.is_v6, request.id.idiag_dst);
+  if (socket.protocol == IPPROTO_UDP) {
+    std::swap(local, remote);
+    std::swap(request.id.idiag_sport, request.id.idiag_dport);
+  }
+  put_address(socket.local, socket.is_v6, local);
+  put_address(socket.remote, socket.is_v6, remote);
   request.id.idiag_if = socket.interface;
   request.id.idiag_cookie[0] = static_cast<std::uint32_t>(socket.cookie);
   request.id.idiag_cookie[1] = static_cast<std::uint32_t>(socket.cookie >> 32);
-  if (auto asked = ask(request, false); !asked) return asked.error();
+  return ask(request, false);
+}
+
+Result<std::optional<DiagSocket>> SockDiag::socket(const DiagSocket& wanted) {
+  if (auto asked = ask_for(wanted, 0); !asked) return asked.error();
+  std::optional<DiagSocket> found;
+  auto received = receive(false, [&](ByteView body) {
+    inet_diag_msg message;
+    std::memcpy(&message, body.data(), sizeof message);
+    found = socket_of(message, wanted.protocol, body.subspan(sizeof message));
+  });
+  if (!received && received.error().code == Code::not_found) return std::optional<DiagSocket>();
+  if (!received) return received.error();
+  if (found && found->cookie != wanted.cookie) found.reset();
+  return found;
+}
+
+Result<std::optional<Bytes>> SockDiag::tcp_info(const DiagSocket& socket) {
+  if (auto asked = ask_for(socket, 1 << (INET_DIAG_INFO - 1)); !asked) return asked.error();
   std::optional<Bytes> info;
   auto received = receive(false, [&](ByteView body) {
     each_attribute(body.subspan(sizeof(inet_diag_msg)), [&](std::uint16_t type, ByteView value) {

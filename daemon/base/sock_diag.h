@@ -34,6 +34,9 @@ class SockDiag {
   // TCP (not listening, not TIME_WAIT) and UDP sockets of one family, AF_INET or AF_INET6;
   // unconnected UDP sockets if asked for. In no particular order.
   Result<std::vector<DiagSocket>> sockets(int family, int protocol, bool unconnected = false);
+  // That very socket, found by its addresses, ports and cookie, as this namespace has it; none if
+  // it has not.
+  Result<std::optional<DiagSocket>> socket(const DiagSocket& wanted);
   // struct tcp_info of that very socket, as long as this kernel has it; none if it is gone.
   Result<std::optional<Bytes>> tcp_info(const DiagSocket& socket);
 
@@ -44,7 +47,8 @@ class SockDiag {
   };
   explicit SockDiag(Fd fd) : fd_(std::move(fd)) {}
   Result<void> ask(const inet_diag_req_v2& request, bool dump);
-  Result<Turn> take(ByteView datagram, const OnMessage& on_message) const;
+  Result<void> ask_for(const DiagSocket& socket, std::uint8_t extensions);
+  Result<Turn> take(ByteView datagram, bool dump, const OnMessage& on_message) const;
   Result<bool> receive(bool dump, const OnMessage& on_message);  // false: interrupted
 
   Fd fd_;

@@ -31,14 +31,16 @@ DiagSocket opened(const magnet_record_ext& record) {
 
 void HostRecorder::set_source(fl_event_source source) {
   if (source == source_) return;
-  settle();
+  give_up();
   flush();
   source_ = source;
   sockets_.set_by_flow(source == FL_EVENT_EBPF);
 }
 
-void HostRecorder::set_flows(std::vector<HostFlow> flows) {
-  settle();  // with the flows as they were
+// What waits goes on waiting: each run's time says what of it may be its own.
+void HostRecorder::set_flows(std::vector<HostFlow> flows, std::vector<HostRun> runs) {
+  times_.clear();
+  for (const HostRun& run : runs) times_[run.run] = run;
   std::set<RunId> active;
   for (const HostFlow& flow : flows) active.insert(flow.runs.begin(), flow.runs.end());
   active_.assign(active.begin(), active.end());
@@ -50,8 +52,39 @@ void HostRecorder::on_batch(const magnet::EventSource::Batch& batch) {
     Waiting one{batch.cpu, batch.has_extension, record};
     if (waiting_.empty() && take(one, false)) continue;
     waiting_.push_back(one);
-    if (waiting_.size() >= kWaiting) settle();
+    if (waiting_.size() >= kWaiting) give_up();
   }
+}
+
+// Nobody could be asked in time. Whose cookie is known gets its records all the same; each run that
+// is on is told how many others there were.
+void HostRecorder::give_up() {
+  std::map<unsigned, Waiting> marks;  // by CPU, each behind the records of it
+  for (const Waiting& one : waiting_) {
+    auto at = marks.find(one.cpu);
+    if (at != marks.end()) at->second.record.head.timestamp = one.record.head.timestamp;
+    if (take(one, false)) continue;
+    ++totals_.unjoined;
+    if (at == marks.end()) {
+      Waiting mark{one.cpu, one.has_extension, {}};
+      mark.record.head = {0, one.record.head.timestamp, MAGNET_LOST, 0};
+      mark.record.ext.lost.first = one.record.head.timestamp;
+      at = marks.emplace(one.cpu, mark).first;
+    }
+    ++at->second.record.head.size;
+  }
+  waiting_.clear();
+  for (const auto& [cpu, mark] : marks) {
+    for (const RunId& run : active_) {
+      add(run, mark);
+      runs_[run].counts.unasked += static_cast<std::uint64_t>(mark.record.head.size);
+    }
+  }
+}
+
+bool HostRecorder::is_on(const RunId& run, std::uint64_t at_ns) const {
+  auto at = times_.find(run);
+  return at == times_.end() || (at_ns >= at->second.begin_ns && at_ns <= at->second.end_ns);
 }
 
 void HostRecorder::settle() {
@@ -64,10 +97,12 @@ bool HostRecorder::take(const Waiting& one, bool asked) {
   const std::uint32_t event = one.record.head.event;
   if (event == MAGNET_LOST) {
     // Whose they were nobody knows any more: each run that is on is told.
-    for (const RunId& run : active_) add(run, one);
+    for (const RunId& run : active_) {
+      if (is_on(run, one.record.head.timestamp)) add(run, one);
+    }
     return true;
   }
-  if (event == MAGNET_SOCK_OPEN && one.has_extension) sockets_.learn(opened(one.record));
+  if (event == MAGNET_SOCK_OPEN) open(one, asked);
   const auto joined = sockets_.join(one.record, one.has_extension, asked);
   switch (joined.verdict) {
     case HostSockets::Verdict::ask:
@@ -82,16 +117,35 @@ bool HostRecorder::take(const Waiting& one, bool asked) {
       ++totals_.unjoined;
       break;
   }
-  if (event == MAGNET_SOCK_CLOSE) sockets_.close(one.record.head.sockid);
+  if (event == MAGNET_SOCK_CLOSE) sockets_.close(one.record.head.sockid, one.record.head.timestamp);
   return true;
 }
 
+void HostRecorder::open(const Waiting& one, bool asked) {
+  const std::uint64_t cookie = one.record.head.sockid, at_ns = one.record.head.timestamp;
+  if (!one.has_extension) {
+    // To whom it does not say. What sock_diag told since then is newer than what stood before.
+    if (!asked) sockets_.forget(cookie);
+    return;
+  }
+  const DiagSocket socket = opened(one.record);
+  if (source_ == FL_EVENT_EBPF) return sockets_.learn(socket, at_ns);
+  if (asked && sockets_.has(socket)) return;
+  if (!sockets_.is_of_run(socket)) return sockets_.pass_over(cookie, at_ns);
+  auto confirmed = confirm_ ? confirm_(socket) : std::nullopt;
+  if (confirmed && confirmed->cookie == cookie) return sockets_.learn(*confirmed, at_ns);
+  sockets_.forget(cookie);
+}
+
 void HostRecorder::give(const Runs& runs, const Waiting& one) {
-  ++totals_.taken;
+  bool taken = false;
   for (const RunId& run : runs) {
+    if (!is_on(run, one.record.head.timestamp)) continue;
+    taken = true;
     add(run, one);
     if (one.record.head.event == MAGNET_SOCK_OPEN) ++runs_[run].counts.sockets;
   }
+  ++(taken ? totals_.taken : totals_.others);
 }
 
 void HostRecorder::add(const RunId& id, const Waiting& one) {

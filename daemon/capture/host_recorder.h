@@ -24,7 +24,19 @@ struct HostCounts {
   std::uint64_t dropped_spool = 0;
   std::uint64_t samples = 0, samples_dropped = 0;  // of tcp_info
   std::uint64_t sockets = 0;                       // that were opened or met in it
+  // Given up unasked while it was on, and told by MAGNET_LOST: one of them may have been its own.
+  std::uint64_t unasked = 0;
 };
+
+// A run has a right to what happened in this time, whenever it is looked at. UTC, as records are: a
+// clock that is set back takes records from a run, and gives it none.
+struct HostRun {
+  RunId run;
+  std::uint64_t begin_ns = 0, end_ns = UINT64_MAX;
+};
+
+// Asks the kernel for that one socket: as this namespace has it, if it has.
+using Confirm = std::function<std::optional<DiagSocket>(const DiagSocket& opened)>;
 
 // Records given = those of runs (each of several: each) + others + unjoined + waiting.
 struct HostTotals {
@@ -35,7 +47,7 @@ struct HostTotals {
 
 class HostRecorder {
  public:
-  static constexpr std::size_t kWaiting = 65536;  // records; past that they are judged unasked
+  static constexpr std::size_t kWaiting = 65536;  // records; past that they are given up
 
   // `source`: FL_EVENT_MODULE or FL_EVENT_EBPF; the latter compares addresses itself.
   HostRecorder(fl_event_source source, const RunId& session, EventSink sink)
@@ -46,8 +58,11 @@ class HostRecorder {
 
   // When others' records come from now on: what is unfinished is handed over first.
   void set_source(fl_event_source source);
-  // When the set of runs or of their flows changed.
-  void set_flows(std::vector<HostFlow> flows);
+  // A source that records the whole machine says of no socket whose it is: one that opens with a
+  // run's addresses is believed when this confirms it. Without it sock_diag must have told it.
+  void confirm_by(Confirm confirm) { confirm_ = std::move(confirm); }
+  // When the set of runs, their times or their flows changed. Of a run without a time: all of it.
+  void set_flows(std::vector<HostFlow> flows, std::vector<HostRun> runs = {});
   void on_batch(const magnet::EventSource::Batch& batch);
   // Records wait, in their order, behind one whose cookie is not known: learn() what sock_diag says
   // and settle().
@@ -83,6 +98,9 @@ class HostRecorder {
   };
 
   bool take(const Waiting& one, bool asked);
+  void open(const Waiting& one, bool asked);
+  void give_up();
+  bool is_on(const RunId& run, std::uint64_t at_ns) const;
   void give(const Runs& runs, const Waiting& one);
   void add(const RunId& id, const Waiting& one);
   void flush(const RunId& id, Run& run);
@@ -92,7 +110,9 @@ class HostRecorder {
   RunId session_;
   EventSink sink_;
   HostSockets sockets_;
+  Confirm confirm_;
   Runs active_;
+  std::unordered_map<RunId, HostRun> times_;
   std::deque<Waiting> waiting_;
   std::unordered_map<RunId, Run> runs_;
   HostTotals totals_;

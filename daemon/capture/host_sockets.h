@@ -15,6 +15,7 @@
 
 #include "base/run_id.h"
 #include "base/sock_diag.h"
+#include "capture/host_strangers.h"
 #include "proto/flow.h"
 #include "proto/magnet.h"
 
@@ -25,7 +26,9 @@ using Runs = std::vector<RunId>;  // sorted
 // An entry of the flow table and the runs that hold it.
 struct HostFlow {
   fl_flow_key key{}, mask{};
-  Runs runs;
+  Runs runs;  // sorted
+
+  bool operator==(const HostFlow& other) const;
 };
 
 struct HostSocket {
@@ -33,11 +36,15 @@ struct HostSocket {
   Runs runs;
   std::optional<std::uint32_t> sent;  // TCP: a sequence of ours, seen of late
   bool closed = false;
+  // UDP may have had another peer before, and have another one after it.
+  std::uint64_t from_ns = 0, to_ns = UINT64_MAX;
+  std::optional<bool> alone;  // no flow of other runs has packets with these ports
 };
 
 class HostSockets {
  public:
-  static constexpr std::size_t kMost = 65536;   // sockets of no run are forgotten past that
+  static constexpr std::size_t kMost = 65536;  // sockets; past that those of no run are forgotten
+  using Ports = std::tuple<std::uint8_t, std::uint16_t, std::uint16_t>;  // protocol, local, peer
   static constexpr std::size_t kClosed = 4096;  // closed ones that are remembered for late records
 
   // `by_flow`: the source gives nothing but records of these flows (it compared addresses itself),
@@ -46,8 +53,15 @@ class HostSockets {
 
   void set_by_flow(bool by_flow) { by_flow_ = by_flow; }
   void set_flows(std::vector<HostFlow> flows);
-  void learn(const DiagSocket& socket);
-  void close(std::uint64_t cookie);
+  // A socket of this namespace. `at_ns`: it has this peer since then, if that is known.
+  void learn(const DiagSocket& socket, std::uint64_t at_ns = 0);
+  void close(std::uint64_t cookie, std::uint64_t at_ns = UINT64_MAX);
+  // What was known of the cookie does not hold any more.
+  void forget(std::uint64_t cookie);
+  // It has addresses of no run, whoever's it is.
+  void pass_over(std::uint64_t cookie, std::uint64_t at_ns);
+  bool is_of_run(const DiagSocket& socket) const { return !runs_of(socket).empty(); }
+  bool has(const DiagSocket& socket) const;
 
   enum class Verdict { theirs, others, unknown, ask };
   struct Joined {
@@ -60,21 +74,25 @@ class HostSockets {
   // Open TCP sockets that belong to a run.
   std::vector<const HostSocket*> sampled() const;
   std::size_t size() const { return sockets_.size(); }
+  std::uint64_t refused() const { return refused_; }  // no room for a socket
 
  private:
-  using Ports = std::tuple<std::uint8_t, std::uint16_t, std::uint16_t>;  // protocol, local, peer
-
   Runs runs_of(const DiagSocket& socket) const;
+  Joined by_cookie(HostSocket& socket, const magnet_record_ext& record, bool has_extension);
+  bool is_alone(HostSocket& socket) const;
   Joined by_ports(const Ports& ports, const magnet_record_ext& record);
   Joined by_flow_ports(const Ports& ports) const;
-  void make_room();
-  void forget(std::uint64_t cookie);
+  bool make_room();
 
   bool by_flow_;
   std::vector<HostFlow> flows_;
   std::unordered_map<std::uint64_t, HostSocket> sockets_;  // by cookie
   std::multimap<Ports, std::uint64_t> ports_;
   std::vector<std::uint64_t> closed_;
+  std::size_t idle_ = 0;  // sockets of no run
+  std::uint64_t refused_ = 0;
+  Strangers strangers_;  // sock_diag does not know them
+  Strangers others_;     // opened with addresses of no run
 };
 
 }  // namespace fieldline::capture

@@ -42,6 +42,9 @@ constexpr std::array<Row, kReasons> kRows{{
     {"unknown_archive",
      "select no archive, or ask the operator to pin its key in `archives` of the [[allow]]"},
     {"table_full", "wait for other runs to end, ask for fewer flows, or raise the sensor's limit"},
+    {"source_failed",
+     "see this host's log; with source = \"module\" end whoever has the rings open (magnet-read), "
+     "or take source = \"auto\""},
 }};
 
 const Row& row_of(Reason reason) {

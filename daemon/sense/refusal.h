@@ -26,6 +26,7 @@ enum class Reason : std::uint8_t {
   denied,           // by a deny rule or by no allow rule
   unknown_archive,  // selects an archive that the policy does not pin
   table_full,       // flows, masks or runs
+  source_failed,    // what records here could not be told of the run
   count_
 };
 
