@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "app/event_feed.h"
 
+#include <utility>
+
 #include "magnet/module_events.h"
 
 namespace fieldline::app {
@@ -53,12 +55,18 @@ Result<EventFeed> EventFeed::choose(const HostConfig& config) {
 }
 
 Result<void> EventFeed::watch(const std::vector<source::FlowEntry>& entries) {
+  const bool begins = !std::exchange(active_, !entries.empty());
   if (entries.empty()) {
     last_ = accounting();
     module_.reset();
     auto idle = ebpf_ ? ebpf_->watch(entries) : Result<void>();
     if (prefers_module_) ebpf_.reset();
     return idle;
+  }
+  // Whoever held the devices when the daemon began may be gone, or the module was loaded since.
+  if (begins && ebpf_ && config_.source == "auto" && open_module()) {
+    ebpf_.reset();
+    prefers_module_ = true;
   }
   if (!ebpf_ && !module_) {
     auto opened = open_module();

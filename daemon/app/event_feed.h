@@ -16,8 +16,8 @@ namespace fieldline::app {
 
 class EventFeed {
  public:
-  // Chooses at the start. Where "auto" chose the module and somebody else holds its devices when a
-  // run begins, eBPF stands in until no run is left.
+  // Chooses at the start, and "auto" again when a run begins and none was on: where somebody else
+  // holds the module's devices then, eBPF stands in until no run is left.
   static Result<EventFeed> choose(const HostConfig& config);
 
   const char* kind() const { return ebpf_ ? "ebpf" : "module"; }
@@ -39,6 +39,7 @@ class EventFeed {
 
   HostConfig config_;
   bool prefers_module_ = false;
+  bool active_ = false;  // a run is on
   std::string why_;
   std::vector<std::string> absent_;
   std::unique_ptr<source::HostEvents> ebpf_;
