@@ -252,8 +252,13 @@ std::string PingSession::summary_text() {
     text += "incomplete: no final counts from " + name + " within 10 s\n";
   }
   for (auto& run : runs_) {
-    if (activated.empty()) break;
-    text += "NEXT fieldline path " + run.grant.run().brief() + "\n";
+    const std::string id = run.grant.run().brief();
+    bool packets = false, events = false;
+    for (const auto& [name, state] : board_.run(run.grant.run()).sensors) {
+      if (state.started) (state.is_host ? events : packets) = true;
+    }
+    if (packets) text += "NEXT fieldline path " + id + "\n";
+    if (events) text += "NEXT fieldline events " + id + "\n";
   }
   return text;
 }

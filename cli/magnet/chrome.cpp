@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 
 #include <fmt/format.h>
 
@@ -31,7 +32,9 @@ std::string endpoint(const __u8 (&bytes)[16], std::uint16_t port) {
 
 Result<ChromeSink> ChromeSink::create(const std::string& path) {
   if (path == "-") return ChromeSink(Fd(), STDOUT_FILENO);
-  Fd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
+  Fd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
+  if (!fd && errno == EEXIST)
+    return fail(Code::invalid, path + " is there already; --chrome makes a new file");
   if (!fd) return fail_errno("creating " + path);
   const int descriptor = fd.get();
   return ChromeSink(std::move(fd), descriptor);

@@ -56,9 +56,12 @@ Result<void> TextSink::begin(const TraceSet& set) {
   start_ = set.start_utc_ns;
   std::string head;
   for (const auto& trace : set.traces) {
-    head += fmt::format("# {}: host {}, boot {}, {} kHz\n", printable(trace.file),
-                        printable(trace.header.host), magnet::boot_text(trace.header.boot_id),
-                        trace.header.cycles_khz);
+    head +=
+        trace.header.blank()
+            ? fmt::format("# {}: blank, magnet-read has not written to it\n", printable(trace.file))
+            : fmt::format("# {}: host {}, boot {}, {} kHz\n", printable(trace.file),
+                          printable(trace.header.host), magnet::boot_text(trace.header.boot_id),
+                          trace.header.cycles_khz);
     if (!one_host(set)) hosts_.push_back(printable(trace.header.host));
   }
   constexpr const char* kColumns[] = {"cycles", "seconds", "utc"};

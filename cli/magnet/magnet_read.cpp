@@ -101,9 +101,11 @@ int finish(const Typed& typed, ReadLoop& loop, Result<ReadCounts> ended,
   say(kTool, ended
                  ? summary_line(counts, typed.file, used)
                  : ended.error().text() + "; before that, " + grouped(counts.records) + " records");
-  if (typed.json) std::puts(summary_json(counts, typed.file, writer, record_size).c_str());
+  int told = kOk;
+  if (typed.json) told = print_result(kTool, summary_json(counts, typed.file, writer, record_size));
   if (!ended) return kFailure;
   if (!synced) return fail_tool(kTool, synced.error());
+  if (told != kOk) return told;
   return counts.end == ReadEnd::device_gone ? kPartial : kOk;
 }
 

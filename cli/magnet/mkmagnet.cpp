@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <unistd.h>
 
-#include <cstdio>
-
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
@@ -19,7 +17,7 @@ constexpr const char* kFooter =
     "The file gets all of its blocks now, so that a full disk shows here and not in mid-trace.\n"
     "A record takes 24 bytes, or 64 with the module's ext=1.\n\n"
     "Example:\n  mkmagnet /var/spool/magnet/trace 256M\n\n"
-    "Exit codes: 0 ok, 1 failure, 2 usage.\n";
+    "Exit codes: 0 ok, 1 failure, 2 usage, 3 no rights.\n";
 
 int run(int argc, char** argv) {
   CLI::App app("mkmagnet: make a file for magnet-read to write a trace into", kTool);
@@ -48,8 +46,10 @@ int run(int argc, char** argv) {
   if (json) {
     const nlohmann::json document = {
         {"schema", "fieldline.mkmagnet/1"}, {"file", options.path}, {"bytes", options.size}};
-    std::puts(document.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace).c_str());
-  } else if (::isatty(STDERR_FILENO) == 1) {
+    return print_result(kTool,
+                        document.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace));
+  }
+  if (::isatty(STDERR_FILENO) == 1) {
     say(kTool, options.path + ": " + grouped(options.size) + " bytes");
   }
   return kOk;

@@ -57,4 +57,12 @@ Result<void> Output::flush() {
   return {};
 }
 
+int print_result(const char* tool, const std::string& line) {
+  Output output(STDOUT_FILENO);
+  auto written = output.write(line + "\n");
+  if (written) written = output.flush();
+  if (written || written.error().code == Code::closed) return kOk;
+  return fail_tool(tool, written.error());
+}
+
 }  // namespace fieldline::cli

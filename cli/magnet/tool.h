@@ -33,4 +33,7 @@ class Output {
   std::string held_;
 };
 
+// One line on standard output; the exit code that fits what became of it.
+int print_result(const char* tool, const std::string& line);
+
 }  // namespace fieldline::cli

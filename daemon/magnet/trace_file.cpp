@@ -175,8 +175,12 @@ Result<void> make_trace(const MakeOptions& options) {
                 fmt::format("a trace has at least {} bytes; try 256M", grouped(kLeastTraceSize)));
   }
   struct stat there {};
-  if (!options.force && ::lstat(options.path.c_str(), &there) == 0)
-    return fail(Code::invalid, options.path + " is there already; --force replaces it");
+  if (::lstat(options.path.c_str(), &there) == 0) {
+    if (!S_ISREG(there.st_mode))
+      return fail(Code::invalid, options.path + " is there already, and is no regular file");
+    if (!options.force)
+      return fail(Code::invalid, options.path + " is there already; --force replaces it");
+  }
   std::string temporary = options.path + ".new-XXXXXX";
   Fd fd(::mkostemp(temporary.data(), O_CLOEXEC));
   if (!fd) {

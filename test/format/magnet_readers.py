@@ -90,6 +90,10 @@ def check_chrome(path, folder):
     call("magnet-parse", "--chrome", out, path)
     with open(out, encoding="ascii") as file:
         document = json.load(file)
+    # A recording named twice is not written over by what is made of it.
+    before = open(path, "rb").read()
+    assert "is there already" in call("magnet-parse", "--chrome", path, path, code=1).stderr
+    assert open(path, "rb").read() == before
     events = document["traceEvents"]
     assert document["displayTimeUnit"] == "ns" and document["otherData"]["start_ns"] == UTC + 1000
     instants = [event for event in events if event["ph"] == "i"]

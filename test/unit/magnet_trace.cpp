@@ -104,6 +104,15 @@ TEST_CASE("trace: made blank, whole and private, over nobody's file") {
   CHECK_FALSE(magnet::make_trace({folder / "small", 1000, false, 0, 0660}).has_value());
 }
 
+TEST_CASE("trace: --force takes the place of files alone, not of links and devices") {
+  Folder folder;
+  std::filesystem::create_symlink("/dev/null", folder / "link");
+  auto made = magnet::make_trace({folder / "link", 1 << 20, true, 0, 0660});
+  REQUIRE_FALSE(made.has_value());
+  CHECK(made.error().text().find("no regular file") != std::string::npos);
+  CHECK(std::filesystem::is_symlink(folder / "link"));
+}
+
 TEST_CASE("trace: a disk without room leaves no file, and the old one with --force") {
   Folder folder;
   const std::string path = folder / "trace";
