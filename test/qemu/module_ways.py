@@ -10,7 +10,7 @@ import unittest
 import rings
 import ways
 from guest_net import TcpPair, UdpPair, cookie, netns, run
-from measured import Measured, closed
+from measured import FIN, Measured, closed
 
 LENGTH = 150_000
 TLS_OVERHEAD = 29  # a record's header, explicit nonce and tag
@@ -58,7 +58,7 @@ class Ways(unittest.TestCase):
         self.assertEqual(measured.lost, 0)
         self.assertEqual(measured.sizes(rings.SOCK_SEND, sockid=client), LENGTH)
         self.assertEqual(measured.sizes(rings.SOCK_RECV, sockid=server), LENGTH)
-        self.assertEqual(measured.segments_out() + 1, measured.counted["TcpOutSegs"])
+        measured.check_no_strays(self)
         self.assertEqual(len(measured.of(rings.IP_SEND)), measured.counted["IpOutRequests"])
         return measured, client, server
 
@@ -137,8 +137,14 @@ class Ways(unittest.TestCase):
 
     def test_an_orphan_is_no_socket_any_more(self):
         """Who closes before the peer has ended leaves a time-wait socket behind: what that gets and answers is counted
-        by the kernel, and passes IP, and is no TCP record.
+        by the kernel, and passes IP, and is no TCP record. (Sometimes the kernel keeps the socket: then it is as ever.)
         """
+        for _ in range(5):
+            if self.orphan():
+                return
+        self.fail("the kernel kept the socket each time")
+
+    def orphan(self):
         ids = []
 
         def action():
@@ -147,15 +153,16 @@ class Ways(unittest.TestCase):
             port = pair.client.getsockname()[1]
             pair.client.close()
             assert pair.server.recv(1) == b""
-            wait_for_state("left", port, FIN_WAIT2) # or the server's ACK and FIN would be one segment
+            wait_for_state("left", port, FIN_WAIT2)  # or the server's ACK and FIN would be one segment
             pair.server.close()
             pair.listener.close()
 
         measured = Measured(action, lambda records: len(ids) == 2 and closed(*ids)(records))
-        counted = measured.counted
-        self.assertEqual(measured.segments_out() + 2, counted["TcpOutSegs"], "SYN-ACK, ACK of the last FIN")
-        self.assertEqual(len(measured.of(rings.TCP_RECV)) + 1, counted["TcpInSegs"], "the last FIN")
-        self.assertEqual(len(measured.of(rings.IP_SEND)), counted["IpOutRequests"])
+        by_nobody = not [r for r in measured.of(rings.TCP_RECV, sockid=ids[0]) if r.flags & FIN]
+        strays = measured.check_segments(self)
+        self.assertGreaterEqual(strays, by_nobody, "the last FIN, perhaps again")
+        self.assertEqual(len(measured.of(rings.IP_SEND)), measured.counted["IpOutRequests"])
+        return by_nobody
 
     def test_a_refused_connection(self):
         """The reset comes from no socket: the kernel counts it, IP has it, TCP has no record."""
@@ -262,8 +269,7 @@ class Ways(unittest.TestCase):
         self.assertEqual({r.peer for r in opened if r.protocol == 17},
                          {socket.inet_pton(socket.AF_INET6, "::ffff:10.77.0.2")})
         self.assertEqual(measured.sizes(rings.TCP_RECV, sockid=tcp[1]), 4)
-        self.assertEqual(len(measured.of(rings.TCP_RECV)) + measured.counted["TcpExtTCPBacklogCoalesce"],
-                         measured.counted["TcpInSegs"])
+        measured.check_no_strays(self)
 
     def test_a_peek_takes_nothing(self):
         def action():
