@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli_result.h"
 
+#include <netinet/in.h>
+
 #include <nlohmann/json.hpp>
 
 #include "cli/events.h"
@@ -76,7 +78,10 @@ EventList list_of(const EventsOptions& options) {
 std::string all(EventList& list) {
   list.sort();
   std::string text;
-  for (std::size_t i = 0; i < list.size(); ++i) text += list.line(i);
+  list.print([&](const std::string& line) {
+    text += line;
+    return true;
+  });
   return text;
 }
 
@@ -112,6 +117,45 @@ TEST_CASE("one socket is its own records and the packets that have its ports on 
   feed_sample(list, kA, 9, 7);
   list.sort();
   CHECK(list.size() == 3);
+}
+
+TEST_CASE("PacketsOfAnotherPeerOnEqualPorts: by sequence, and marked where nothing tells") {
+  EventsOptions options;
+  options.sockid = 7;
+  auto list = list_of(options);
+  auto tcp_sent = [](std::uint64_t sockid, std::uint32_t sequence, std::uint64_t at) {
+    auto one = sent(sockid, 5060, at);
+    one.ext.sock.protocol = IPPROTO_TCP;
+    one.ext.sock.seq = sequence;
+    return one;
+  };
+  auto tcp_packet = [](std::uint32_t sequence, std::uint64_t at) {
+    auto one = packet(5060, at);
+    one.ext.packet.protocol = IPPROTO_TCP;
+    one.ext.packet.seq = sequence;
+    return one;
+  };
+  auto udp_packet = packet(5060, 9);
+  udp_packet.ext.packet.protocol = IPPROTO_UDP;
+  auto received = tcp_packet(0xffffff00, 10);  // its sequence is the peer's
+  received.head.event = MAGNET_DEV_RECV;
+  received.ext.packet.ack = 1'200;
+  received.ext.packet.flags = 16;
+  auto silent = received;
+  silent.head.timestamp = 11;
+  silent.ext.packet.flags = 4;
+  feed(list, kA,
+       {tcp_sent(7, 1'000, 1), tcp_sent(8, 3'000'000'000, 1), tcp_packet(900, 2),
+        tcp_packet(2'999'999'000, 3), tcp_packet(2'000'000'000, 4), udp_packet, received, silent});
+  const std::string text = all(list);
+  CHECK(list.size() == 5);
+  CHECK(text.find("\tseq=900\t") != std::string::npos);
+  CHECK(text.find("\tseq=2999999000\t") == std::string::npos);
+  CHECK(text.find("\tack=1200\t") != std::string::npos);
+  std::size_t marked = 0;
+  for (std::size_t at = 0; (at = text.find("\tjoin=ports\t", at)) != std::string::npos; ++at)
+    ++marked;
+  CHECK(marked == 2);  // far from both, and the reset without an acknowledgement
 }
 
 TEST_CASE("one event, one host") {
@@ -173,11 +217,10 @@ TEST_CASE("--json: a head, then one document a record") {
   auto list = list_of(options);
   name_host(list, kA, "a");
   feed(list, kA, {sent(7, 41000, 1)});
-  list.sort();
   auto head = nlohmann::json::parse(list.head());
   CHECK(head["schema"] == "fieldline.events/1");
   CHECK(head["hosts"][0]["host"] == "a");
-  auto line = nlohmann::json::parse(list.line(0));
+  auto line = nlohmann::json::parse(all(list));
   CHECK(line["event"] == "SOCK_SEND");
   CHECK(line["size"] == 1000);
   CHECK(line["ext"]["local_port"] == 41000);
