@@ -11,6 +11,11 @@ Result<void> EventFeed::open_module() {
   magnet::SystemDevices devices;
   auto events = magnet::ModuleEvents::open(devices);
   if (!events) return std::move(events.error()).in("the module's devices");
+  if (!events->has_extension()) {
+    return fail(Code::unsupported,
+                "the module has records of 24 bytes, which say nothing of addresses and ports: "
+                "rmmod magnet && modprobe magnet ext=1");
+  }
   module_ = std::make_unique<magnet::ModuleEvents>(std::move(*events));
   why_ = "its devices can be opened";
   absent_ = module_->absent();

@@ -48,8 +48,9 @@ Result<std::unique_ptr<Host>> Host::start(asio::io_context& io, const HostConfig
 
   std::unique_ptr<Host> host(new Host(io, config, std::move(*identity), std::move(*watch),
                                       std::move(*feed), std::move(*sockets), std::move(*trust)));
-  spdlog::info("host {}: events by {} ({}), without {}; triggers by {} on {}; key {}", config.name,
-               host->feed_.kind(), host->feed_.why(), join(host->feed_.absent()),
+  spdlog::info("host {}: events by {} ({}){}; triggers by {} on {}; key {}", config.name,
+               host->feed_.kind(), host->feed_.why(),
+               host->feed_.absent().empty() ? "" : ", without " + join(host->feed_.absent()),
                host->watch_->attachment(), join(config.interfaces),
                stream::to_string(host->streams_.identity().fingerprint));
   host->control_.start();

@@ -21,6 +21,8 @@ class ModuleEvents final : public EventSource {
   std::vector<std::string> absent() const override;
   Result<Accounting> accounting() const override;
 
+  // The module's ext=1: without it no record says whose packet it is.
+  bool has_extension() const { return rings_.record_size() == sizeof(magnet_record_ext); }
   // Records that stood unread at open: released, and handed to nobody.
   std::uint64_t skipped() const { return skipped_; }
 
