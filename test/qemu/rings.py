@@ -153,7 +153,7 @@ class Proc:
 
 
 libc = ctypes.CDLL(None, use_errno=True)
-SYS_INIT_MODULE, SYS_DELETE_MODULE, SYS_FINIT_MODULE = 175, 176, 313
+SYS_DELETE_MODULE, SYS_FINIT_MODULE = 176, 313
 MODULES = os.environ.get("MAGNET_MODULES", "")
 
 
