@@ -40,6 +40,14 @@ def skip_unless_possible():
         sys.exit(77)
 
 
+def end_once(number, frame):
+    """The first request to end decides the exit status. A later one must find nothing to interrupt, and no default
+    action either: Python restores those while it leaves, and would then die by the signal in its last moments."""
+    for ending in ENDING:
+        signal.signal(ending, signal.SIG_IGN)
+    sys.exit(128 + number)
+
+
 class Site:
     def __init__(self, name, *lab_options, folder=None, say=None):
         self.name = f"{name}-{os.getpid()}"
@@ -51,7 +59,7 @@ class Site:
         self.hosts = []  # the boxes whose fieldlined records events
         atexit.register(self.close)
         for number in ENDING:
-            signal.signal(number, lambda n, frame: sys.exit(128 + n))
+            signal.signal(number, end_once)
         self.lab("up", "--dir", str(self.folder / "lab"), *lab_options)
         self.read_env()
         self.make_keys()
@@ -207,7 +215,7 @@ class Site:
         return TapCapture(self, sensor)
 
     def close(self):
-        """May be called again. A further Ctrl-C waits until nothing is left: it is blocked, here and in `lab down`."""
+        """May be called again. Ctrl-C waits until nothing is left: it is blocked, here and in `lab down`."""
         before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
         try:
             if self.closed:
