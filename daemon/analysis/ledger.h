@@ -15,7 +15,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "analysis/matcher.h"
+#include "analysis/section.h"
 
 namespace fieldline::analysis {
 

@@ -1,46 +1,78 @@
 // SPDX-License-Identifier: Apache-2.0
-// One section between two vantage points: joins their records by digest, and says what is left
-// over.
+// The one core: joins the header records of a run across its vantage points while they come, and
+// keeps of its packets only those that are under way. A value: a report of a running run is made
+// from a copy that is finished.
 #pragma once
 
+#include <array>
+#include <map>
 #include <optional>
-#include <span>
+#include <set>
+#include <string>
+#include <vector>
 
-#include "analysis/path.h"
-#include "analysis/track.h"
+#include "analysis/in_order.h"
+#include "analysis/receiver_evidence.h"
+#include "analysis/sender_holes.h"
+#include "analysis/way.h"
 
 namespace fieldline::analysis {
 
-// A packet may be called lost only when the other side has shown a packet of more than this later.
-constexpr std::uint64_t kGraceNs = 1'000'000'000;
-// How exactly a report's time tells when the classifier began or ceased to look.
-constexpr std::uint64_t kEdgeNs = 100'000'000;
+class Matcher {
+ public:
+  Matcher(const FlowTable& flows, std::size_t held_max) : flows_(&flows), held_max_(held_max) {}
 
-// When a vantage point was looking, by its own clock; without `started` or `ended`: as long as it
-// is asked about.
-struct Watch {
-  std::optional<std::uint64_t> started_ns, ended_ns;
-  bool final = false;  // nothing more will come from there
+  // A session of a vantage point that may have records.
+  void open(const VantageKey& key, const std::string& session);
+  std::uint32_t lane_of(const VantageKey& key, bool reverse);  // a new one on first use
+  void see(std::uint32_t lane, bool reverse, std::uint32_t wire_len, bool super_packet,
+           Sighting sighting);
+  // Judges what no later record can change; cheap to call for each record.
+  void advance(const Ledger& ledger);
+  // No record will come any more.
+  void finish(const Ledger& ledger);
+  // After finish(), once.
+  Direction direction(bool reverse, const Ledger& ledger);
 
-  // Whether what would still have followed an event of this time has been seen; newest: its last
-  // record.
-  bool settled(std::uint64_t time_ns, std::uint64_t newest_ns) const;
+  std::uint64_t records() const;
+  const std::vector<Lane>& lanes(bool reverse) const { return ways_[reverse].lanes(); }
+  std::size_t held() const;  // sightings
+
+ private:
+  // What one sensor saw in both directions, by its one clock: the evidence of the path's ends.
+  struct Passing {
+    Sighting sighting;
+    std::uint32_t lane = 0;
+    bool reverse = false;
+  };
+  struct Place {
+    std::string name;
+    InOrder<Passing> queue;
+  };
+  struct End {
+    std::uint32_t first = UINT32_MAX, last = UINT32_MAX;  // ids of the stops that they stand at
+    std::optional<SenderHoles> before;
+    std::optional<ReceiverEvidence> after;
+  };
+  using Horizons = std::array<std::int64_t, 2>;
+
+  void order();
+  void conclude(const Horizons& horizons, const Ledger& ledger);
+  void settle_ends(bool reverse);
+  std::uint64_t passed_until(std::size_t place, const Horizons& horizons) const;
+  void pass(std::size_t place, std::vector<Passing>& instant);
+  Point point_of(const Stop& stop, bool reverse, const Ledger& ledger) const;
+  Section between(std::size_t at, bool reverse, const Ledger& ledger);
+
+  const FlowTable* flows_;
+  std::size_t held_max_;
+  std::array<Way, 2> ways_{Way(false), Way(true)};
+  std::array<End, 2> ends_;
+  std::vector<Place> places_;
+  std::array<std::vector<std::size_t>, 2> place_of_;  // by lane
+  // A sensor that was restarted has several.
+  std::map<VantageKey, std::set<std::string>> sessions_;
+  std::uint64_t since_ = 0;  // records since the last conclusion
 };
-
-struct Matchable {
-  const Track* track = nullptr;
-  Watch watch;
-};
-
-// Delays of a section from which the percentiles are taken; beyond it a uniform sample (reservoir)
-// of that size.
-constexpr std::size_t kDelaySamples = 1'000'000;
-
-LostPacket lost_packet(const Observation& seen, const FlowTable& flows, bool reverse);
-
-// Fills everything of `section` but its place. `beyond`: the points further down the path; what
-// they saw was not lost, whatever the downstream point missed.
-void match_section(const Matchable& up, const Matchable& down, std::span<const Track* const> beyond,
-                   const FlowTable& flows, bool reverse, Section& section);
 
 }  // namespace fieldline::analysis

@@ -2,9 +2,12 @@
 #include "analysis/path.h"
 
 #include <algorithm>
+#include <array>
+#include <optional>
+#include <set>
 #include <type_traits>
 
-#include "analysis/vantage.h"
+#include "analysis/matcher.h"
 #include "proto/frame.h"
 
 namespace fieldline::analysis {
@@ -20,24 +23,29 @@ json parse_document(std::string_view text) {
   return document.is_object() ? document : json();
 }
 
-// An interface block of the input, resolved; without a vantage its packets are of no use.
-struct Lane {
-  Vantage* vantage = nullptr;  // nodes of a map: stable
-  std::string sensor, session;
+// An interface block of the input, resolved; with a problem its packets are of no use.
+struct Source {
+  VantageKey vantage;
+  std::string session;
+  std::array<std::optional<std::uint32_t>, 2> lanes;  // forward, reverse; once there is a record
   const char* problem = nullptr;
 };
 
 struct Input {
-  std::vector<Lane> lanes;
+  std::vector<Source> sources;
   std::string session;  // of the section, if it says so
 };
 
 class Analyzer final : public PathAnalyzer {
  public:
+  explicit Analyzer(std::size_t held_max) : matcher_(flows_, held_max) {}
+
   Result<void> feed(const pcapng::Block& block, std::size_t stream) override {
     Input& input = inputs_[stream];
     return std::visit([&](const auto& one) { return take(input, one); }, block);
   }
+
+  std::size_t held() const override { return matcher_.held(); }
 
   PathReport report() override {
     PathReport report;
@@ -46,7 +54,10 @@ class Analyzer final : public PathAnalyzer {
     report.principal = ledger_.principal();
     report.first_ns = first_ns_;
     report.last_ns = last_ns_;
-    assemble(vantages_, ledger_, flows_, report);
+    Matcher finished = matcher_;
+    finished.finish(ledger_);
+    report.forward = finished.direction(false, ledger_);
+    report.reverse = finished.direction(true, ledger_);
     report.refusals = ledger_.refusals();
     report.ignored = ignored_;
     report.incomplete = ledger_.incomplete();
@@ -57,38 +68,35 @@ class Analyzer final : public PathAnalyzer {
 
  private:
   Result<void> take(Input& input, const pcapng::Section& section) {
-    input.lanes.clear();
+    input.sources.clear();
     input.session = string_in(parse_document(section.comment), "session").value_or("");
     return {};
   }
 
   Result<void> take(Input& input, const pcapng::Interface& interface) {
-    input.lanes.push_back(lane_of(interface));
-    if (input.lanes.back().problem) ++ignored_[input.lanes.back().problem];
+    input.sources.push_back(source_of(interface));
+    if (input.sources.back().problem) ++ignored_[input.sources.back().problem];
     return {};
   }
 
   Result<void> take(Input&, const pcapng::Statistics&) { return {}; }
 
   Result<void> take(Input& input, const pcapng::Packet& packet) {
-    if (packet.interface >= input.lanes.size()) return ignore("packet_interface_unknown");
-    Lane& lane = input.lanes[packet.interface];
-    if (!lane.vantage) return ignore("packet_interface_unusable");
+    if (packet.interface >= input.sources.size()) return ignore("packet_interface_unknown");
+    Source& source = input.sources[packet.interface];
+    if (source.problem) return ignore("packet_interface_unusable");
     if (!packet.meta) return ignore("packet_without_digest");
     const bool reverse = packet.meta->flags & FL_RECORD_REVERSE;
-    Track& track = lane.vantage->tracks[reverse];
-    if (track.size() >= Track::kMax) {
-      return fail(
-          Code::exhausted,
-          "more than 2^32 records of one vantage point; query a shorter time (--from, --to)");
-    }
-    if (!ledger_.record(lane.sensor, lane.session, reverse, packet.sequence))
+    if (!ledger_.record(source.vantage.sensor, source.session, reverse, packet.sequence))
       return ignore("packet_twice");
     const PacketInfo info = parse_packet(packet.data, packet.wire_len);
     if (info.problem) ++ignored_[std::string("headers_") + info.problem];
-    track.add(info, flows_.number(info, reverse), packet.meta->digest, packet.timestamp_ns);
-    lane.vantage->bytes[reverse] += packet.wire_len;
-    lane.vantage->super_packets += packet.meta->gso_segs > 1;
+    auto& lane = source.lanes[reverse];
+    if (!lane) lane = matcher_.lane_of(source.vantage, reverse);
+    matcher_.see(
+        *lane, reverse, packet.wire_len, packet.meta->gso_segs > 1,
+        sighting_of(info, flows_.number(info, reverse), packet.meta->digest, packet.timestamp_ns));
+    matcher_.advance(ledger_);
     first_ns_ = first_ns_ == 0 ? packet.timestamp_ns : std::min(first_ns_, packet.timestamp_ns);
     last_ns_ = std::max(last_ns_, packet.timestamp_ns);
     return {};
@@ -117,29 +125,28 @@ class Analyzer final : public PathAnalyzer {
     return run_ == run;
   }
 
-  Lane lane_of(const pcapng::Interface& interface) {
-    Lane lane;
+  Source source_of(const pcapng::Interface& interface) {
+    Source source;
     const json comment = parse_document(interface.comment);
     const auto run_text = string_in(comment, "run"), sensor = string_in(comment, "sensor");
     const auto run = RunId::parse(run_text.value_or(""));
     if (!run || run->is_zero() || !sensor || sensor->empty()) {
-      lane.problem = "interface_without_run";
+      source.problem = "interface_without_run";
     } else if (interface.link_type != FL_PCAPNG_LINKTYPE_ETHERNET) {
-      lane.problem = "interface_not_ethernet";
+      source.problem = "interface_not_ethernet";
     } else if (!is_ours(*run)) {
-      lane.problem = "interface_of_other_run";
+      source.problem = "interface_of_other_run";
     } else {
-      lane.sensor = *sensor;
-      lane.session = string_in(comment, "session").value_or("");
+      source.session = string_in(comment, "session").value_or("");
       const auto port = number_in(comment, "port");
       const std::string fallback =
           !interface.name.empty() ? interface.name : "port" + std::to_string(port.value_or(0));
-      lane.vantage = &vantages_[{string_in(comment, "domain").value_or(""), *sensor,
-                                 string_in(comment, "interface").value_or(fallback)}];
-      lane.vantage->sessions.insert(lane.session);
-      ledger_.open(lane.sensor, lane.session);
+      source.vantage = {string_in(comment, "domain").value_or(""), *sensor,
+                        string_in(comment, "interface").value_or(fallback)};
+      ledger_.open(*sensor, source.session);
+      matcher_.open(source.vantage, source.session);
     }
-    return lane;
+    return source;
   }
 
   void doubts(std::vector<std::string>& lines) const {
@@ -153,21 +160,32 @@ class Analyzer final : public PathAnalyzer {
     if (unused)
       lines.push_back(std::to_string(unused) + " blocks of the input could not be used (" + why +
                       ")");
-    bool any = false;
-    for (const auto& [key, vantage] : vantages_) {
-      any |= vantage.tracks[0].size() + vantage.tracks[1].size() > 0;
-      if (vantage.super_packets == 0) continue;
-      lines.push_back("sensor " + key.sensor + ", " + key.interface + ": " +
-                      std::to_string(vantage.super_packets) +
+    std::map<VantageKey, std::uint64_t> super_packets;
+    std::set<std::string> late;
+    for (const bool reverse : {false, true}) {
+      for (const Lane& lane : matcher_.lanes(reverse)) {
+        super_packets[lane.key] += lane.super_packets;
+        if (lane.late.any) late.insert(lane.key.sensor);
+      }
+    }
+    for (const std::string& sensor : late) {
+      lines.push_back("sensor " + sensor +
+                      ": some of its records came long behind the others' and were not joined; "
+                      "losses beside it are undecided then");
+    }
+    for (const auto& [key, count] : super_packets) {
+      if (count == 0) continue;
+      lines.push_back("sensor " + key.sensor + ", " + key.interface + ": " + std::to_string(count) +
                       " records are of several wire packets each and join with nothing; turn tso, "
                       "gso and gro off");
     }
-    if (!any) lines.push_back("no header records: no sensor saw a packet of this run");
+    if (matcher_.records() == 0)
+      lines.push_back("no header records: no sensor saw a packet of this run");
   }
 
   std::map<std::size_t, Input> inputs_;
-  Vantages vantages_;
   FlowTable flows_;
+  Matcher matcher_;
   Ledger ledger_;
   RunId run_;
   std::uint64_t first_ns_ = 0, last_ns_ = 0;
@@ -176,8 +194,8 @@ class Analyzer final : public PathAnalyzer {
 
 }  // namespace
 
-std::unique_ptr<PathAnalyzer> PathAnalyzer::create() {
-  return std::make_unique<Analyzer>();
+std::unique_ptr<PathAnalyzer> PathAnalyzer::create(std::size_t held_max) {
+  return std::make_unique<Analyzer>(held_max);
 }
 
 }  // namespace fieldline::analysis

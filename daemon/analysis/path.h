@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // From header records of many vantage points to a path: order, sections, losses, delays, and
-// whether the evidence is complete. Input is a pcapng stream (archive answer or file); everything
-// is held per run.
+// whether the evidence is complete. Input is a pcapng stream (archive answer or file).
 #pragma once
 
 #include <cstdint>
@@ -83,15 +82,21 @@ struct PathReport {
 };
 
 // Feed blocks in any order of vantage points; report() at any time (live) or at the end. Bad blocks
-// are counted in PathReport::ignored; the only error is more than 2^32 records of one vantage
-// point. `stream` tells several inputs apart (one per archive or file), because the numbers of
-// interfaces are per input.
+// are counted in PathReport::ignored. What comes in order of time needs memory for the packets that
+// are under way, not for the run. `stream` tells several inputs apart (one per archive or file),
+// because the numbers of interfaces are per input.
+//
+// held_max: packets of the input in memory. Beyond it vantage points that are behind the others are
+// not waited for: what they bring later is neither joined nor taken for a loss.
+constexpr std::size_t kHeldMax = std::size_t{1} << 20;
+
 class PathAnalyzer {
  public:
-  static std::unique_ptr<PathAnalyzer> create();
+  static std::unique_ptr<PathAnalyzer> create(std::size_t held_max = kHeldMax);
   virtual ~PathAnalyzer() = default;
   virtual Result<void> feed(const pcapng::Block& block, std::size_t stream = 0) = 0;
   virtual PathReport report() = 0;
+  virtual std::size_t held() const = 0;
 };
 
 nlohmann::json to_json(const PathReport& report);  // docs/format/json.md, "path"

@@ -2,13 +2,63 @@
 // What happened behind the last vantage point, from what the receiver acknowledged there.
 #pragma once
 
+#include <map>
+#include <vector>
+
 #include "analysis/sender_holes.h"
 
 namespace fieldline::analysis {
 
 // A data packet seen here is lost behind here if its range was sent again before an acknowledgement
-// or SACK of it had come by, and no DSACK says later that both arrived.
-EndEvidence after_last(const Track& last, const Track* acks, const FlowTable& flows, bool reverse,
-                       const Watch& watch);
+// or SACK of it had come by, and no DSACK says later that both arrived. Fed with both directions of
+// one sensor in order of time; holds what is not acknowledged.
+class ReceiverEvidence {
+ public:
+  ReceiverEvidence(const FlowTable& flows, bool reverse) : flows_(&flows), reverse_(reverse) {}
+
+  void see(const Observation& seen);
+  void see_ack(const Sighting& ack);
+  EndEvidence finish(const Watch& watch);  // the last of its life
+
+ private:
+  struct Segment {
+    std::uint64_t end = 0;
+    Observation packet;
+    bool judged = false;  // a part of it was sent again already
+  };
+  struct Candidate {
+    std::uint64_t end = 0;
+    Observation packet;
+    std::uint64_t again_ns = 0;  // when its range was sent again
+  };
+  struct Receiver {
+    bool started = false;
+    std::uint64_t high = 0;   // behind the highest byte seen or acknowledged
+    std::uint64_t acked = 0;  // cumulative
+    std::uint32_t syn = 0;
+    bool has_syn = false;
+    std::map<std::uint64_t, Segment> outstanding;  // by first byte, disjoint, not acknowledged
+    std::multimap<std::uint64_t, Candidate> candidates;  // by first byte, in order of time
+  };
+
+  static bool is_copy(const Receiver& receiver, std::uint64_t begin, const Observation& seen);
+  template <class Touch>
+  static void cut(Receiver& receiver, std::uint64_t begin, std::uint64_t end, Touch touch);
+  static void see_sack(Receiver& receiver, std::uint64_t ack, const SackList& list);
+  static void excuse(Receiver& receiver, std::uint64_t left, std::uint64_t right);
+  Receiver& receiver_of(std::uint32_t flow);
+  void see_data(Receiver& receiver, const Observation& seen);
+  void restart(Receiver& receiver);
+  void lose(const Candidate& candidate);
+  void judge(const Watch& watch);
+
+  const FlowTable* flows_;
+  bool reverse_;
+  Carried carried_;
+  bool acknowledged_ = false;        // the opposite direction passes here
+  std::vector<Receiver> receivers_;  // by flow
+  EndEvidence evidence_;
+  std::uint64_t lost_ = 0, last_ns_ = 0;
+};
 
 }  // namespace fieldline::analysis

@@ -2,7 +2,6 @@
 #include "analysis/sender_holes.h"
 
 #include <algorithm>
-#include <map>
 
 #include "analysis/sequence.h"
 
@@ -13,226 +12,9 @@ constexpr std::uint64_t kReorderedWithin = 3;  // TCP's own duplicate-ack thresh
 constexpr int kIdStepMax = 1024;
 constexpr std::uint64_t kIdProof = 8;
 
-// Whether a host numbers this flow's packets one by one in the IP id (Linux does, per socket), and
-// with which.
-class IdTrail {
- public:
-  // Zero is an id like others between its neighbours, and no id where the trail has not begun.
-  void note(const Observation& seen) {
-    if (seen.flags & kRst) return;
-    if (seen_ == 0) {
-      if (seen.ip_id == 0) return;
-      first_ = newest_ = seen.ip_id;
-      seen_ = 1;
-      return;
-    }
-    const int step = static_cast<std::int16_t>(seen.ip_id - static_cast<std::uint16_t>(newest_));
-    const bool wild = step > kIdStepMax || step < -kIdStepMax;
-    if (wild && seen.ip_id == 0) return;
-    ++seen_;
-    wild_ += wild;
-    if (wild || step <= 0) return;
-    ++rising_;
-    newest_ += static_cast<std::uint64_t>(step);
-  }
-  bool usable() const { return wild_ == 0 && rising_ > 0; }
-  std::uint64_t missing() const {
-    const std::uint64_t sent = newest_ - first_ + 1;
-    return usable() && rising_ >= kIdProof && sent > seen_ ? sent - seen_ : 0;
-  }
-
- private:
-  std::uint64_t first_ = 0, newest_ = 0, seen_ = 0, rising_ = 0, wild_ = 0;
-};
-
-struct Hole {
-  std::uint64_t end = 0;
-  std::uint64_t opened_ns = 0;
-  std::uint64_t opened_count = 0;  // segments of the flow before the one that opened it
-  std::uint16_t opener_id = 0;
-  std::optional<std::uint32_t> opener_timestamp;
-};
-
-struct Sender {
-  bool started = false;
-  std::uint64_t next = 0;  // behind the highest byte seen
-  std::uint64_t segments = 0;
-  std::uint32_t largest = 0;  // payload
-  std::uint32_t syn = 0;
-  bool has_syn = false;
-  std::map<std::uint64_t, Hole> holes;  // by first byte
-  IdTrail ids;
-};
-
 std::optional<std::uint32_t> timestamp_of(const Observation& seen) {
-  if (seen.flags & kHasTimestamp) return seen.extra;
+  if (seen.flags & kHasTimestamp) return seen.tsval;
   return std::nullopt;
-}
-
-class HoleFinder {
- public:
-  HoleFinder(const FlowTable& flows, bool reverse)
-      : flows_(flows), reverse_(reverse), senders_(flows.size()) {}
-
-  void see(const Observation& seen) {
-    Sender& sender = senders_[seen.flow];
-    sender.ids.note(seen);
-    if (seen.length() == 0 || (seen.flags & kRst)) return;
-    if (seen.flags & kSyn) {
-      if (sender.has_syn && sender.syn != seen.sequence) restart(seen.flow);
-      sender.has_syn = true;
-      sender.syn = seen.sequence;
-    }
-    const std::uint64_t begin =
-        sender.started ? position(sender.next, seen.sequence) : first_position(seen.sequence);
-    const std::uint64_t end = begin + seen.length();
-    if (!sender.started || (begin > sender.next && begin - sender.next > kJumpMax)) {
-      jumps_ += sender.started;
-      sender.started = true;
-      sender.next = end;
-    } else if (begin > sender.next) {
-      sender.holes[sender.next] = {begin, seen.time, sender.segments, seen.ip_id,
-                                   timestamp_of(seen)};
-      sender.next = end;
-    } else {
-      fill(seen.flow, begin, end, seen);
-      sender.next = std::max(sender.next, end);
-    }
-    ++sender.segments;
-    sender.largest = std::max<std::uint32_t>(sender.largest, seen.payload);
-  }
-
-  EndEvidence finish(const std::vector<std::optional<std::uint32_t>>& acked, std::uint64_t last_ns,
-                     const Watch& watch) {
-    for (std::uint32_t flow = 0; flow < senders_.size(); ++flow) {
-      const Sender& sender = senders_[flow];
-      for (const auto& [begin, hole] : sender.holes) {
-        const bool arrived = acked[flow] && position(sender.next, *acked[flow]) >= hole.end;
-        if (arrived) {
-          unseen_ += pieces(sender, hole.end - begin);
-        } else if (watch.settled(hole.opened_ns, last_ns)) {
-          lose(flow, begin, hole.end, hole);
-        } else {
-          evidence_.undecided += pieces(sender, hole.end - begin);
-        }
-      }
-      missing_ids_ += sender.ids.missing();
-    }
-    evidence_.lost = lost_;
-    write_note();
-    return std::move(evidence_);
-  }
-
- private:
-  static std::uint64_t pieces(const Sender& sender, std::uint64_t bytes) {
-    const std::uint64_t size = std::max<std::uint32_t>(sender.largest, 1);
-    return (bytes + size - 1) / size;
-  }
-
-  // The flow's addresses and ports are used by a new connection: what is still open will not be
-  // filled.
-  void restart(std::uint32_t flow) {
-    Sender& sender = senders_[flow];
-    for (const auto& [begin, hole] : sender.holes) lose(flow, begin, hole.end, hole);
-    sender.holes.clear();
-    sender.started = false;
-    sender.segments = 0;
-  }
-
-  // A late original, or a retransmission? The IP id says in which order the host sent them, then
-  // the TCP timestamp; without either a late packet is one that few have overtaken.
-  bool late_original(const Sender& sender, const Hole& hole, const Observation& filler) const {
-    if (sender.ids.usable() && filler.ip_id != 0 && hole.opener_id != 0 &&
-        filler.ip_id != hole.opener_id) {
-      return static_cast<std::int16_t>(filler.ip_id - hole.opener_id) < 0;
-    }
-    const auto sent = timestamp_of(filler);
-    if (sent && hole.opener_timestamp && *sent != *hole.opener_timestamp) {
-      return before(*sent, *hole.opener_timestamp);
-    }
-    return sender.segments - hole.opened_count <= kReorderedWithin;
-  }
-
-  void fill(std::uint32_t flow, std::uint64_t begin, std::uint64_t end, const Observation& filler) {
-    auto& holes = senders_[flow].holes;
-    auto at = holes.upper_bound(begin);
-    if (at != holes.begin()) --at;
-    bool late = false;
-    while (at != holes.end() && at->first < end) {
-      const auto [from, hole] = *at;
-      if (hole.end <= begin) {
-        ++at;
-        continue;
-      }
-      at = holes.erase(at);
-      const std::uint64_t low = std::max(from, begin), high = std::min(hole.end, end);
-      if (late_original(senders_[flow], hole, filler)) {
-        late = true;
-      } else {
-        lose(flow, low, high, hole);
-      }
-      if (from < low) {
-        Hole rest = hole;
-        rest.end = low;
-        holes.emplace(from, rest);
-      }
-      if (high < hole.end) at = holes.emplace(high, hole).first;
-    }
-    evidence_.reordered += late;
-  }
-
-  void lose(std::uint32_t flow, std::uint64_t begin, std::uint64_t end, const Hole& hole) {
-    const Sender& sender = senders_[flow];
-    lost_ += pieces(sender, end - begin);
-    const FlowKey& key = flows_.key(flow);
-    while (begin < end && evidence_.packets.size() < kListedMax) {
-      LostPacket lost;
-      lost.timestamp_ns = hole.opened_ns;
-      lost.protocol = kTcp;
-      lost.sport = reverse_ ? key.port_b : key.port_a;
-      lost.dport = reverse_ ? key.port_a : key.port_b;
-      lost.sequence = static_cast<std::uint32_t>(begin);
-      lost.payload = static_cast<std::uint32_t>(
-          std::min<std::uint64_t>(end - begin, std::max<std::uint32_t>(sender.largest, 1)));
-      begin += lost.payload;
-      evidence_.packets.push_back(lost);
-    }
-  }
-
-  void write_note() {
-    std::string& note = evidence_.note;
-    if (unseen_)
-      add_note(note, std::to_string(unseen_) + " were acknowledged without being seen here");
-    if (missing_ids_ > lost_) {
-      add_note(note, "gaps of the IP id name " + std::to_string(missing_ids_) +
-                         " packets that did not come here; " + std::to_string(lost_) +
-                         " left a sequence hole");
-    }
-    if (jumps_) {
-      add_note(note, std::to_string(jumps_) +
-                         " jumps of the sequence numbers are too large to be losses");
-    }
-    if (lost_ > evidence_.packets.size()) {
-      add_note(note, "the list names the first " + std::to_string(evidence_.packets.size()));
-    }
-  }
-
-  const FlowTable& flows_;
-  bool reverse_;
-  std::vector<Sender> senders_;
-  EndEvidence evidence_;
-  std::uint64_t lost_ = 0, unseen_ = 0, jumps_ = 0, missing_ids_ = 0;
-};
-
-std::vector<std::optional<std::uint32_t>> highest_acks(const Track* acks, std::size_t flows) {
-  std::vector<std::optional<std::uint32_t>> highest(flows);
-  if (!acks) return highest;
-  for (const Observation& seen : acks->by_time()) {
-    if (seen.flow == FlowTable::kNone || !(seen.flags & kAck)) continue;
-    auto& high = highest[seen.flow];
-    if (!high || before(*high, seen.ack) || (seen.flags & kSyn)) high = seen.ack;
-  }
-  return highest;
 }
 
 }  // namespace
@@ -241,32 +23,199 @@ void add_note(std::string& note, const std::string& more) {
   note += (note.empty() ? "" : "; ") + more;
 }
 
-Carried what_is_carried(const Track& track, const FlowTable& flows) {
-  Carried carried;
-  for (const Observation& seen : track.by_time()) {
-    const bool tcp = flows.is_tcp(seen.flow);
-    carried.other |= !tcp;
-    (seen.payload > 0 ? carried.tcp_data : carried.tcp_bare) |= tcp;
-  }
-  return carried;
+void Carried::note(const Observation& seen, const FlowTable& flows) {
+  const bool tcp = flows.is_tcp(seen.flow);
+  other |= !tcp;
+  (seen.payload > 0 ? tcp_data : tcp_bare) |= tcp;
 }
 
-EndEvidence before_first(const Track& first, const Track* acks, const FlowTable& flows,
-                         bool reverse, const Watch& watch) {
-  const Carried carried = what_is_carried(first, flows);
-  HoleFinder finder(flows, reverse);
-  for (const Observation& seen : first.by_time()) {
-    if (flows.is_tcp(seen.flow)) finder.see(seen);
+// Zero is an id like others between its neighbours, and no id where the trail has not begun.
+void IdTrail::note(const Observation& seen) {
+  if (seen.flags & kRst) return;
+  if (seen_ == 0) {
+    if (seen.ip_id == 0) return;
+    first_ = newest_ = seen.ip_id;
+    seen_ = 1;
+    return;
   }
-  const std::uint64_t last_ns = first.size() ? first.by_time().back().time : 0;
-  EndEvidence evidence = finder.finish(highest_acks(acks, flows.size()), last_ns, watch);
-  if (!carried.tcp_data) {
-    evidence.lost.reset();
-    evidence.packets.clear();
-    if (carried.tcp_bare) add_note(evidence.note, "acknowledgements leave no sequence holes");
+  const int step = static_cast<std::int16_t>(seen.ip_id - static_cast<std::uint16_t>(newest_));
+  const bool wild = step > kIdStepMax || step < -kIdStepMax;
+  if (wild && seen.ip_id == 0) return;
+  ++seen_;
+  wild_ += wild;
+  if (wild || step <= 0) return;
+  ++rising_;
+  newest_ += static_cast<std::uint64_t>(step);
+}
+
+std::uint64_t IdTrail::missing() const {
+  const std::uint64_t sent = newest_ - first_ + 1;
+  return usable() && rising_ >= kIdProof && sent > seen_ ? sent - seen_ : 0;
+}
+
+SenderHoles::Sender& SenderHoles::sender_of(std::uint32_t flow) {
+  if (flow >= senders_.size()) senders_.resize(flow + std::size_t{1});
+  return senders_[flow];
+}
+
+void SenderHoles::see(const Observation& seen) {
+  carried_.note(seen, *flows_);
+  last_ns_ = std::max(last_ns_, seen.time);
+  if (!flows_->is_tcp(seen.flow)) return;
+  Sender& sender = sender_of(seen.flow);
+  sender.ids.note(seen);
+  if (seen.length() > 0 && !(seen.flags & kRst)) see_data(sender, seen);
+}
+
+void SenderHoles::see_data(Sender& sender, const Observation& seen) {
+  if (seen.flags & kSyn) {
+    if (sender.has_syn && sender.syn != seen.sequence) restart(seen.flow);
+    sender.has_syn = true;
+    sender.syn = seen.sequence;
   }
-  if (carried.other) add_note(evidence.note, "UDP and other protocols have no sequence numbers");
-  return evidence;
+  const std::uint64_t begin =
+      sender.started ? position(sender.next, seen.sequence) : first_position(seen.sequence);
+  const std::uint64_t end = begin + seen.length();
+  if (!sender.started || (begin > sender.next && begin - sender.next > kJumpMax)) {
+    jumps_ += sender.started;
+    sender.started = true;
+    sender.next = end;
+  } else if (begin > sender.next) {
+    sender.holes[sender.next] = {begin, seen.time, sender.segments, seen.ip_id, timestamp_of(seen)};
+    sender.next = end;
+  } else {
+    fill(seen.flow, begin, end, seen);
+    sender.next = std::max(sender.next, end);
+  }
+  ++sender.segments;
+  sender.largest = std::max<std::uint32_t>(sender.largest, seen.payload);
+}
+
+void SenderHoles::see_ack(const Observation& seen) {
+  if (!flows_->is_tcp(seen.flow) || !(seen.flags & kAck)) return;
+  auto& high = sender_of(seen.flow).acked;
+  if (!high || before(*high, seen.ack) || (seen.flags & kSyn)) high = seen.ack;
+}
+
+EndEvidence SenderHoles::finish(const Watch& watch) {
+  for (std::uint32_t flow = 0; flow < senders_.size(); ++flow) {
+    const Sender& sender = senders_[flow];
+    for (const auto& [begin, hole] : sender.holes) {
+      const bool arrived = sender.acked && position(sender.next, *sender.acked) >= hole.end;
+      if (arrived) {
+        unseen_ += pieces(sender, hole.end - begin);
+      } else if (watch.settled(hole.opened_ns, last_ns_)) {
+        lose(flow, begin, hole.end, hole);
+      } else {
+        evidence_.undecided += pieces(sender, hole.end - begin);
+      }
+    }
+    missing_ids_ += sender.ids.missing();
+  }
+  evidence_.lost = lost_;
+  write_note();
+  if (!carried_.tcp_data) {
+    evidence_.lost.reset();
+    evidence_.packets.clear();
+    if (carried_.tcp_bare) add_note(evidence_.note, "acknowledgements leave no sequence holes");
+  }
+  if (carried_.other) add_note(evidence_.note, "UDP and other protocols have no sequence numbers");
+  return std::move(evidence_);
+}
+
+std::uint64_t SenderHoles::pieces(const Sender& sender, std::uint64_t bytes) {
+  const std::uint64_t size = std::max<std::uint32_t>(sender.largest, 1);
+  return (bytes + size - 1) / size;
+}
+
+// The flow's addresses and ports are used by a new connection: what is still open will not be
+// filled.
+void SenderHoles::restart(std::uint32_t flow) {
+  Sender& sender = senders_[flow];
+  for (const auto& [begin, hole] : sender.holes) lose(flow, begin, hole.end, hole);
+  sender.holes.clear();
+  sender.started = false;
+  sender.segments = 0;
+}
+
+// A late original, or a retransmission? The IP id says in which order the host sent them, then
+// the TCP timestamp; without either a late packet is one that few have overtaken.
+bool SenderHoles::late_original(const Sender& sender, const Hole& hole, const Observation& filler) {
+  if (sender.ids.usable() && filler.ip_id != 0 && hole.opener_id != 0 &&
+      filler.ip_id != hole.opener_id) {
+    return static_cast<std::int16_t>(filler.ip_id - hole.opener_id) < 0;
+  }
+  const auto sent = timestamp_of(filler);
+  if (sent && hole.opener_timestamp && *sent != *hole.opener_timestamp) {
+    return before(*sent, *hole.opener_timestamp);
+  }
+  return sender.segments - hole.opened_count <= kReorderedWithin;
+}
+
+void SenderHoles::fill(std::uint32_t flow, std::uint64_t begin, std::uint64_t end,
+                       const Observation& filler) {
+  auto& holes = senders_[flow].holes;
+  auto at = holes.upper_bound(begin);
+  if (at != holes.begin()) --at;
+  bool late = false;
+  while (at != holes.end() && at->first < end) {
+    const auto [from, hole] = *at;
+    if (hole.end <= begin) {
+      ++at;
+      continue;
+    }
+    at = holes.erase(at);
+    const std::uint64_t low = std::max(from, begin), high = std::min(hole.end, end);
+    if (late_original(senders_[flow], hole, filler)) {
+      late = true;
+    } else {
+      lose(flow, low, high, hole);
+    }
+    if (from < low) {
+      Hole rest = hole;
+      rest.end = low;
+      holes.emplace(from, rest);
+    }
+    if (high < hole.end) at = holes.emplace(high, hole).first;
+  }
+  evidence_.reordered += late;
+}
+
+void SenderHoles::lose(std::uint32_t flow, std::uint64_t begin, std::uint64_t end,
+                       const Hole& hole) {
+  const Sender& sender = senders_[flow];
+  lost_ += pieces(sender, end - begin);
+  const FlowKey& key = flows_->key(flow);
+  while (begin < end && evidence_.packets.size() < kListedMax) {
+    LostPacket lost;
+    lost.timestamp_ns = hole.opened_ns;
+    lost.protocol = kTcp;
+    lost.sport = reverse_ ? key.port_b : key.port_a;
+    lost.dport = reverse_ ? key.port_a : key.port_b;
+    lost.sequence = static_cast<std::uint32_t>(begin);
+    lost.payload = static_cast<std::uint32_t>(
+        std::min<std::uint64_t>(end - begin, std::max<std::uint32_t>(sender.largest, 1)));
+    begin += lost.payload;
+    evidence_.packets.push_back(lost);
+  }
+}
+
+void SenderHoles::write_note() {
+  std::string& note = evidence_.note;
+  if (unseen_)
+    add_note(note, std::to_string(unseen_) + " were acknowledged without being seen here");
+  if (missing_ids_ > lost_) {
+    add_note(note, "gaps of the IP id name " + std::to_string(missing_ids_) +
+                       " packets that did not come here; " + std::to_string(lost_) +
+                       " left a sequence hole");
+  }
+  if (jumps_) {
+    add_note(note,
+             std::to_string(jumps_) + " jumps of the sequence numbers are too large to be losses");
+  }
+  if (lost_ > evidence_.packets.size()) {
+    add_note(note, "the list names the first " + std::to_string(evidence_.packets.size()));
+  }
 }
 
 }  // namespace fieldline::analysis

@@ -1,17 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// A port of a sensor, with what it saw in both directions; and how a path is put together from all
-// of them.
+// A port of a sensor, and what it recorded of one direction.
 #pragma once
 
-#include <array>
-#include <map>
-#include <set>
+#include <cstdint>
 #include <string>
 #include <tuple>
 
-#include "analysis/ledger.h"
-#include "analysis/path.h"
-#include "analysis/track.h"
+#include "analysis/section.h"
 
 namespace fieldline::analysis {
 
@@ -22,16 +17,14 @@ struct VantageKey {
   std::string place() const { return domain + "/" + sensor; }
 };
 
-struct Vantage {
-  std::set<std::string> sessions;  // a sensor that was restarted has several
-  std::array<Track, 2> tracks;     // forward, reverse
-  std::array<std::uint64_t, 2> bytes{};
+struct Lane {
+  VantageKey key;
+  std::uint64_t records = 0, bytes = 0;
   std::uint64_t super_packets = 0;  // records that stand for several wire packets
+  std::uint64_t first_ns = UINT64_MAX, newest_ns = 0;
+  std::int64_t shift = 0;  // see Shifts; a guess until it is placed
+  bool placed = false;
+  Stretch late;  // see Side
 };
-
-using Vantages = std::map<VantageKey, Vantage>;
-
-// Settles the tracks; fills forward and reverse.
-void assemble(Vantages& vantages, const Ledger& ledger, const FlowTable& flows, PathReport& report);
 
 }  // namespace fieldline::analysis

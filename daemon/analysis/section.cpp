@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "analysis/section.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <limits>
+
+namespace fieldline::analysis {
+namespace {
+
+// Above this many combinations, copies of one digest are joined first to first.
+constexpr std::size_t kAlignMax = 4096;
+constexpr std::size_t kRecent = 255;
+
+std::int64_t percentile(std::vector<std::int64_t>& delays, unsigned percent) {
+  const std::size_t rank = (delays.size() * percent + 99) / 100;  // nearest rank
+  const auto at = delays.begin() + static_cast<std::ptrdiff_t>(rank ? rank - 1 : 0);
+  std::nth_element(delays.begin(), at, delays.end());
+  return *at;
+}
+
+// Which of the longer side's entries get no partner: order is kept, and the sum of the costs is
+// smallest. cost[i][j]: the first j of `many` with the first i of `few` joined. True for the chosen
+// ones of `many`.
+template <class Cost>
+std::vector<bool> align(std::size_t few, std::size_t many, Cost cost_of) {
+  std::vector<bool> chosen(many, false);
+  if (few * many > kAlignMax) {
+    std::fill_n(chosen.begin(), few, true);
+    return chosen;
+  }
+  constexpr double kNever = std::numeric_limits<double>::infinity();
+  const std::size_t width = many + 1;
+  std::vector<double> cost((few + 1) * width, kNever);
+  std::fill_n(cost.begin(), width, 0.0);
+  for (std::size_t i = 1; i <= few; ++i) {
+    for (std::size_t j = i; j <= many; ++j) {
+      cost[i * width + j] =
+          std::min(cost[i * width + j - 1], cost[(i - 1) * width + j - 1] + cost_of(i - 1, j - 1));
+    }
+  }
+  for (std::size_t i = few, j = many; i > 0; --j) {
+    if (j > i && cost[i * width + j] == cost[i * width + j - 1]) continue;
+    chosen[j - 1] = true;
+    --i;
+  }
+  return chosen;
+}
+
+std::int64_t delay_of(std::uint64_t up, std::uint64_t down) {
+  return static_cast<std::int64_t>(down - up);
+}
+
+// Whether a packet that only one side showed may be judged: both sides show some packets alike, the
+// other side was looking when it should have passed there, and what it saw then has been reported.
+// `here` by this side's clock, `there` by the other's.
+struct Bounds {
+  const Stretch& joined;  // this side's times
+  const Side &own, &other;
+  bool final;  // nothing more comes from either side
+
+  bool begun(std::uint64_t here, std::uint64_t there) const {
+    return (joined.any && here >= joined.first) || !other.watch.started_ns ||
+           there >= *other.watch.started_ns + kEdgeNs;
+  }
+  bool passed(std::uint64_t here) const { return joined.any && here + kGraceNs < joined.last; }
+  bool judges(std::uint64_t here, std::uint64_t there) const {
+    if (!joined.any || !begun(here, there)) return false;
+    if (own.late.holds(here) || other.late.holds(there)) return false;
+    if (passed(here)) return true;
+    if (!final) return false;
+    return here <= joined.last || !other.watch.ended_ns || there + kEdgeNs <= *other.watch.ended_ns;
+  }
+};
+
+}  // namespace
+
+bool Watch::settled(std::uint64_t time_ns, std::uint64_t newest_ns) const {
+  if (final) return !ended_ns || time_ns + kGraceNs < *ended_ns;
+  return time_ns + kGraceNs < newest_ns;
+}
+
+void Stretch::include(std::uint64_t time) {
+  first = any ? std::min(first, time) : time;
+  last = any ? std::max(last, time) : time;
+  any = true;
+}
+
+LostPacket lost_packet(const Observation& seen, const FlowTable& flows, bool reverse) {
+  LostPacket lost;
+  lost.timestamp_ns = seen.time;
+  lost.digest = seen.digest;
+  lost.ip_id = seen.ip_id;
+  lost.sequence = seen.sequence;
+  lost.payload = seen.payload;
+  if (seen.flow != FlowTable::kNone) {
+    const FlowKey& key = flows.key(seen.flow);
+    lost.protocol = key.protocol;
+    lost.sport = reverse ? key.port_b : key.port_a;
+    lost.dport = reverse ? key.port_a : key.port_b;
+  }
+  return lost;
+}
+
+void SectionMatcher::join(const Observation& packet, Times up, Times down, std::size_t beyond) {
+  std::vector<bool> left_up(up.size(), down.empty()), left_down(down.size(), up.empty());
+  if (!up.empty() && !down.empty() && up.size() != down.size())
+    join_uneven(up, down, left_up, left_down);
+  for (std::size_t i = 0, j = 0; i < up.size() && j < down.size();) {
+    if (left_up[i]) {
+      ++i;
+    } else if (left_down[j]) {
+      ++j;
+    } else {
+      matched(packet, up[i++], down[j++]);
+    }
+  }
+  for (std::size_t i = 0; i < up.size(); ++i) {
+    if (!left_up[i]) continue;
+    if (beyond > down.size()) {
+      ++unseen_;
+    } else {
+      suspect(packet, up[i]);
+    }
+  }
+  for (std::size_t j = 0; j < down.size(); ++j) {
+    if (left_down[j]) surplus(down[j], !up.empty());
+  }
+}
+
+// Identical digests that differ in number (IPv6 retransmissions, network duplicates): joins those
+// whose delay is most like the section's.
+void SectionMatcher::join_uneven(Times up, Times down, std::vector<bool>& left_up,
+                                 std::vector<bool>& left_down) const {
+  const bool more_up = up.size() > down.size();
+  const Times few = more_up ? down : up, many = more_up ? up : down;
+  const std::int64_t usual = typical();
+  const auto chosen = align(few.size(), many.size(), [&](std::size_t i, std::size_t j) {
+    const auto delay = more_up ? delay_of(many[j], few[i]) : delay_of(few[i], many[j]);
+    return std::abs(static_cast<double>(delay) - static_cast<double>(usual));
+  });
+  for (std::size_t j = 0; j < many.size(); ++j) (more_up ? left_up : left_down)[j] = !chosen[j];
+}
+
+void SectionMatcher::matched(const Observation& packet, std::uint64_t up, std::uint64_t down) {
+  sample(delay_of(up, down));
+  from_up_.include(up);
+  from_down_.include(down);
+  passed_.push(down, {packet.flow, up});
+}
+
+void SectionMatcher::sample(std::int64_t delay) {
+  least_ = joined_ == 0 ? delay : std::min(least_, delay);
+  if (recent_.size() < kRecent) {
+    recent_.push_back(delay);
+  } else {
+    recent_[joined_ % kRecent] = delay;
+  }
+  if (++joined_ <= kDelaySamples) {
+    delays_.push_back(delay);
+  } else if (const auto slot =
+                 std::uniform_int_distribution<std::uint64_t>(0, joined_ - 1)(random_);
+             slot < kDelaySamples) {
+    delays_[slot] = delay;
+  }
+}
+
+std::int64_t SectionMatcher::typical() const {
+  if (recent_.empty()) return 0;
+  std::vector<std::int64_t> recent = recent_;
+  return percentile(recent, 50);
+}
+
+void SectionMatcher::suspect(const Observation& packet, std::uint64_t time) {
+  if (suspects_.size() >= kListedMax) {
+    ++undecided_;
+    return;
+  }
+  suspects_.push_back(packet);
+  suspects_.back().time = time;
+}
+
+void SectionMatcher::surplus(std::uint64_t time, bool copy) {
+  if (surplus_.size() < kListedMax) surplus_.push_back({time, copy});
+}
+
+void SectionMatcher::lose(const Observation& packet, const FlowTable& flows, bool reverse) {
+  ++lost_;
+  if (listed_.size() < kListedMax) listed_.push_back(lost_packet(packet, flows, reverse));
+}
+
+// RFC 4737 per flow: a packet is reordered if one that was upstream behind it came downstream
+// before it.
+void SectionMatcher::order_until(std::uint64_t down_time) {
+  passed_.drain(down_time, [this](std::uint64_t, const Passed& packet) {
+    const std::size_t flow = packet.flow == FlowTable::kNone ? 0 : packet.flow + std::size_t{1};
+    if (flow >= newest_.size()) newest_.resize(flow + 1);
+    if (packet.up_time < newest_[flow]) {
+      ++reordered_;
+    } else {
+      newest_[flow] = packet.up_time;
+    }
+  });
+}
+
+void SectionMatcher::decide(const Side& up, const Side& down, const FlowTable& flows,
+                            bool reverse) {
+  if (suspects_.empty() && surplus_.empty()) return;
+  const auto shift = static_cast<std::uint64_t>(typical());
+  const Bounds lost{from_up_, up, down, false}, more{from_down_, down, up, false};
+  std::erase_if(suspects_, [&](const Observation& packet) {
+    if (!lost.passed(packet.time) || !lost.begun(packet.time, packet.time + shift)) return false;
+    if (lost.judges(packet.time, packet.time + shift)) {
+      lose(packet, flows, reverse);
+    } else {
+      ++undecided_;
+    }
+    return true;
+  });
+  std::erase_if(surplus_, [&](const Surplus& packet) {
+    if (!more.passed(packet.time) || !more.begun(packet.time, packet.time - shift)) return false;
+    if (more.judges(packet.time, packet.time - shift)) ++(packet.copy ? duplicated_ : appeared_);
+    return true;
+  });
+}
+
+void SectionMatcher::count_as_unseen(const SectionMatcher& whole) {
+  unseen_ += whole.joined_ + whole.unseen_;
+  undecided_ += whole.lost_ + whole.undecided_ + whole.suspects_.size();
+}
+
+void SectionMatcher::fill(const Side& up, const Side& down, const FlowTable& flows, bool reverse,
+                          Section& section) {
+  order_until(UINT64_MAX);
+  const bool final = up.watch.final && down.watch.final;
+  const auto shift = static_cast<std::uint64_t>(typical());
+  const Bounds lost{from_up_, up, down, final}, more{from_down_, down, up, final};
+  for (const Observation& packet : suspects_) {
+    if (lost.judges(packet.time, packet.time + shift)) {
+      lose(packet, flows, reverse);
+    } else {
+      ++undecided_;
+    }
+  }
+  for (const Surplus& packet : surplus_) {
+    if (more.judges(packet.time, packet.time - shift)) ++(packet.copy ? duplicated_ : appeared_);
+  }
+  std::sort(listed_.begin(), listed_.end(), [](const LostPacket& a, const LostPacket& b) {
+    return a.timestamp_ns < b.timestamp_ns;
+  });
+  section.lost = lost_;
+  section.lost_packets = std::move(listed_);
+  section.reordered = reordered_;
+  section.duplicated = duplicated_;
+  section.appeared = appeared_;
+  section.unseen = unseen_;
+  section.undecided = undecided_;
+  section.delay.samples = joined_;
+  if (delays_.empty()) return;
+  section.delay.min_ns = least_;
+  section.delay.p50_ns = percentile(delays_, 50);
+  section.delay.p99_ns = percentile(delays_, 99);
+}
+
+}  // namespace fieldline::analysis

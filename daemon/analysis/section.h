@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+// One section between two vantage points: joins their sightings packet by packet, and says what is
+// left over.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <random>
+#include <span>
+#include <vector>
+
+#include "analysis/flows.h"
+#include "analysis/in_order.h"
+#include "analysis/path.h"
+#include "analysis/sighting.h"
+
+namespace fieldline::analysis {
+
+// A packet may be called lost only when the other side has shown a packet of more than this later.
+constexpr std::uint64_t kGraceNs = 1'000'000'000;
+// How exactly a report's time tells when the classifier began or ceased to look.
+constexpr std::uint64_t kEdgeNs = 100'000'000;
+// Delays of a section from which the percentiles are taken; beyond it a uniform sample (reservoir)
+// of that size.
+constexpr std::size_t kDelaySamples = 262'144;
+// Lost packets that are listed, and packets that are kept until a report decides about them; more
+// are counted.
+constexpr std::size_t kListedMax = 65'536;
+
+// When a vantage point was looking, by its own clock; without `started` or `ended`: as long as it
+// is asked about.
+struct Watch {
+  std::optional<std::uint64_t> started_ns, ended_ns;
+  bool final = false;  // nothing more will come from there
+
+  // Whether what would still have followed an event of this time has been seen; newest: its last
+  // record.
+  bool settled(std::uint64_t time_ns, std::uint64_t newest_ns) const;
+};
+
+// A stretch of a vantage point's time, by its own clock.
+struct Stretch {
+  bool any = false;
+  std::uint64_t first = 0, last = 0;
+
+  void include(std::uint64_t time);
+  bool holds(std::uint64_t time) const { return any && time >= first && time <= last; }
+};
+
+// late: records that came when what they belong to had been judged; nothing is called lost or
+// surplus because of what was, or was not, seen then.
+struct Side {
+  Watch watch;
+  Stretch late;
+};
+
+using Times = std::span<const std::uint64_t>;
+
+LostPacket lost_packet(const Observation& seen, const FlowTable& flows, bool reverse);
+
+class SectionMatcher {
+ public:
+  // All sightings of one digest at both ends, each in order of time. beyond: the most that one of
+  // the points further down the path has of it: what they saw was not lost, whatever the downstream
+  // point missed.
+  void join(const Observation& packet, Times up, Times down, std::size_t beyond);
+  // Everything downstream that is older is here: judges order up to it.
+  void order_until(std::uint64_t down_time);
+  // Decides what no later record can change.
+  void decide(const Side& up, const Side& down, const FlowTable& flows, bool reverse);
+
+  // Another point has been found between this section's two: what passed before was not seen there.
+  void count_as_unseen(const SectionMatcher& whole);
+
+  // Everything of `section` but its place and its packets; to be called on the last of its life.
+  void fill(const Side& up, const Side& down, const FlowTable& flows, bool reverse,
+            Section& section);
+
+ private:
+  struct Passed {
+    std::uint32_t flow;
+    std::uint64_t up_time;
+  };
+  struct Surplus {
+    std::uint64_t time;
+    bool copy;
+  };
+
+  void matched(const Observation& packet, std::uint64_t up, std::uint64_t down);
+  void join_uneven(Times up, Times down, std::vector<bool>& left_up,
+                   std::vector<bool>& left_down) const;
+  void suspect(const Observation& packet, std::uint64_t time);
+  void surplus(std::uint64_t time, bool copy);
+  void lose(const Observation& packet, const FlowTable& flows, bool reverse);
+  void sample(std::int64_t delay);
+  std::int64_t typical() const;
+
+  std::vector<std::int64_t> delays_;  // reservoir
+  std::minstd_rand random_{1};        // a fixed seed: the same records give the same report
+  std::vector<std::int64_t> recent_;  // ring of the last delays
+  std::uint64_t joined_ = 0;
+  std::int64_t least_ = 0;
+  InOrder<Passed> passed_;             // by time downstream
+  std::vector<std::uint64_t> newest_;  // by flow: the latest time upstream of what has come
+  std::uint64_t reordered_ = 0;
+  Stretch from_up_, from_down_;  // times of joined packets
+  std::vector<Observation> suspects_;
+  std::vector<Surplus> surplus_;
+  std::vector<LostPacket> listed_;
+  std::uint64_t lost_ = 0, undecided_ = 0, unseen_ = 0, appeared_ = 0, duplicated_ = 0;
+};
+
+}  // namespace fieldline::analysis

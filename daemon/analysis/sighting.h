@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// One packet at one vantage point: what the analysis keeps of a header record.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+
+#include "analysis/packet.h"
+
+namespace fieldline::analysis {
+
+enum ObservationFlag : std::uint8_t { kHasTimestamp = 64 };  // beside the low TCP flags
+
+struct Observation {
+  std::uint64_t digest = 0;
+  std::uint64_t time = 0;           // ns, the sensor's clock
+  std::uint32_t flow = UINT32_MAX;  // FlowTable's number
+  std::uint32_t sequence = 0, ack = 0;
+  std::uint32_t tsval = 0;  // kHasTimestamp
+  std::uint16_t payload = 0;
+  std::uint16_t ip_id = 0;  // 0: none
+  std::uint8_t flags = 0;
+  std::uint8_t ttl = 0;
+
+  // What it takes of the sequence space.
+  std::uint32_t length() const {
+    return payload + ((flags & kSyn) ? 1u : 0u) + ((flags & kFin) ? 1u : 0u);
+  }
+};
+static_assert(sizeof(Observation) == 40);
+
+struct SackList {
+  std::uint8_t count = 0;
+  std::array<SackBlock, 4> blocks{};
+};
+
+// sacks: nullptr for most packets; shared, because reports of a running run work on a copy.
+struct Sighting {
+  Observation seen;
+  std::shared_ptr<const SackList> sacks;
+};
+
+Sighting sighting_of(const PacketInfo& packet, std::uint32_t flow, std::uint64_t digest,
+                     std::uint64_t time);
+
+}  // namespace fieldline::analysis

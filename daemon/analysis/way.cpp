@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "analysis/way.h"
+
+#include <algorithm>
+
+namespace fieldline::analysis {
+namespace {
+
+constexpr std::uint64_t kPatienceNs = 60'000'000'000;
+
+}  // namespace
+
+std::uint32_t Way::lane_of(const VantageKey& key) {
+  const auto found =
+      std::find_if(lanes_.begin(), lanes_.end(), [&](const Lane& lane) { return lane.key == key; });
+  if (found != lanes_.end()) return static_cast<std::uint32_t>(found - lanes_.begin());
+  lanes_.emplace_back();
+  lanes_.back().key = key;
+  expected_.erase(key.place());
+  return static_cast<std::uint32_t>(lanes_.size() - 1);
+}
+
+void Way::see(std::uint32_t number, const Observation& seen) {
+  Lane& lane = lanes_[number];
+  ++lane.records;
+  ++records_;
+  lane.first_ns = std::min(lane.first_ns, seen.time);
+  lane.newest_ns = std::max(lane.newest_ns, seen.time);
+  if (at_start(seen.time, lane.shift) < concluded_) lane.late.include(seen.time);
+  window_.add(number, lane.shift, seen);
+}
+
+// At most a minute, by their clocks: an expected place may not be on this direction's path, and a
+// lane may share no packet with any other.
+bool Way::is_waiting() const {
+  std::uint64_t first = UINT64_MAX, newest = 0;
+  bool unplaced = false;
+  for (const Lane& lane : lanes_) {
+    first = std::min(first, lane.first_ns);
+    newest = std::max(newest, lane.newest_ns);
+    unplaced |= !lane.placed && lane.newest_ns - lane.first_ns < kPatienceNs;
+  }
+  return unplaced || (!expected_.empty() && newest - first < kPatienceNs);
+}
+
+std::int64_t Way::horizon(const Ledger& ledger, bool patient) const {
+  if (lanes_.empty() || (patient && is_waiting())) return INT64_MIN;
+  std::int64_t newest = INT64_MIN, least = INT64_MAX;
+  for (const Lane& lane : lanes_) {
+    const std::int64_t reached = at_start(lane.newest_ns, lane.shift);
+    newest = std::max(newest, reached);
+    if (!ledger.watch(lane.key.sensor).final) least = std::min(least, reached);
+  }
+  return (patient ? std::min(least, newest) : newest) - static_cast<std::int64_t>(2 * kGraceNs);
+}
+
+std::vector<Seat> Way::seats() const {
+  std::vector<Seat> seats;
+  for (const Stop& stop : stops_) seats.push_back({stop.lanes, stop.key.place(), stop.name});
+  return seats;
+}
+
+bool Way::is_to_be_ordered() const {
+  return ordered_lanes_ != lanes_.size() || records_ - ordered_records_ > ordered_records_ / 4;
+}
+
+void Way::learn() {
+  relations_.learn(window_, lanes_.size());
+  stops_.clear();
+  for (std::uint32_t at = 0; at < lanes_.size(); ++at) {
+    const VantageKey& key = lanes_[at].key;
+    const auto share = std::find_if(stops_.begin(), stops_.end(), [&](const Stop& stop) {
+      return stop.key.place() == key.place() &&
+             std::all_of(stop.lanes.begin(), stop.lanes.end(),
+                         [&](std::uint32_t lane) { return relations_.parallel(lane, at); });
+    });
+    if (share == stops_.end()) {
+      stops_.push_back({key, "", {at}});
+    } else {
+      share->lanes.push_back(at);
+      share->key.interface += "+" + key.interface;
+    }
+  }
+  name_stops();
+}
+
+void Way::order(const Way& opposite) {
+  const std::vector<Seat> own = seats(), others = opposite.seats();
+  path_.clear();
+  for (const std::size_t at : path_order({own, relations_}, {others, opposite.relations_}))
+    path_.push_back(stops_[at]);
+  place_stops();
+  ordered_lanes_ = lanes_.size();
+  ordered_records_ = records_;
+}
+
+void Way::name_stops() {
+  for (Stop& stop : stops_) {
+    bool many_ports = false, many_domains = false;
+    for (const Stop& other : stops_) {
+      if (&other == &stop || other.key.sensor != stop.key.sensor) continue;
+      (other.key.domain == stop.key.domain ? many_ports : many_domains) = true;
+    }
+    stop.name = (many_domains ? stop.key.place() : stop.key.sensor) +
+                (many_ports ? ":" + stop.key.interface : "");
+  }
+}
+
+void Way::place_stops() {
+  stop_of_.assign(lanes_.size(), 0);
+  for (std::size_t at = 0; at < path_.size(); ++at) {
+    for (const std::uint32_t lane : path_[at].lanes) stop_of_[lane] = at;
+    const Seat here{path_[at].lanes, "", ""};
+    // Behind the nearest stop with which it shares packets; the first one begins the count.
+    for (std::size_t before = at; before-- > 0;) {
+      const Stop& other = path_[before];
+      const auto relation = relation_of({other.lanes, "", ""}, here, relations_);
+      if (!relation) continue;
+      if (before == 0 || lanes_[other.id()].placed)
+        place(path_[at], lanes_[other.id()].shift + relation->delay);
+      if (before == 0) place(other, lanes_[other.id()].shift);
+      break;
+    }
+  }
+  if (path_.size() == 1) place(path_.front(), lanes_[path_.front().id()].shift);
+}
+
+// What of it came before its place was known, and belongs to what was judged then, is late.
+void Way::place(const Stop& stop, std::int64_t shift) {
+  for (const std::uint32_t number : stop.lanes) {
+    Lane& lane = lanes_[number];
+    lane.shift = shift;
+    if (!lane.placed && at_start(lane.first_ns, shift) < concluded_) {
+      lane.late.include(lane.first_ns);
+      lane.late.include(std::min(lane.newest_ns, static_cast<std::uint64_t>(concluded_ + shift)));
+    }
+    lane.placed = true;
+  }
+}
+
+std::vector<std::int64_t> Way::shifts() const {
+  std::vector<std::int64_t> shifts;
+  for (const Lane& lane : lanes_) shifts.push_back(lane.shift);
+  return shifts;
+}
+
+void Way::join(const Bundle& bundle) {
+  std::vector<std::vector<std::uint64_t>> times(path_.size());
+  for (const Sight& sight : bundle.sights) times[stop_of_[sight.lane]].push_back(sight.time);
+  std::size_t beyond = 0;
+  for (std::size_t at = path_.size(); at-- > 0;) {
+    std::sort(times[at].begin(), times[at].end());
+    if (at + 1 == path_.size()) continue;
+    if (at + 2 < path_.size()) beyond = std::max(beyond, times[at + 2].size());
+    if (times[at].empty() && times[at + 1].empty()) continue;
+    sections_[{path_[at].id(), path_[at + 1].id()}].join(bundle.packet, times[at], times[at + 1],
+                                                         beyond);
+  }
+}
+
+void Way::conclude(std::int64_t horizon, const Ledger& ledger, const FlowTable& flows) {
+  if (horizon < concluded_) return;
+  concluded_ = horizon;
+  window_.drain(horizon, shifts(), [this](const Bundle& bundle) { join(bundle); });
+  for (std::size_t at = 0; at + 1 < path_.size(); ++at) {
+    const auto found = sections_.find({path_[at].id(), path_[at + 1].id()});
+    if (found == sections_.end()) continue;
+    // A packet of the window may still come in front of one that has been joined.
+    const std::int64_t in_order = horizon - static_cast<std::int64_t>(2 * kGraceNs);
+    const std::int64_t there = in_order + lanes_[path_[at + 1].id()].shift;
+    found->second.order_until(there > 0 ? static_cast<std::uint64_t>(there) : 0);
+    found->second.decide(side(path_[at], ledger), side(path_[at + 1], ledger), flows, reverse_);
+  }
+}
+
+Side Way::side(const Stop& stop, const Ledger& ledger) const {
+  Side side{ledger.watch(stop.key.sensor), {}};
+  for (const std::uint32_t lane : stop.lanes) {
+    if (!lanes_[lane].late.any) continue;
+    side.late.include(lanes_[lane].late.first);
+    side.late.include(lanes_[lane].late.last);
+  }
+  return side;
+}
+
+void Way::fill(std::size_t at, const Ledger& ledger, const FlowTable& flows, Section& section) {
+  SectionMatcher& matcher = sections_[{path_[at].id(), path_[at + 1].id()}];
+  // While the point behind this one was not yet known, packets were judged between its neighbours.
+  for (const auto& [ends, whole] : sections_) {
+    if (ends.first != path_[at].id()) continue;
+    for (std::size_t far = at + 2; far < path_.size(); ++far) {
+      if (path_[far].id() == ends.second) matcher.count_as_unseen(whole);
+    }
+  }
+  matcher.fill(side(path_[at], ledger), side(path_[at + 1], ledger), flows, reverse_, section);
+}
+
+}  // namespace fieldline::analysis

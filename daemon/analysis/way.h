@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+// One direction of a run: its lanes, their order along the path, and what each section did to the
+// packets.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "analysis/ledger.h"
+#include "analysis/order.h"
+#include "analysis/vantage.h"
+#include "analysis/window.h"
+
+namespace fieldline::analysis {
+
+// A point of the path: one lane, or several of one place that share a load.
+struct Stop {
+  VantageKey key;  // interfaces joined by +
+  std::string name;
+  std::vector<std::uint32_t> lanes;
+
+  std::uint32_t id() const { return lanes.front(); }
+};
+
+class Way {
+ public:
+  explicit Way(bool reverse) : reverse_(reverse) {}
+
+  // A place that may have records of this direction: it is waited for, for a while.
+  void expect(const std::string& place) { expected_.insert(place); }
+  std::uint32_t lane_of(const VantageKey& key);  // a new one on first use
+  Lane& lane(std::uint32_t number) { return lanes_[number]; }
+  const std::vector<Lane>& lanes() const { return lanes_; }
+  std::size_t held() const { return window_.sights(); }
+
+  // A record of lane(number).
+  void see(std::uint32_t lane, const Observation& seen);
+  // Everything that started its way before this (at_start) has been seen wherever it will be.
+  // patient: lanes that are behind, or whose place is not known yet, are waited for.
+  std::int64_t horizon(const Ledger& ledger, bool patient) const;
+  // Which lanes relate how, and which of them are one stop, from what is under way; order() then
+  // puts the stops in order. Both directions learn before either is ordered.
+  void learn();
+  void order(const Way& opposite);
+  // There are lanes that no order knows, or a quarter more records than it was learnt from.
+  bool is_to_be_ordered() const;
+  // Joins and judges all that is older than the horizon.
+  void conclude(std::int64_t horizon, const Ledger& ledger, const FlowTable& flows);
+
+  const std::vector<Stop>& path() const { return path_; }
+  Side side(const Stop& stop, const Ledger& ledger) const;
+  // The section behind path()[at]; its place and packets are the caller's. The last of this way's
+  // life.
+  void fill(std::size_t at, const Ledger& ledger, const FlowTable& flows, Section& section);
+
+ private:
+  using Ends = std::pair<std::uint32_t, std::uint32_t>;  // ids of stops
+
+  bool is_waiting() const;
+  std::vector<Seat> seats() const;
+  void name_stops();
+  void place_stops();
+  void place(const Stop& stop, std::int64_t shift);
+  std::vector<std::int64_t> shifts() const;
+  void join(const Bundle& bundle);
+
+  bool reverse_;
+  std::set<std::string> expected_;
+  std::vector<Lane> lanes_;
+  Window window_;
+  Relations relations_;
+  std::vector<Stop> stops_;  // in order of their first lane
+  std::vector<Stop> path_;
+  std::vector<std::size_t> stop_of_;  // by lane: index in path_
+  std::size_t ordered_lanes_ = 0;
+  std::uint64_t records_ = 0, ordered_records_ = 0;
+  std::int64_t concluded_ = INT64_MIN;
+  std::map<Ends, SectionMatcher> sections_;
+};
+
+}  // namespace fieldline::analysis
