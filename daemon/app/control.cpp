@@ -4,7 +4,6 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
-#include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
 #include "app/reports.h"
@@ -49,11 +48,8 @@ Control::Control(asio::io_context& io, const RoleConfig& config, sense::Trust tr
       triggers_(io, ::dup(trigger_fd)),
       expiry_timer_(io),
       renew_timer_(io),
-      second_timer_(io) {}
-
-Control::~Control() {
-  workers_.join();
-}
+      second_timer_(io),
+      verifier_(io) {}
 
 void Control::start() {
   wait_for_triggers();
@@ -117,7 +113,8 @@ void Control::report_interim_counts() {
   auto runs = table_.all();
   for (std::size_t i = 0; i < std::min(runs.size(), kInterimCounts); ++i) {
     const sense::Activation& activation = *runs[next_counted_++ % runs.size()];
-    if (activation.ending || !streams_.has_room(activation.decision.archive)) continue;
+    if (activation.ending || arming_.contains(activation.run)) continue;
+    if (!streams_.has_room(activation.decision.archive)) continue;
     report(FL_FRAME_FINAL_COUNTS, activation.run, role_.counts_of(activation, false));
   }
 }
@@ -146,13 +143,13 @@ void Control::on_trigger(const fl_trigger_lift& lift, ByteView bytes) {
     return refuse({sense::Reason::busy, "verification queue full"}, arrival);
 
   ++verifying_;
-  auto ticket = std::make_shared<sense::Ticket>(std::move(std::get<sense::Ticket>(admitted)));
-  asio::post(workers_, [this, ticket, arrival] {
-    sense::verify(*ticket);
-    asio::post(io_, [this, ticket, arrival] {
-      --verifying_;
-      settle(std::move(*ticket), arrival);
-    });
+  auto verify = [ticket = std::move(std::get<sense::Ticket>(admitted))]() mutable {
+    sense::verify(ticket);
+    return std::move(ticket);
+  };
+  verifier_.run(std::move(verify), [this, arrival](sense::Ticket ticket) {
+    --verifying_;
+    settle(std::move(ticket), arrival);
   });
 }
 
@@ -193,17 +190,20 @@ void Control::settle(sense::Ticket ticket, const Arrival& arrival) {
 
 void Control::begin_run(const sense::Grant& grant, const std::string& principal,
                         const Arrival& arrival) {
-  role_.drain(false);  // what was recorded for others before this run is not its own
-  if (auto written = role_.apply_flows(); !written) {
-    role_.drain(false);
-    table_.remove(grant.run);
-    role_.forget(grant.run);
-    gate_.forget(grant.run);
-    if (auto undone = role_.apply_flows(); !undone) spdlog::error("{}", undone.error().text());
-    sense::Refusal refusal{sense::Reason::source_failed, written.error().text(), principal};
-    refuse(refusal, arrival);
-    return tell_refused(grant, refusal);
-  }
+  role_.drain();  // what was recorded for others before this run is not its own
+  if (auto written = role_.apply_flows(); !written)
+    return give_up_run(grant, principal, arrival, written.error().text());
+  arming_.insert(grant.run);
+  role_.arm([this, grant, principal, arrival](Result<void> armed) {
+    if (!armed) return give_up_run(grant, principal, arrival, armed.error().text());
+    on_armed(grant, principal);
+  });
+}
+
+// A run that was ended while the hooks were being armed is told of as any other: its end comes next
+// (wind_up()).
+void Control::on_armed(const sense::Grant& grant, const std::string& principal) {
+  arming_.erase(grant.run);
   const sense::Activation& activation = *table_.find(grant.run);
   spdlog::info("run {} on for {} ({}): {} flows until {}", grant.run.brief(), principal,
                activation.decision.rule, activation.slots.size() / 2,
@@ -211,6 +211,20 @@ void Control::begin_run(const sense::Grant& grant, const std::string& principal,
   report(FL_FRAME_ACTIVATION, grant.run,
          activation_report("started", name_, activation, clock_.utc_ns(), ""));
   role_.begun(activation);
+}
+
+void Control::give_up_run(const sense::Grant& grant, const std::string& principal,
+                          const Arrival& arrival, const std::string& why) {
+  const sense::Refusal refusal{sense::Reason::source_failed, why, principal};
+  refuse(refusal, arrival);
+  tell_refused(grant, refusal);
+  if (is_ending(grant.run)) return;  // finish_run() takes it away
+  role_.drain();
+  arming_.erase(grant.run);
+  table_.remove(grant.run);
+  role_.forget(grant.run);
+  gate_.forget(grant.run);
+  if (auto undone = role_.apply_flows(); !undone) spdlog::error("{}", undone.error().text());
 }
 
 // Renewals of many runs are written together. One that came close to the deadline that it replaces
@@ -272,26 +286,24 @@ void Control::end_expired() {
 
 void Control::end_run(const RunId& run, const std::string& reason) {
   if (!ending_.insert(run).second) return;
-  role_.drain(false);  // with its claims as they were
+  role_.drain();  // with its claims as they were
   if (auto written = role_.apply_flows(); !written)
     spdlog::error("ending a run: {}", written.error().text());
-  asio::post(workers_, [this, run, reason] {
-    auto quiet = role_.quiesce();
-    asio::post(io_, [this, run, reason, quiet] {
-      if (!quiet)
-        spdlog::warn("run {}: its last packets may be uncounted: {}", run.brief(),
-                     quiet.error().text());
-      finish_run(run, reason);
-    });
+  role_.wind_up([this, run, reason](Result<void> quiet) {
+    if (!quiet)
+      spdlog::warn("run {}: its last packets may be uncounted: {}", run.brief(),
+                   quiet.error().text());
+    finish_run(run, reason);
   });
 }
 
 void Control::finish_run(const RunId& run, const std::string& reason) {
-  role_.drain(true);
-  const sense::Activation& activation = *table_.find(run);
-  report(FL_FRAME_ACTIVATION, run,
-         activation_report("ended", name_, activation, clock_.utc_ns(), reason));
-  report(FL_FRAME_FINAL_COUNTS, run, role_.counts_of(activation, true));
+  if (arming_.erase(run) == 0) {  // else it never began, and that is told
+    const sense::Activation& activation = *table_.find(run);
+    report(FL_FRAME_ACTIVATION, run,
+           activation_report("ended", name_, activation, clock_.utc_ns(), reason));
+    report(FL_FRAME_FINAL_COUNTS, run, role_.counts_of(activation, true));
+  }
   spdlog::info("run {} ended ({})", run.brief(), reason);
   table_.remove(run);
   gate_.forget(run);

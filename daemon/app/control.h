@@ -12,10 +12,10 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/asio/thread_pool.hpp>
 #include <nlohmann/json.hpp>
 
 #include "app/streams.h"
+#include "app/worker.h"
 #include "base/clock.h"
 #include "sense/activation.h"
 #include "sense/gate.h"
@@ -31,11 +31,15 @@ class Role {
   virtual Result<std::size_t> drain_triggers(const source::Source::OnTrigger& on_trigger) = 0;
   // The source holds what the table desires.
   virtual Result<void> apply_flows() = 0;
-  // Everything that the source has recorded is handed on. `last`: and what is still to be found out
-  // about it, since a run is counted next.
-  virtual void drain(bool last) = 0;
-  // Programs in flight are over. Called from a thread of its own.
-  virtual Result<void> quiesce() = 0;
+  using Done = std::function<void(Result<void>)>;
+  // Done, now or later, once the source records what the table desires.
+  virtual void arm(Done done) = 0;
+  // Everything that the source has recorded is handed on.
+  virtual void drain() = 0;
+  // A run is counted next. Done, later, once programs in flight are over, what they recorded is
+  // handed on, and what was still to be found out about it is known. In the order of the calls, and
+  // behind what arm() was called for before.
+  virtual void wind_up(Done done) = 0;
   virtual void begun(const sense::Activation& activation) = 0;
   virtual nlohmann::json counts_of(const sense::Activation& activation, bool final) = 0;
   virtual void forget(const RunId& run) = 0;
@@ -48,7 +52,6 @@ class Control {
  public:
   Control(boost::asio::io_context& io, const RoleConfig& config, sense::Trust trust,
           Streams& streams, Role& role, int trigger_fd);
-  ~Control();
 
   void start();
   void reload(sense::Trust trust, const RoleConfig& config);
@@ -73,6 +76,9 @@ class Control {
   void on_trigger(const fl_trigger_lift& lift, ByteView bytes);
   void settle(sense::Ticket ticket, const Arrival& arrival);
   void begin_run(const sense::Grant& grant, const std::string& principal, const Arrival& arrival);
+  void on_armed(const sense::Grant& grant, const std::string& principal);
+  void give_up_run(const sense::Grant& grant, const std::string& principal, const Arrival& arrival,
+                   const std::string& why);
   void renew(std::uint64_t replaced_mono_ns);
   void write_renewals();
   void refuse(const sense::Refusal& refusal, const Arrival& arrival);
@@ -97,6 +103,7 @@ class Control {
   SystemClock clock_;
   sense::Gate gate_;
   sense::ActivationTable table_;
+  std::unordered_set<RunId> arming_;  // in the table, and not told of yet
   std::unordered_set<RunId> ending_;
   std::unordered_set<RunId> told_;  // whose refusal was reported
   sense::RefusalCounters refused_{};
@@ -106,7 +113,7 @@ class Control {
   bool renewing_ = false, stopping_ = false;
   boost::asio::posix::stream_descriptor triggers_;
   boost::asio::steady_timer expiry_timer_, renew_timer_, second_timer_;
-  boost::asio::thread_pool workers_{1};
+  Worker verifier_;
 };
 
 }  // namespace fieldline::app

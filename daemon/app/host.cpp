@@ -21,13 +21,35 @@ constexpr std::uint64_t kFlushPeriod =
     50 * kNanosPerMilli;  // a frame has a head: not one for each drain
 constexpr std::uint64_t kSamplePeriod = 100 * kNanosPerMilli;
 constexpr std::size_t kSamplesMost = 512;  // sockets a period, in turn past that: 5 us each
-constexpr std::uint64_t kAskPauseLeast = 20 * kNanosPerMilli;
-constexpr std::uint64_t kAskShare = 20;  // at most a twentieth of the time goes into sock_diag
+constexpr std::uint64_t kListPauseLeast = 20 * kNanosPerMilli;
+constexpr std::uint64_t kListShare = 20;  // at most a twentieth of the time goes into the lists
 
 std::string join(const std::vector<std::string>& names) {
   std::string text;
   for (const auto& name : names) text += (text.empty() ? "" : ", ") + name;
   return text;
+}
+
+// All sockets of this namespace, as the kernel told them at one moment.
+struct SocketList {
+  std::vector<DiagSocket> sockets;
+  std::vector<std::string> troubles;
+  std::uint64_t took_ns = 0;
+};
+
+SocketList list_all(SockDiag& lister) {
+  SystemClock clock;
+  const std::uint64_t begin = clock.monotonic_ns();
+  SocketList list;
+  for (int family : {AF_INET, AF_INET6}) {
+    for (int protocol : {IPPROTO_TCP, IPPROTO_UDP}) {
+      auto found = lister.sockets(family, protocol, true);
+      if (found) list.sockets.insert(list.sockets.end(), found->begin(), found->end());
+      if (!found) list.troubles.push_back(found.error().text());
+    }
+  }
+  list.took_ns = clock.monotonic_ns() - begin;
+  return list;
 }
 
 }  // namespace
@@ -37,47 +59,51 @@ Result<std::unique_ptr<Host>> Host::start(asio::io_context& io, const HostConfig
   if (!trust) return trust.error();
   auto identity = stream::load_or_create_identity(config.identity, config.name);
   if (!identity) return identity.error();
-  auto sockets = SockDiag::open();
+  auto sockets = SockDiag::open(), lister = SockDiag::open();
   if (!sockets) return sockets.error();
-  auto feed = EventFeed::choose(config);
+  if (!lister) return lister.error();
+  auto worker = std::make_unique<Worker>(io);
+  auto feed = EventFeed::choose(*worker, EventOpeners::of(config));
   if (!feed) return std::move(feed.error()).in("host '" + config.name + "'");
   source::HostWatchOptions options;
   options.interfaces = config.interfaces;
   auto watch = source::HostWatch::open(options);
   if (!watch) return std::move(watch.error()).in("host '" + config.name + "'");
 
-  std::unique_ptr<Host> host(new Host(io, config, std::move(*identity), std::move(*watch),
-                                      std::move(*feed), std::move(*sockets), std::move(*trust)));
+  std::unique_ptr<Host> host(
+      new Host(io, config,
+               {std::move(*identity), std::move(*watch), std::move(worker), std::move(*feed),
+                std::move(*sockets), std::move(*lister), std::move(*trust)}));
   spdlog::info("host {}: events by {} ({}){}; triggers by {} on {}; key {}", config.name,
-               host->feed_.kind(), host->feed_.why(),
-               host->feed_.absent().empty() ? "" : ", without " + join(host->feed_.absent()),
+               host->feed_->kind(), host->feed_->why(),
+               host->feed_->absent().empty() ? "" : ", without " + join(host->feed_->absent()),
                host->watch_->attachment(), join(config.interfaces),
                stream::to_string(host->streams_.identity().fingerprint));
   host->control_.start();
   return host;
 }
 
-Host::Host(asio::io_context& io, const HostConfig& config, stream::Identity identity,
-           std::unique_ptr<source::HostWatch> watch, EventFeed feed, SockDiag sockets,
-           sense::Trust trust)
+Host::Host(asio::io_context& io, const HostConfig& config, Parts parts)
     : config_(config),
-      watch_(std::move(watch)),
-      feed_(std::move(feed)),
-      sockets_(std::move(sockets)),
-      streams_(io, config, std::move(identity),
+      worker_(std::move(parts.worker)),
+      watch_(std::move(parts.watch)),
+      feed_(std::move(parts.feed)),
+      sockets_(std::move(parts.sockets)),
+      lister_(std::make_shared<SockDiag>(std::move(parts.lister))),
+      streams_(io, config, std::move(parts.identity),
                [this] {
                  return host_configuration_report(config_, streams_.session(),
                                                   tai_offset_ns(clock_) / kNanosPerSecond,
-                                                  {feed_.kind(), feed_.why(), feed_.absent()});
+                                                  {feed_->kind(), feed_->why(), feed_->absent()});
                }),
-      recorder_(feed_.source(), streams_.session(),
+      recorder_(feed_->source(), streams_.session(),
                 [this](const RunId& run, ByteView body) {
                   return streams_.to(control_.archive_of(run))
                       .offer(FL_FRAME_EVENT_RECORDS, FL_ENCODING_BINARY, run, 1, body);
                 }),
       drain_timer_(io),
       sample_timer_(io),
-      control_(io, config, std::move(trust), streams_, *this, watch_->trigger_fd()) {
+      control_(io, config, std::move(parts.trust), streams_, *this, watch_->trigger_fd()) {
   recorder_.confirm_by([this](const DiagSocket& opened) {
     auto found = sockets_.socket(opened);
     if (found) return *found;
@@ -95,11 +121,17 @@ Result<void> Host::reload(const HostConfig& config) {
 
 // -- event: ring -> recorder -> stream
 
+void Host::arm(Done done) {
+  feed_->arm([this, done = std::move(done)](Result<void> armed) {
+    recorder_.set_source(feed_->source());
+    done(std::move(armed));
+  });
+}
+
 void Host::begun(const sense::Activation& activation) {
-  baselines_[activation.run] = feed_.accounting();
-  ask_due_ = true;  // for those that are open already
-  ask_if_due();
-  sample();
+  baselines_[activation.run] = feed_->accounting();
+  list_due_ = true;  // for those that are open already
+  list_if_due();
   keep_draining();
   keep_sampling();
 }
@@ -110,7 +142,7 @@ void Host::keep_draining() {
   drain_timer_.async_wait([this](boost::system::error_code error) {
     if (error || control_.table().size() == 0) return;
     drain_ring();
-    ask_if_due();
+    list_if_due();
     const std::uint64_t now = clock_.monotonic_ns();
     if (now >= flushed_ns_ + kFlushPeriod) {
       flushed_ns_ = now;
@@ -122,45 +154,56 @@ void Host::keep_draining() {
 
 void Host::drain_ring() {
   auto drained =
-      feed_.drain([this](const magnet::EventSource::Batch& batch) { recorder_.on_batch(batch); });
+      feed_->drain([this](const magnet::EventSource::Batch& batch) { recorder_.on_batch(batch); });
   if (!drained) spdlog::error("event ring: {}", drained.error().text());
 }
 
-// At a run's end what waits is judged now: it is counted next.
-void Host::drain(bool last) {
+void Host::drain() {
   drain_ring();
-  if (last && recorder_.asks()) ask_for_sockets();
-  ask_if_due();
+  list_if_due();
   recorder_.flush();
 }
 
-void Host::ask_if_due() {
-  if (!ask_due_ && !recorder_.asks()) return;
-  if (clock_.monotonic_ns() >= asked_ns_ + ask_pause_ns_) ask_for_sockets();
+// What waits then is asked for once more: the run is counted next.
+void Host::wind_up(Done done) {
+  feed_->quiesce([this, done = std::move(done)](const Result<void>& quiet) {
+    drain_ring();
+    auto end = [this, done, quiet] {
+      recorder_.flush();
+      done(quiet);
+    };
+    recorder_.asks() ? list_sockets(end) : end();
+  });
+}
+
+void Host::list_if_due() {
+  if (listing_ > 0 || (!list_due_ && !recorder_.asks())) return;
+  if (clock_.monotonic_ns() < listed_ns_ + list_pause_ns_) return;
+  list_sockets([this, first = list_due_] {
+    if (first) sample();
+  });
 }
 
 void Host::tell_once(const std::string& trouble) {
   if (told_.size() < 16 && told_.insert(trouble).second) spdlog::error("{}", trouble);
 }
 
-// All sockets of this namespace. A host that has very many is not asked more often than it can
-// bear.
-void Host::ask_for_sockets() {
-  const std::uint64_t begin = clock_.monotonic_ns();
-  ask_due_ = false;
-  for (int family : {AF_INET, AF_INET6}) {
-    for (int protocol : {IPPROTO_TCP, IPPROTO_UDP}) {
-      auto found = sockets_.sockets(family, protocol, true);
-      if (!found) {
-        tell_once(found.error().text());
-        continue;
-      }
-      for (const DiagSocket& socket : *found) recorder_.learn(socket);
-    }
-  }
-  recorder_.settle();
-  asked_ns_ = clock_.monotonic_ns();
-  ask_pause_ns_ = std::max(kAskPauseLeast, kAskShare * (asked_ns_ - begin));
+// A host that has very many sockets is not asked more often than it can bear.
+void Host::list_sockets(std::function<void()> then) {
+  list_due_ = false;
+  ++listing_;
+  const std::uint64_t question = recorder_.ask();
+  auto on_list = [this, question, then = std::move(then)](const SocketList& list) {
+    const std::uint64_t begin = clock_.monotonic_ns();
+    --listing_;
+    for (const auto& trouble : list.troubles) tell_once(trouble);
+    for (const DiagSocket& socket : list.sockets) recorder_.learn(socket);
+    recorder_.settle(question);
+    listed_ns_ = clock_.monotonic_ns();
+    list_pause_ns_ = std::max(kListPauseLeast, kListShare * (list.took_ns + listed_ns_ - begin));
+    then();
+  };
+  worker_->run([lister = lister_] { return list_all(*lister); }, std::move(on_list));
 }
 
 void Host::keep_sampling() {
@@ -211,9 +254,7 @@ Result<void> Host::apply_flows() {
     runs.push_back({run->run, run->started_utc_ns, until_ns});
   }
   recorder_.set_flows(std::move(flows), std::move(runs));
-  auto watched = feed_.watch(entries);
-  recorder_.set_source(feed_.source());
-  return watched;
+  return feed_->apply(entries);
 }
 
 void Host::forget(const RunId& run) {
@@ -226,12 +267,12 @@ void Host::forget(const RunId& run) {
 // -- what is told about it
 
 json Host::counts_of(const sense::Activation& activation, bool final) {
-  const auto now = feed_.accounting();
+  const auto now = feed_->accounting();
   const auto base = baselines_[activation.run];
   const magnet::Accounting since{now.recorded - base.recorded, now.lost - base.lost,
                                  now.missed - base.missed};
-  return host_counts_report(config_.name, activation.run, clock_.utc_ns(), final, feed_.kind(),
-                            recorder_.counts(activation.run), since, feed_.absent());
+  return host_counts_report(config_.name, activation.run, clock_.utc_ns(), final, feed_->kind(),
+                            recorder_.counts(activation.run), since, feed_->absent());
 }
 
 json Host::status() {
@@ -256,25 +297,20 @@ json Host::status() {
   std::uint64_t dropped = dropped_spool_;
   for (const auto* activation : control_.table().all())
     dropped += recorder_.counts(activation->run).dropped_spool;
-  const auto counted = feed_.accounting();
+  const auto counted = feed_->accounting();
   const auto& totals = recorder_.totals();
-  report["events"] = {{"source", feed_.kind()},
-                      {"why", feed_.why()},
-                      {"triggers_by", watch_->attachment()},
-                      {"absent", feed_.absent()},
-                      {"recorded", counted.recorded},
-                      {"lost", counted.lost},
-                      {"missed", counted.missed},
-                      {"dropped_spool", dropped},
-                      {"of_runs", totals.taken},
-                      {"others", totals.others},
-                      {"unjoined", totals.unjoined}};
+  report["events"] = {{"source", feed_->kind()},   {"state", feed_->state()},
+                      {"why", feed_->why()},       {"triggers_by", watch_->attachment()},
+                      {"absent", feed_->absent()}, {"recorded", counted.recorded},
+                      {"lost", counted.lost},      {"missed", counted.missed},
+                      {"dropped_spool", dropped},  {"of_runs", totals.taken},
+                      {"others", totals.others},   {"unjoined", totals.unjoined}};
   return report;
 }
 
 std::string Host::summary() {
   return "host " + config_.name + ": " + std::to_string(control_.table().size()) +
-         " runs, events by " + feed_.kind() + ", archive " + name_of(streams_.own().state());
+         " runs, events by " + feed_->kind() + ", archive " + name_of(streams_.own().state());
 }
 
 asio::awaitable<void> Host::stop(std::uint64_t timeout_ns) {

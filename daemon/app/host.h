@@ -17,6 +17,7 @@
 #include "app/control.h"
 #include "app/event_feed.h"
 #include "app/streams.h"
+#include "app/worker.h"
 #include "base/clock.h"
 #include "base/sock_diag.h"
 #include "capture/host_recorder.h"
@@ -37,42 +38,53 @@ class Host final : public Role {
     return watch_->drain_triggers(on_trigger);
   }
   Result<void> apply_flows() override;
-  void drain(bool last) override;
-  Result<void> quiesce() override { return feed_.quiesce(); }
+  void arm(Done done) override;
+  void drain() override;
+  void wind_up(Done done) override;
   void begun(const sense::Activation& activation) override;
   nlohmann::json counts_of(const sense::Activation& activation, bool final) override;
   void forget(const RunId& run) override;
   nlohmann::json status() override;
 
  private:
-  Host(boost::asio::io_context& io, const HostConfig& config, stream::Identity identity,
-       std::unique_ptr<source::HostWatch> watch, EventFeed feed, SockDiag sockets,
-       sense::Trust trust);
+  // What opens before the rest can stand.
+  struct Parts {
+    stream::Identity identity;
+    std::unique_ptr<source::HostWatch> watch;
+    std::unique_ptr<Worker> worker;
+    std::unique_ptr<EventFeed> feed;
+    SockDiag sockets, lister;
+    sense::Trust trust;
+  };
+  Host(boost::asio::io_context& io, const HostConfig& config, Parts parts);
 
   void drain_ring();
   void keep_draining();
   void keep_sampling();
   void sample();
-  void ask_for_sockets();
-  void ask_if_due();
+  void list_sockets(std::function<void()> then);
+  void list_if_due();
   void tell_once(const std::string& trouble);
 
   HostConfig config_;
   SystemClock clock_;
+  std::unique_ptr<Worker> worker_;
   std::unique_ptr<source::HostWatch> watch_;
-  EventFeed feed_;
-  SockDiag sockets_;
+  std::unique_ptr<EventFeed> feed_;
+  SockDiag sockets_;                  // for single ones, each a few us
+  std::shared_ptr<SockDiag> lister_;  // for all of them; the worker's
   Streams streams_;
   capture::HostRecorder recorder_;
   std::unordered_map<RunId, magnet::Accounting> baselines_;  // when each run began
   std::unordered_map<RunId, std::uint64_t> ended_ns_;        // of runs that are being wound up
   std::uint64_t dropped_spool_ = 0;                          // records of all runs
-  bool ask_due_ = false;
+  bool list_due_ = false;
+  unsigned listing_ = 0;        // questions that the worker has not answered yet
   std::set<std::string> told_;  // what sock_diag could not do, once each
-  std::uint64_t flushed_ns_ = 0, asked_ns_ = 0, ask_pause_ns_ = 0;
+  std::uint64_t flushed_ns_ = 0, listed_ns_ = 0, list_pause_ns_ = 0;
   std::size_t next_sampled_ = 0;
   boost::asio::steady_timer drain_timer_, sample_timer_;
-  Control control_;  // last: its thread asks the feed
+  Control control_;
 };
 
 }  // namespace fieldline::app

@@ -53,7 +53,8 @@ Sensor::Sensor(asio::io_context& io, const SensorConfig& config, stream::Identit
             .offer(FL_FRAME_HEADER_RECORDS, FL_ENCODING_BINARY, run, count, body);
       }),
       drain_timer_(io),
-      control_(io, config, std::move(trust), streams_, *this, source_->trigger_fd()) {
+      control_(io, config, std::move(trust), streams_, *this, source_->trigger_fd()),
+      worker_(io) {
   recorder_.set_tai_offset_ns(tai_offset_ns(clock_));
 }
 
@@ -71,16 +72,24 @@ void Sensor::keep_draining() {
   drain_timer_.expires_after(std::chrono::nanoseconds(kDrainPeriod));
   drain_timer_.async_wait([this](boost::system::error_code error) {
     if (error || control_.table().size() == 0) return;
-    drain(false);
+    drain();
     keep_draining();
   });
 }
 
-void Sensor::drain(bool) {
+void Sensor::drain() {
   auto drained = source_->drain_headers(
       [this](const fl_lift& lift, ByteView frame) { recorder_.on_lift(lift, frame); });
   if (!drained) spdlog::error("header ring: {}", drained.error().text());
   recorder_.flush();
+}
+
+void Sensor::wind_up(Done done) {
+  worker_.run([this] { return source_->quiesce(); },
+              [this, done = std::move(done)](Result<void> quiet) {
+                drain();
+                done(quiet);
+              });
 }
 
 void Sensor::begun(const sense::Activation& activation) {

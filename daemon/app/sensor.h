@@ -37,8 +37,9 @@ class Sensor final : public Role {
     return source_->drain_triggers(on_trigger);
   }
   Result<void> apply_flows() override;
-  void drain(bool last) override;
-  Result<void> quiesce() override { return source_->quiesce(); }
+  void arm(Done done) override { done({}); }  // the classifier is attached as long as it lives
+  void drain() override;
+  void wind_up(Done done) override;
   void begun(const sense::Activation& activation) override;
   nlohmann::json counts_of(const sense::Activation& activation, bool final) override;
   void forget(const RunId& run) override;
@@ -59,7 +60,8 @@ class Sensor final : public Role {
   std::unordered_map<RunId, std::unordered_map<std::uint32_t, fl_flow_counters>> baselines_;
   std::unordered_set<RunId> sharing_;  // runs that hold, or held, a slot together with another
   boost::asio::steady_timer drain_timer_;
-  Control control_;  // last: its thread asks the source
+  Control control_;
+  Worker worker_;  // last: its job asks the source
 };
 
 }  // namespace fieldline::app

@@ -50,8 +50,9 @@ void HostRecorder::set_flows(std::vector<HostFlow> flows, std::vector<HostRun> r
 void HostRecorder::on_batch(const magnet::EventSource::Batch& batch) {
   for (const magnet_record_ext& record : batch.records) {
     Waiting one{batch.cpu, batch.has_extension, record};
-    if (waiting_.empty() && take(one, false)) continue;
+    if (waiting_.empty() && questions_ == 0 && take(one, false)) continue;
     waiting_.push_back(one);
+    ++waited_;
     if (waiting_.size() >= kWaiting) give_up();
   }
 }
@@ -87,9 +88,19 @@ bool HostRecorder::is_on(const RunId& run, std::uint64_t at_ns) const {
   return at == times_.end() || (at_ns >= at->second.begin_ns && at_ns <= at->second.end_ns);
 }
 
-void HostRecorder::settle() {
-  for (const Waiting& one : waiting_) take(one, true);
-  waiting_.clear();
+std::uint64_t HostRecorder::ask() {
+  ++questions_;
+  return waited_;
+}
+
+void HostRecorder::settle(std::uint64_t question) {
+  --questions_;
+  while (!waiting_.empty()) {
+    const bool is_answered = waited_ - waiting_.size() < question;
+    if (!is_answered && (questions_ > 0 || !take(waiting_.front(), false))) return;
+    if (is_answered) take(waiting_.front(), true);
+    waiting_.pop_front();
+  }
 }
 
 // False: its cookie must be asked for first.

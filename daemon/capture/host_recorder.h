@@ -64,11 +64,13 @@ class HostRecorder {
   // When the set of runs, their times or their flows changed. Of a run without a time: all of it.
   void set_flows(std::vector<HostFlow> flows, std::vector<HostRun> runs = {});
   void on_batch(const magnet::EventSource::Batch& batch);
-  // Records wait, in their order, behind one whose cookie is not known: learn() what sock_diag says
-  // and settle().
+  // Records wait, in their order, behind one whose cookie is not known, and from ask() to settle():
+  // what sock_diag says must not meet what happened after it. In between, learn() it.
   bool asks() const { return !waiting_.empty(); }
+  std::uint64_t ask();
   void learn(const DiagSocket& socket) { sockets_.learn(socket); }
-  void settle();
+  // The answer is of no use to records that came behind its question.
+  void settle(std::uint64_t question);
 
   std::vector<const HostSocket*> sampled() const { return sockets_.sampled(); }
   // `info`: struct tcp_info as the kernel gave it; none: the socket is gone.
@@ -114,6 +116,8 @@ class HostRecorder {
   Runs active_;
   std::unordered_map<RunId, HostRun> times_;
   std::deque<Waiting> waiting_;
+  std::uint64_t waited_ = 0;  // of all times
+  unsigned questions_ = 0;    // without an answer
   std::unordered_map<RunId, Run> runs_;
   HostTotals totals_;
 };

@@ -98,14 +98,13 @@ class EbpfEvents final : public HostEvents {
     return events;
   }
 
-  // New entries stand before the programs do, and programs go before the last entries: what is
-  // recorded belongs to a run at any time.
-  Result<void> watch(const std::vector<FlowEntry>& desired) override {
-    if (desired.empty()) links_.clear();
+  Result<void> apply(const std::vector<FlowEntry>& desired) override {
     auto applied = flows_->apply(desired);
     if (!applied) return std::move(applied.error()).in("host events: flow table");
-    return desired.empty() ? Result<void>() : attach();
+    return {};
   }
+  Result<void> arm() override { return attach(); }
+  void disarm() override { links_.clear(); }
 
   Result<void> quiesce() override { return source::quiesce(); }
 

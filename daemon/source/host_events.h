@@ -17,15 +17,19 @@ struct HostEventOptions {
   std::uint32_t max_flows = 4096;       // two entries each
 };
 
-// Of the network namespace in which it was opened. Programs are attached while watch() has entries
-// and the process lives (BPF links, no pins).
+// Of the network namespace in which it was opened. Programs are attached from arm() to disarm(), at
+// most as long as the process lives (BPF links, no pins). Those two may take long: one other thread
+// may be in arm(), disarm() or quiesce() while apply(), drain() or accounting() is called.
 class HostEvents : public magnet::EventSource {
  public:
   static Result<std::unique_ptr<HostEvents>> open(const HostEventOptions& options);
 
   // Records what belongs to these entries, as Source::apply() takes them, and nothing else: sockets
   // by their own address to their peer's, packets as they are on the wire.
-  virtual Result<void> watch(const std::vector<FlowEntry>& desired) = 0;
+  virtual Result<void> apply(const std::vector<FlowEntry>& desired) = 0;
+  // Attaches the programs, and takes them away: without entries they record nothing, but run.
+  virtual Result<void> arm() = 0;
+  virtual void disarm() = 0;
   // Returns when every program run that may have read older entries is over.
   virtual Result<void> quiesce() = 0;
 };

@@ -90,6 +90,10 @@ def run(site):
         return [e for e in map(json.loads, out.read_text().splitlines()) if e["event"] == kind]
     wait_until("the host is on", lambda: events_of("activated"), 60)
     cookie = transfer(site)
+
+    def armed():
+        return [sensor["events"]["state"] for sensor in json.loads(site.ask("status", "--json"))["sensors"]] == ["armed"]
+    wait_until("status says that its hooks are armed", armed, 60)
     assert ping.stop(signal.SIGINT, 60) == 0, ping.text() + daemon.text()
     final = [e for e in events_of("counts") if e["final"]][0]["events"]
     return daemon, cookie, final

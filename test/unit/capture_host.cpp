@@ -39,7 +39,7 @@ TEST_CASE("A socket that was open before waits for sock_diag, and nothing overta
   recorder.flush();
   CHECK(store.records[run_of(1)].size() == 1);
   recorder.learn(socket_of(2, kA, 41001, kB, 5201));
-  recorder.settle();
+  recorder.settle(recorder.ask());
   CHECK(!recorder.asks());
   recorder.flush();
   REQUIRE(store.records[run_of(1)].size() == 3);
@@ -200,7 +200,7 @@ TEST_CASE("A cookie of another namespace is nobody's, however well its ports fit
   foreign.ext.sock.peer_port = 5201;
   give(recorder, {foreign});
   CHECK(recorder.asks());
-  recorder.settle();
+  recorder.settle(recorder.ask());
   recorder.flush();
   CHECK(store.records.empty());
   CHECK(recorder.totals().unjoined == 1);

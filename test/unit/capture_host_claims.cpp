@@ -41,7 +41,7 @@ TEST_CASE("A socket of another namespace that opens with a run's addresses is no
   });
   give(recorder, {opened(99, socket_of(99, kA, 41000, kB, 5201)), record(MAGNET_SOCK_SEND, 99)});
   CHECK(recorder.asks());
-  recorder.settle();  // sock_diag knows no 99
+  recorder.settle(recorder.ask());  // sock_diag knows no 99
   recorder.flush();
   CHECK(store.records.empty());
   CHECK(asked > 0);
@@ -53,7 +53,7 @@ TEST_CASE("A socket of another namespace that opens with a run's addresses is no
     return std::optional(ours);
   });
   give(recorder, {opened(98, socket_of(98, kA, 41000, kB, 5201)), record(MAGNET_SOCK_SEND, 98)});
-  recorder.settle();
+  recorder.settle(recorder.ask());
   recorder.flush();
   CHECK(store.records.empty());
 }
@@ -103,7 +103,7 @@ TEST_CASE("A cookie that opens anew without addresses is asked for again") {
   give(recorder, {record(MAGNET_SOCK_OPEN, 7, 0), record(MAGNET_SOCK_SEND, 7)}, 0, false);
   CHECK(recorder.asks());
   recorder.learn(socket_of(7, kA, 41000, kC, 53, IPPROTO_UDP));
-  recorder.settle();
+  recorder.settle(recorder.ask());
   recorder.flush();
   CHECK(store.records.empty());
   CHECK(recorder.totals().others == 2);
@@ -124,7 +124,7 @@ TEST_CASE("A call whose ports are not its socket's any more is asked for") {
   give(recorder, {call});
   CHECK(recorder.asks());
   recorder.learn(socket_of(7, kA, 41000, kB, 54, IPPROTO_UDP));
-  recorder.settle();
+  recorder.settle(recorder.ask());
   recorder.flush();
   CHECK(store.records[run_of(1)].empty());
   CHECK(store.records[run_of(2)].size() == 1);
@@ -170,6 +170,35 @@ TEST_CASE("A run gets what happened in its time, however late it is looked at") 
   }
 }
 
+TEST_CASE("What happens after a question waits for its answer, which is older") {
+  Store store;
+  HostRecorder recorder(FL_EVENT_EBPF, kSession, store.sink());
+  recorder.set_flows(flows(run_of(1), kA, kB, 53, IPPROTO_UDP));
+  recorder.learn(socket_of(6, kA, 41000, kC, 53, IPPROTO_UDP));
+  give(recorder, {record(MAGNET_SOCK_SEND, 99)});  // nobody knows it
+  const std::uint64_t question = recorder.ask();
+  // It is connected to the run's peer now; the list that is under way may say what it was before.
+  magnet_record_ext open = record(MAGNET_SOCK_OPEN, 6, 0);
+  const Address local = address(kA), peer = address(kB);
+  std::copy(local.bytes.begin(), local.bytes.end(), open.ext.open.local);
+  std::copy(peer.bytes.begin(), peer.bytes.end(), open.ext.open.peer);
+  open.ext.open.local_port = 41000;
+  open.ext.open.peer_port = 53;
+  open.ext.open.family = AF_INET;
+  open.ext.open.protocol = IPPROTO_UDP;
+  give(recorder, {open, record(MAGNET_SOCK_SEND, 6, 7), record(MAGNET_SOCK_SEND, 98)});
+  recorder.learn(socket_of(6, kA, 41000, kC, 53, IPPROTO_UDP));
+  recorder.settle(question);
+  CHECK(recorder.asks());  // of 98 it could not tell
+  recorder.flush();
+  REQUIRE(store.records[run_of(1)].size() == 2);
+  CHECK(store.records[run_of(1)][0].head.event == MAGNET_SOCK_OPEN);
+  CHECK(store.records[run_of(1)][1].head.size == 7);
+  recorder.settle(recorder.ask());
+  CHECK(!recorder.asks());
+  CHECK(recorder.totals().unjoined == 2);
+}
+
 TEST_CASE("What waits for sock_diag while a run begins is not the new run's") {
   Store store;
   HostRecorder recorder(FL_EVENT_MODULE, kSession, store.sink());
@@ -181,7 +210,7 @@ TEST_CASE("What waits for sock_diag while a run begins is not the new run's") {
   CHECK(recorder.asks());
   give(recorder, {at(record(MAGNET_SOCK_SEND, 7), 300)});
   recorder.learn(socket_of(7, kA, 41000, kB, 5201));
-  recorder.settle();
+  recorder.settle(recorder.ask());
   recorder.flush();
   CHECK(store.records[run_of(1)].size() == 2);
   CHECK(store.records[run_of(2)].size() == 1);
