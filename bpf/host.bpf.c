@@ -104,6 +104,9 @@ int BPF_PROG(fl_sock_close, struct sock *sk)
 	return 0;
 }
 
+/* The tracepoint has a third argument, and is met by attempts that failed as well (it is their error then). */
+const volatile __u8 fl_retransmit_tells_error = 0;
+
 SEC("tp_btf/tcp_retransmit_skb")
 int BPF_PROG(fl_tcp_retransmit, struct sock *sk, struct sk_buff *skb)
 {
@@ -111,6 +114,9 @@ int BPF_PROG(fl_tcp_retransmit, struct sock *sk, struct sk_buff *skb)
 	struct fl_event_lift *lift;
 	struct fl_socket s;
 
+	/* Where there is none the verifier, which knows the flag, never gets to this argument. */
+	if (fl_retransmit_tells_error && (int)ctx[2])
+		return 0;
 	if (fl_socket_read(sk, &s) || !s.tcp)
 		return 0;
 	lift = fl_event_begin(MAGNET_TCP_RETRANS, bpf_get_socket_cookie(sk), skb->len);

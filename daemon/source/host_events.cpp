@@ -2,7 +2,6 @@
 #include "source/host_events.h"
 
 #include <bpf/bpf.h>
-#include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <net/if.h>
 #include <sys/stat.h>
@@ -17,6 +16,7 @@
 #include "proto/event.h"
 #include "source/classifier.h"
 #include "source/flow_table.h"
+#include "source/kernel_types.h"
 #include "source/libbpf_log.h"
 #include "source/rings.h"
 
@@ -54,9 +54,6 @@ struct DestroySkeleton {
 };
 struct DestroyLink {
   void operator()(bpf_link* link) const { bpf_link__destroy(link); }
-};
-struct FreeBtf {
-  void operator()(btf* types) const { btf__free(types); }
 };
 using Skeleton = std::unique_ptr<host, DestroySkeleton>;
 using Link = std::unique_ptr<bpf_link, DestroyLink>;
@@ -142,16 +139,12 @@ Result<void> EbpfEvents::load(const HostEventOptions& options) {
   if (!inum) return inum.error();
   skeleton_.reset(host__open());
   if (!skeleton_) return log.load_error("the programs of host events");
-  std::unique_ptr<btf, FreeBtf> kernel(btf__load_vmlinux_btf());
-  if (!kernel) {
-    return log.fail(Code::unsupported,
-                    "this kernel has no type information (CONFIG_DEBUG_INFO_BTF): host events need "
-                    "it, or the module");
-  }
+  auto kernel = KernelTypes::load();
+  if (!kernel) return log.fail(kernel.error().code, kernel.error().context);
   std::set<std::string> given;
   for (const Hook& hook : kHooks) {
-    const int kind = hook.instead ? BTF_KIND_FUNC : BTF_KIND_TYPEDEF;
-    const bool there = btf__find_by_name_kind(kernel.get(), hook.type, kind) > 0;
+    const bool there =
+        hook.instead ? kernel->has_function(hook.type) : kernel->arguments(hook.type).has_value();
     // An event's tracepoint stands in front of what is taken instead of it.
     const bool wanted = there && !(hook.instead && traced_.contains(hook.event));
     bpf_program__set_autoload(program_of(hook), wanted);
@@ -163,6 +156,8 @@ Result<void> EbpfEvents::load(const HostEventOptions& options) {
     if (!given.contains(hook.event) && is_new) absent_.push_back(hook.event);
   }
   skeleton_->rodata->fl_netns = *inum;
+  skeleton_->rodata->fl_retransmit_tells_error =
+      kernel->arguments("btf_trace_tcp_retransmit_skb").value_or(0) > 2;
   bpf_map__set_max_entries(skeleton_->maps.flows, 2 * options.max_flows);
   bpf_map__set_max_entries(skeleton_->maps.values, 2 * options.max_flows);
   bpf_map__set_max_entries(skeleton_->maps.event_ring, options.ring_bytes);

@@ -237,6 +237,13 @@ TEST_CASE("SmallestRing: recorded + lost = events, and LOST records say how many
   CHECK(told > 0);
 }
 
+// From now on this socket takes no packet.
+void take_nothing(const Fd& socket) {
+  sock_filter none = BPF_STMT(BPF_RET | BPF_K, 0);
+  sock_fprog program{1, &none};
+  REQUIRE(setsockopt(socket.get(), SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) == 0);
+}
+
 TEST_CASE("Retransmissions are those that the kernel counted") {
   HostNetwork network;
   auto events = open_events();
@@ -244,11 +251,7 @@ TEST_CASE("Retransmissions are those that the kernel counted") {
   auto pair = connect_tcp(AF_INET, kPort);
   exchange(pair, 1000, 1000);
   const std::uint64_t before = HostNetwork::snmp("Tcp", "RetransSegs");
-  // From now on the server's socket takes no packet.
-  sock_filter none = BPF_STMT(BPF_RET | BPF_K, 0);
-  sock_fprog program{1, &none};
-  REQUIRE(setsockopt(pair.server.get(), SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) ==
-          0);
+  take_nothing(pair.server);
   char byte = 1;
   REQUIRE(send(pair.client.get(), &byte, 1, 0) == 1);
   const SystemClock clock;
@@ -270,6 +273,28 @@ TEST_CASE("Retransmissions are those that the kernel counted") {
     CHECK(record.ext.tcp.peer_port == kPort);
   }
   CHECK(segments == HostNetwork::snmp("Tcp", "RetransSegs") - before);
+}
+
+TEST_CASE("An attempt to send again that failed is no retransmission") {
+  HostNetwork network;
+  auto events = open_events();
+  REQUIRE(watch(*events, flow_of(AF_INET, IPPROTO_TCP, kPort)).has_value());
+  auto pair = connect_tcp(AF_INET, kPort);
+  exchange(pair, 1000, 1000);
+  const auto failed = [] { return HostNetwork::counter("netstat", "TcpExt", "TCPRetransFail"); };
+  const std::uint64_t before = failed();
+  take_nothing(pair.server);
+  char byte = 1;
+  REQUIRE(send(pair.client.get(), &byte, 1, 0) == 1);
+  shell("tc qdisc add dev lo root bfifo limit 1");  // takes no packet, and says so
+  (void)records_of(*events);                        // an attempt before that
+  const SystemClock clock;
+  const std::uint64_t limit = clock.monotonic_ns() + 20 * kNanosPerSecond;
+  while (failed() < before + 2) {
+    REQUIRE(clock.monotonic_ns() < limit);
+    std::this_thread::yield();
+  }
+  CHECK(only(records_of(*events), MAGNET_TCP_RETRANS).empty());
 }
 
 TEST_CASE("What this kernel cannot show is named") {

@@ -43,7 +43,11 @@ class HostNetwork {
 
   // One counter of /proc/net/snmp of this namespace, such as "Tcp" "RetransSegs".
   static std::uint64_t snmp(const std::string& group, const std::string& name) {
-    auto text = read_file("/proc/thread-self/net/snmp");
+    return counter("snmp", group, name);
+  }
+  static std::uint64_t counter(const std::string& file, const std::string& group,
+                               const std::string& name) {
+    auto text = read_file("/proc/thread-self/net/" + file);
     REQUIRE(text.has_value());
     const auto first = text->find(group + ": ");
     const auto second = text->find(group + ": ", first + 1);
