@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/text.h"
+#include "cli/magnet/field_text.h"
 #include "cli/text.h"
 #include "magnet/fields.h"
 #include "magnet/names.h"
@@ -76,7 +77,7 @@ std::string text_of(const EventLine& line, const std::string& host) {
                  magnet::event_name(head.event), std::int32_t{head.size});
   if (line.has_extension) {
     for (const auto& field : magnet::fields_of(magnet::layout_of(head.event)))
-      fmt::format_to(out, "\t{}={}", field.name, magnet::text_at(line.record.ext, field));
+      fmt::format_to(out, "\t{}={}", field.name, field_text(line.record.ext, field));
   }
   fmt::format_to(out, "{}\thost={}\n", line.by_ports ? "\tjoin=ports" : "", host);
   return text;
@@ -86,8 +87,12 @@ std::string text_of(const SampleLine& line, const std::string& host) {
   std::string text;
   const auto out = std::back_inserter(text);
   fmt::format_to(out, "{}\t{}\t0\t{}\t0", line.sockid(), format_utc(line.time()), kSampleName);
-  for (const auto& field : kSampleFields)
-    fmt::format_to(out, "\t{}={}", field.name, value_of(line.sample, field));
+  for (const auto& field : kSampleFields) {
+    const std::uint64_t value = value_of(line.sample, field);
+    const bool is_ca_state = field.offset == offsetof(fl_tcp_info, ca_state);
+    fmt::format_to(out, "\t{}={}", field.name,
+                   is_ca_state ? ca_state_text(value) : std::to_string(value));
+  }
   fmt::format_to(out, "\thost={}\n", host);
   return text;
 }

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <cctype>
+#include <queue>
+#include <tuple>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -10,7 +12,6 @@
 #include "base/text.h"
 #include "cli/fields.h"
 #include "cli/text.h"
-#include "magnet/names.h"
 #include "proto/frame.h"
 
 namespace fieldline::cli {
@@ -21,9 +22,18 @@ namespace {
 
 constexpr const char* kLosses[] = {"lost", "missed", "dropped_spool", "samples_dropped"};
 
-template <typename A, typename B>
-bool is_earlier(const A& a, const B& b) {
-  return a.time() < b.time();
+bool is_samples(const std::string& name) {
+  std::string upper = name;
+  for (char& c : upper)
+    c = c == '-' ? '_' : static_cast<char>(::toupper(static_cast<unsigned char>(c)));
+  return upper == kSampleName;
+}
+
+template <class Lines>
+void make_order(Lines& lines) {
+  auto earlier = [](const auto& a, const auto& b) { return a.time() < b.time(); };
+  if (!std::is_sorted(lines.begin(), lines.end(), earlier))
+    std::stable_sort(lines.begin(), lines.end(), earlier);
 }
 
 }  // namespace
@@ -31,18 +41,22 @@ bool is_earlier(const A& a, const B& b) {
 Result<EventList> EventList::create(const EventsOptions& options) {
   EventList list;
   list.options_ = options;
-  if (options.event.empty()) return list;
-  std::string upper = options.event;
-  for (char& c : upper)
-    c = c == '-' ? '_' : static_cast<char>(::toupper(static_cast<unsigned char>(c)));
-  list.want_events_ = upper != kSampleName;
-  list.want_samples_ = !list.want_events_;
-  if (!list.want_events_) return list;
-  list.code_ = magnet::event_code(options.event);
-  if (list.code_) return list;
-  std::string names = kSampleName;
-  for (const auto& event : magnet::event_names()) names += std::string(", ") + event.name;
-  return fail(Code::not_found, "--event " + options.event + ": no such event; there are " + names);
+  if (!options.since.empty()) {
+    if (auto since = list.filter_.since(options.since); !since) return since.error();
+  }
+  if (!options.until.empty()) {
+    if (auto until = list.filter_.until(options.until); !until) return until.error();
+  }
+  list.want_samples_ = options.events.empty();
+  for (const auto& name : options.events) {
+    if (is_samples(name)) {
+      list.want_samples_ = true;
+    } else if (auto added = list.filter_.add_event(name); !added) {
+      return fail(added.error().code, added.error().context + ", " + kSampleName);
+    }
+  }
+  list.want_events_ = options.events.empty() || list.filter_.names_events();
+  return list;
 }
 
 std::uint16_t EventList::host_of(const RunId& session) {
@@ -85,32 +99,48 @@ void EventList::take_document(const pcapng::Report& report) {
   for (const char* name : kLosses) host.lost[name] = number_at(events, name);
 }
 
-// Of a socket that is asked for, records without a cookie may be its packets: sort() tells.
+bool EventList::has_room() {
+  if (held_ < kMost) {
+    ++held_;
+    return true;
+  }
+  ++left_out_;
+  return false;
+}
+
+// Of a socket that is asked for, records without a cookie may be its packets: settle() tells.
+bool EventList::is_asked(const EventLine& line) const {
+  if (options_.sockid && line.sockid() != *options_.sockid && line.sockid() != 0) return false;
+  if (!filter_.is_relative() && !filter_.passes_time(line.time())) return false;
+  return filter_.passes_event(line.record.head.event);
+}
+
 void EventList::take_events(const EventBody& body) {
-  if (!want_events_) return;
   EventLine line;
   line.host = host_of(body.session);
   line.cpu = body.cpu;
   line.has_extension = body.has_extension();
+  auto& stream = events_[{line.host, line.cpu}];
   for (std::uint32_t i = 0; i < body.count; ++i) {
     line.record = body.record(i);
-    if (options_.sockid) {
-      if (line.has_extension) join_.learn(line.host, line.record);
-      const bool may_be_his = line.sockid() == *options_.sockid || line.sockid() == 0;
-      if (!may_be_his) continue;
-    }
-    if (!code_ || line.record.head.event == *code_) events_.push_back(line);
+    first_ns_ = std::min(first_ns_, line.time());
+    if (!want_events_) continue;
+    if (options_.sockid && line.has_extension) join_.learn(line.host, line.record);
+    if (is_asked(line) && has_room()) stream.push_back(line);
   }
 }
 
 void EventList::take_samples(const EventBody& body) {
   SampleLine line;
   line.host = host_of(body.session);
+  auto& stream = samples_[line.host];
   for (std::uint32_t i = 0; i < body.count; ++i) {
     line.sample = body.sample(i);
+    first_ns_ = std::min(first_ns_, line.time());
     if (options_.sockid) join_.learn(line.host, line.sample);
-    const bool is_his = !options_.sockid || line.sockid() == *options_.sockid;
-    if (want_samples_ && is_his) samples_.push_back(line);
+    if (!want_samples_ || (options_.sockid && line.sockid() != *options_.sockid)) continue;
+    if (!filter_.is_relative() && !filter_.passes_time(line.time())) continue;
+    if (has_room()) stream.push_back(line);
   }
 }
 
@@ -118,24 +148,36 @@ bool EventList::is_host(std::uint16_t host) const {
   return options_.host.empty() || hosts_[host].name == options_.host;
 }
 
-// Of the records without a cookie, those that are not the asked socket's.
-void EventList::leave_others() {
-  join_.sort();
-  std::erase_if(events_, [&](EventLine& line) {
-    if (line.sockid() != 0) return false;
-    if (!line.has_extension) return true;
-    const auto answer = join_.is_of(*options_.sockid, line.host, line.record);
-    line.by_ports = answer == EventJoin::Answer::by_ports;
-    return answer == EventJoin::Answer::no;
-  });
+// Of the asked socket, as far as its cookie, its ports and its sequence tell.
+bool EventList::is_his(EventLine& line) const {
+  if (!options_.sockid || line.sockid() != 0) return true;
+  if (!line.has_extension) return false;
+  const auto answer = join_.is_of(*options_.sockid, line.host, line.record);
+  line.by_ports = answer == EventJoin::Answer::by_ports;
+  return answer != EventJoin::Answer::no;
 }
 
-void EventList::sort() {
-  std::erase_if(events_, [&](const EventLine& line) { return !is_host(line.host); });
-  std::erase_if(samples_, [&](const SampleLine& line) { return !is_host(line.host); });
-  if (options_.sockid) leave_others();
-  std::stable_sort(events_.begin(), events_.end(), is_earlier<EventLine, EventLine>);
-  std::stable_sort(samples_.begin(), samples_.end(), is_earlier<SampleLine, SampleLine>);
+void EventList::settle() {
+  filter_.start_at(first_ns_);
+  join_.sort();
+  for (auto& [stream, lines] : events_) {
+    if (!is_host(stream.first)) lines.clear();
+    std::erase_if(
+        lines, [&](EventLine& line) { return !filter_.passes_time(line.time()) || !is_his(line); });
+    make_order(lines);
+  }
+  for (auto& [host, lines] : samples_) {
+    if (!is_host(host)) lines.clear();
+    std::erase_if(lines, [&](const SampleLine& line) { return !filter_.passes_time(line.time()); });
+    make_order(lines);
+  }
+}
+
+std::size_t EventList::size() const {
+  std::size_t size = 0;
+  for (const auto& [stream, lines] : events_) size += lines.size();
+  for (const auto& [host, lines] : samples_) size += lines.size();
+  return size;
 }
 
 std::string EventList::head() const {
@@ -161,19 +203,48 @@ std::string EventList::head() const {
   return json_text({{"schema", "fieldline.events/1"}, {"hosts", hosts}}, -1) + "\n";
 }
 
+std::string EventList::text(const EventLine& line) const {
+  const std::string& host = hosts_[line.host].name;
+  return options_.json ? json_of(line, host) : text_of(line, host);
+}
+
+std::string EventList::text(const SampleLine& line) const {
+  const std::string& host = hosts_[line.host].name;
+  return options_.json ? json_of(line, host) : text_of(line, host);
+}
+
+// The oldest of what each stream has next; where times are equal, events before samples.
 void EventList::print(const std::function<bool(const std::string&)>& to) const {
-  auto text = [&](const auto& line) {
-    const std::string& host = hosts_[line.host].name;
-    return options_.json ? json_of(line, host) : text_of(line, host);
+  struct Next {
+    std::uint64_t time;
+    std::size_t stream;
+    bool operator>(const Next& other) const {
+      return std::tie(time, stream) > std::tie(other.time, other.stream);
+    }
   };
-  auto sample = samples_.begin();
-  for (const EventLine& event : events_) {
-    for (; sample != samples_.end() && is_earlier(*sample, event); ++sample)
-      if (!to(text(*sample))) return;
-    if (!to(text(event))) return;
+  std::vector<const std::deque<EventLine>*> events;
+  std::vector<const std::deque<SampleLine>*> samples;
+  for (const auto& [stream, lines] : events_) events.push_back(&lines);
+  for (const auto& [host, lines] : samples_) samples.push_back(&lines);
+  std::vector<std::size_t> at(events.size() + samples.size());
+  std::priority_queue<Next, std::vector<Next>, std::greater<>> next;
+  auto push = [&](std::size_t i) {
+    const bool is_event = i < events.size();
+    const std::size_t size = is_event ? events[i]->size() : samples[i - events.size()]->size();
+    if (at[i] == size) return;
+    next.push(
+        {is_event ? (*events[i])[at[i]].time() : (*samples[i - events.size()])[at[i]].time(), i});
+  };
+  for (std::size_t i = 0; i < at.size(); ++i) push(i);
+  while (!next.empty()) {
+    const std::size_t i = next.top().stream;
+    next.pop();
+    const std::size_t line = at[i]++;
+    if (!to(i < events.size() ? text((*events[i])[line])
+                              : text((*samples[i - events.size()])[line])))
+      return;
+    push(i);
   }
-  for (; sample != samples_.end(); ++sample)
-    if (!to(text(*sample))) return;
 }
 
 std::vector<std::string> EventList::missing() const {

@@ -15,31 +15,39 @@
 #include "base/run_id.h"
 #include "cli/event_join.h"
 #include "cli/event_line.h"
+#include "cli/magnet/event_filter.h"
 
 namespace fieldline::cli {
 
 struct EventsOptions {
   std::string run;
   std::optional<std::uint64_t> sockid;
-  std::string event;  // a name as printed; empty: all
-  std::string host;   // as its records name it; empty: all
+  std::vector<std::string> events;  // names as printed, or layers; none: all
+  std::string since, until;         // as magnet-parse takes them; empty: no limit
+  std::string host;                 // as its records name it; empty: all
   bool json = false;
 };
 
-// Takes an answer's blocks. Held in memory until sort(): a record of any host may be the oldest.
-// 72 bytes an event and 152 a sample, and half as much again while they are sorted.
+// Takes an answer's blocks. Held in memory until they are printed, since one host's records come
+// behind another's and any may be the oldest: 72 bytes an event and 152 a sample. Those of one CPU
+// come in their order, so that nothing is sorted: the CPUs' are merged while they are printed.
 class EventList {
  public:
-  // not_found: no event has that name.
+  static constexpr std::size_t kMost = 32'000'000;  // events and samples; what is more is counted
+
+  // invalid: no event or layer has that name, or what should be a time is none.
   static Result<EventList> create(const EventsOptions& options);
 
   void take(const pcapng::Report& report);
-  // By time; what the hosts' order on one CPU was is kept where times are equal.
-  void sort();
+  // When all is taken: leaves what is not asked for, and makes each CPU's order one of time, which
+  // it is but for a clock that was set back.
+  void settle();
 
-  std::size_t size() const { return events_.size() + samples_.size(); }
+  std::size_t size() const;                                  // what print() gives, after settle()
+  bool is_empty() const { return first_ns_ == UINT64_MAX; }  // nothing was recorded at all
+  std::uint64_t left_out() const { return left_out_; }       // past kMost
   std::string head() const;
-  // All lines after sort(), until one is refused.
+  // All lines after settle(), until one is refused.
   void print(const std::function<bool(const std::string&)>& to) const;
   // What was not recorded, one sentence a host; empty: nothing that anybody knows of.
   std::vector<std::string> missing() const;
@@ -58,16 +66,23 @@ class EventList {
   void take_document(const pcapng::Report& report);
   void take_events(const EventBody& body);
   void take_samples(const EventBody& body);
-  void leave_others();
+  bool has_room();
+  bool is_asked(const EventLine& line) const;
+  bool is_his(EventLine& line) const;
   bool is_host(std::uint16_t host) const;
+  std::string text(const EventLine& line) const;
+  std::string text(const SampleLine& line) const;
 
   EventsOptions options_;
-  std::optional<std::uint32_t> code_;
+  EventFilter filter_;
   bool want_samples_ = true, want_events_ = true;
   std::vector<Host> hosts_;
-  // Not vectors: growing one holds it three times.
-  std::deque<EventLine> events_;
-  std::deque<SampleLine> samples_;
+  std::uint64_t first_ns_ = UINT64_MAX;  // of all, before any filter
+  // Deques: growing a vector holds it three times.
+  std::map<std::pair<std::uint16_t, std::uint16_t>, std::deque<EventLine>> events_;  // host, CPU
+  std::map<std::uint16_t, std::deque<SampleLine>> samples_;                          // host
+  std::size_t held_ = 0;
+  std::uint64_t left_out_ = 0;
   EventJoin join_;  // with a sockid
   std::uint64_t unreadable_ = 0;
 };

@@ -47,7 +47,7 @@ int events(const EventsOptions& options, const UserSettings& settings) {
     return true;
   });
   if (!result) return complain(result.error());
-  list->sort();
+  list->settle();
 
   auto written = print(*list);
   if (!written) return written.error().code == Code::closed ? kOk : complain(written.error());
@@ -55,11 +55,18 @@ int events(const EventsOptions& options, const UserSettings& settings) {
   if (list->unreadable() > 0) {
     note(grouped(list->unreadable()) + " batches of event records are of a later version; update");
   }
+  if (list->left_out() > 0) {
+    note(grouped(list->left_out()) +
+         " records more than fit into memory are left out; ask for less: "
+         "--since, --until, --sockid or --event");
+  }
   const std::uint64_t skipped = number_at(*result, "skipped_bytes") + reader.skipped_bytes();
   if (skipped > 0) note(grouped(skipped) + " damaged bytes were stepped over");
-  if (skipped > 0 || list->unreadable() > 0) return kPartial;
+  if (skipped > 0 || list->unreadable() > 0 || list->left_out() > 0) return kPartial;
   if (list->size() > 0) return kOk;
-  note("no event records of this run here; a host with [host] in its fieldlined.toml records them");
+  note(list->is_empty() ? "no event records of this run here; a host with [host] in its "
+                          "fieldlined.toml records them"
+                        : "no event record of this run is what you ask for");
   return kNoAnswer;
 }
 

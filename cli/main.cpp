@@ -123,8 +123,16 @@ void declare_archive_commands(CLI::App& app, Typed& typed) {
       ->required();
   events->add_option("--sockid", typed.events.sockid, "only this socket, as `ss -e` shows it (sk:)")
       ->type_name("N");
-  events->add_option("--event", typed.events.event, "only these: SOCK_SEND, TCP_RETRANS, TCP_INFO")
-      ->type_name("NAME");
+  events
+      ->add_option("--event", typed.events.events,
+                   "only these: SOCK_SEND, TCP_INFO, or a layer as tcp; may be repeated")
+      ->type_name("NAME")
+      ->allow_extra_args(false);
+  events
+      ->add_option("--since", typed.events.since,
+                   "1.5 or 90s from the start, 2026-11-21T23:11:00Z, @SECONDS")
+      ->type_name("TIME");
+  events->add_option("--until", typed.events.until, "up to, not including")->type_name("TIME");
   events->add_option("--host", typed.events.host, "only this host's")->type_name("NAME");
   events->add_flag("--json", typed.events.json, "one JSON document a line (fieldline.events/1)");
 

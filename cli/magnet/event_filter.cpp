@@ -94,14 +94,21 @@ Result<void> EventFilter::add_event(const std::string& name) {
               "--event " + name + ": a layer, a name or a code: " + known + ", 0x8001");
 }
 
+bool EventFilter::passes_time(std::uint64_t utc_ns) const {
+  if (has_since_ && utc_ns < since_.utc_ns(start_)) return false;
+  return !has_until_ || utc_ns < until_.utc_ns(start_);
+}
+
+bool EventFilter::passes_event(std::uint32_t code) const {
+  if (!names_events()) return true;
+  const auto layer = magnet::layer_of(code);
+  return codes_.contains(code) || (layer && layers_.contains(*layer));
+}
+
 bool EventFilter::passes(const magnet::Event& event) const {
-  const std::uint64_t when = event.when.utc_ns;
-  if (has_since_ && when < since_.utc_ns(start_)) return false;
-  if (has_until_ && when >= until_.utc_ns(start_)) return false;
-  if (!sockets_.empty() && !sockets_.contains(event.record.head.sockid)) return false;
-  if (codes_.empty() && layers_.empty()) return true;
-  const auto layer = magnet::layer_of(event.record.head.event);
-  return codes_.contains(event.record.head.event) || (layer && layers_.contains(*layer));
+  const auto& head = event.record.head;
+  if (!sockets_.empty() && !sockets_.contains(head.sockid)) return false;
+  return passes_time(event.when.utc_ns) && passes_event(head.event);
 }
 
 bool EventFilter::over(const magnet::Event& event) const {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which events magnet-parse gives.
+// Which events magnet-parse and `fieldline events` give.
 #pragma once
 
 #include <cstdint>
@@ -33,7 +33,14 @@ class EventFilter {
   Result<void> add_event(const std::string& name);
 
   void start_at(std::uint64_t utc_ns) { start_ = utc_ns; }
+  // A time from the start is meant: start_at() must come first.
+  bool is_relative() const {
+    return (has_since_ && since_.relative) || (has_until_ && until_.relative);
+  }
+  bool names_events() const { return !codes_.empty() || !layers_.empty(); }
   bool passes(const magnet::Event& event) const;
+  bool passes_time(std::uint64_t utc_ns) const;
+  bool passes_event(std::uint32_t code) const;
   // No event from here on can pass.
   bool over(const magnet::Event& event) const;
 

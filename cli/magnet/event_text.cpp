@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "cli/magnet/event_sink.h"
+#include "cli/magnet/field_text.h"
 #include "magnet/fields.h"
 #include "magnet/names.h"
 
@@ -98,7 +99,7 @@ Result<void> TextSink::event(const magnet::Event& event) {
   fmt::format_to(out, "\t{}", event.record.head.size);
   if (event.has_extension) {
     for (const auto& field : magnet::fields_of(magnet::layout_of(event.record.head.event)))
-      fmt::format_to(out, "\t{}={}", field.name, magnet::text_at(event.record.ext, field));
+      fmt::format_to(out, "\t{}={}", field.name, field_text(event.record.ext, field));
   }
   if (!hosts_.empty()) fmt::format_to(out, "\thost={}", hosts_[event.trace]);
   line += '\n';

@@ -76,7 +76,7 @@ EventList list_of(const EventsOptions& options) {
 }
 
 std::string all(EventList& list) {
-  list.sort();
+  list.settle();
   std::string text;
   list.print([&](const std::string& line) {
     text += line;
@@ -115,7 +115,7 @@ TEST_CASE("one socket is its own records and the packets that have its ports on 
   feed(list, kB, {packet(41000, 5)});
   feed_sample(list, kA, 7, 6);
   feed_sample(list, kA, 9, 7);
-  list.sort();
+  list.settle();
   CHECK(list.size() == 3);
 }
 
@@ -160,7 +160,7 @@ TEST_CASE("PacketsOfAnotherPeerOnEqualPorts: by sequence, and marked where nothi
 
 TEST_CASE("one event, one host") {
   EventsOptions options;
-  options.event = "dev-send";
+  options.events = {"dev-send"};
   options.host = "a";
   auto list = list_of(options);
   name_host(list, kA, "a");
@@ -168,21 +168,102 @@ TEST_CASE("one event, one host") {
   feed(list, kA, {packet(41000, 1), sent(7, 41000, 2)});
   feed(list, kB, {packet(41000, 3)});
   feed_sample(list, kA, 7, 4);
-  list.sort();
+  list.settle();
   CHECK(list.size() == 1);
 
-  options.event = "TCP_INFO";
+  options.events = {"TCP_INFO"};
   auto samples = list_of(options);
   name_host(samples, kA, "a");
   feed(samples, kA, {packet(41000, 1)});
   feed_sample(samples, kA, 7, 4);
-  samples.sort();
+  samples.settle();
   CHECK(samples.size() == 1);
 
-  options.event = "SOCK_SNED";
+  options.events = {"SOCK_SNED"};
   auto wrong = EventList::create(options);
   REQUIRE_FALSE(wrong);
   CHECK(wrong.error().text().find("SOCK_SEND") != std::string::npos);
+}
+
+TEST_CASE("layers, and several kinds at once") {
+  auto tcp = record(MAGNET_TCP_RECV, 7, 3, 10);
+  tcp.ext.tcp.flags = 18;
+  tcp.ext.tcp.ca_state = 3;
+  auto told = [&](const std::vector<std::string>& events) {
+    EventsOptions options;
+    options.events = events;
+    auto list = list_of(options);
+    feed(list, kA, {packet(41000, 1), sent(7, 41000, 2), tcp});
+    feed_sample(list, kA, 7, 4);
+    std::string names;
+    list.settle();
+    list.print([&](const std::string& line) {
+      const auto from = line.find('\t', line.find('\t', line.find('\t') + 1) + 1) + 1;
+      names += line.substr(from, line.find('\t', from) - from) + " ";
+      return true;
+    });
+    return names;
+  };
+  CHECK(told({"sock"}) == "SOCK_SEND ");
+  CHECK(told({"tcp", "dev-send"}) == "DEV_SEND TCP_RECV ");
+  CHECK(told({"tcp-info", "sock"}) == "SOCK_SEND TCP_INFO ");
+  CHECK(told({"udp"}) == "");
+  CHECK(told({}) == "DEV_SEND SOCK_SEND TCP_RECV TCP_INFO ");
+}
+
+TEST_CASE("--since and --until, from the first record of all or by the clock") {
+  auto told = [](const std::string& since, const std::string& until) {
+    EventsOptions options;
+    options.since = since;
+    options.until = until;
+    options.events = {"SOCK_SEND"};
+    auto list = list_of(options);
+    feed(list, kA, {sent(7, 41000, 12 * kSecond), sent(7, 41000, 14 * kSecond)});
+    feed(list, kB, {packet(41000, 10 * kSecond), sent(8, 41000, 13 * kSecond)});
+    list.settle();
+    return list.size();
+  };
+  CHECK(told("", "") == 3);
+  CHECK(told("2.5", "") == 2);
+  CHECK(told("2s", "4") == 2);
+  CHECK(told("@13", "") == 2);
+  CHECK(told("1970-01-01T00:00:13Z", "@13.5") == 1);
+  CHECK(told("5", "") == 0);
+  EventsOptions options;
+  options.until = "tomorrow";
+  auto wrong = EventList::create(options);
+  REQUIRE_FALSE(wrong);
+  CHECK(wrong.error().text().find("--until: 'tomorrow' is not a time") != std::string::npos);
+}
+
+TEST_CASE("flags and states in words, in JSON as numbers") {
+  auto tcp = record(MAGNET_TCP_RECV, 7, 3, 10);
+  tcp.ext.tcp.flags = 18;
+  tcp.ext.tcp.ca_state = 3;
+  auto list = list_of({});
+  feed(list, kA, {tcp, packet(41000, 4)});
+  feed_sample(list, kA, 7, 5);
+  const std::string text = all(list);
+  CHECK(text.find("\tflags=S.\t") != std::string::npos);
+  CHECK(text.find("\tca_state=Recovery\t") != std::string::npos);
+  CHECK(text.find("\tflags=none\t") != std::string::npos);
+  CHECK(text.find("TCP_INFO\t0\tstate=0\tca_state=Open\t") != std::string::npos);
+  EventsOptions options;
+  options.json = true;
+  auto json = list_of(options);
+  feed(json, kA, {tcp});
+  const auto line = nlohmann::json::parse(all(json));
+  CHECK(line["ext"]["flags"] == 18);
+  CHECK(line["ext"]["ca_state"] == 3);
+}
+
+TEST_CASE("A clock that was set back on one CPU does not put later records in front") {
+  auto list = list_of({});
+  feed(list, kA, {sent(7, 41000, 5 * kSecond), sent(7, 41000, 2 * kSecond)});
+  feed(list, kB, {sent(8, 41001, 3 * kSecond)});
+  const std::string text = all(list);
+  CHECK(text.find(":02.0") < text.find(":03.0"));
+  CHECK(text.find(":03.0") < text.find(":05.0"));
 }
 
 TEST_CASE("what a host lost is said, and text of others does not act on the terminal") {
@@ -207,7 +288,7 @@ TEST_CASE("batches of a later version and damaged ones are counted, the rest is 
   list.take({FL_FRAME_EVENT_RECORDS, FL_ENCODING_BINARY, 1, session_of(9), junk});
   list.take({FL_FRAME_EVENT_RECORDS, FL_ENCODING_BINARY, 1, session_of(9), {}});
   CHECK(list.unreadable() == 2);
-  list.sort();
+  list.settle();
   CHECK(list.size() == 1);
 }
 
