@@ -36,17 +36,23 @@ std::string state_of(const json& run) {
 }  // namespace
 
 std::string render_runs(const json& answer) {
-  std::vector<Column> columns = {
-      {"RUN"},     {"PRINCIPAL"}, {"STARTED"}, {"FOR", Align::right}, {"RECORDS", Align::right},
-      {"SENSORS"}, {"STATE"},     {"FLOW"}};
+  std::vector<Column> columns = {{"RUN"},
+                                 {"PRINCIPAL"},
+                                 {"STARTED"},
+                                 {"FOR", Align::right},
+                                 {"RECORDS", Align::right},
+                                 {"EVENTS", Align::right},
+                                 {"SENSORS"},
+                                 {"STATE"},
+                                 {"FLOW"}};
   std::vector<std::vector<std::string>> rows;
   for (const auto& run : member(answer, "runs")) {
     std::uint64_t started = number_at(run, "started_ns");
-    rows.push_back({printable(string_at(run, "run")).substr(0, 8),
-                    printable(string_at(run, "principal")),
-                    started == 0 ? "-" : format_utc(started).substr(0, 19) + "Z", length_of(run),
-                    grouped(number_at(run, "records")), names(member(run, "sensors")),
-                    state_of(run), grant_text(member(run, "grant"))});
+    rows.push_back(
+        {printable(string_at(run, "run")).substr(0, 8), printable(string_at(run, "principal")),
+         started == 0 ? "-" : format_utc(started).substr(0, 19) + "Z", length_of(run),
+         grouped(number_at(run, "records")), grouped(number_at(run, "events")),
+         names(member(run, "sensors")), state_of(run), grant_text(member(run, "grant"))});
   }
   if (rows.empty()) return "no runs yet; `fieldline ping HOST` makes one\n";
   return format_table(columns, rows);

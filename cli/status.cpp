@@ -56,6 +56,14 @@ std::string stream_line(const json& stream, bool all) {
   return text + "\n";
 }
 
+// A line's worth of a reason: eBPF's may be the verifier's last words, of many lines.
+std::string in_short(const std::string& reason) {
+  constexpr std::size_t kMost = 120;
+  const std::string line = printable(reason.substr(0, reason.find('\n')));
+  if (line.size() == reason.size() && line.size() <= kMost) return line;
+  return line.substr(0, kMost) + "...; all of it: --json";
+}
+
 // A host's events: where from and why, what cannot be had, what was lost.
 std::string events_text(const json& events, bool all) {
   if (!events.is_object()) return {};
@@ -64,10 +72,12 @@ std::string events_text(const json& events, bool all) {
     if (name.is_string())
       absent += (absent.empty() ? "" : ", ") + printable(name.get<std::string>());
   }
-  std::string text = "  events: " + printable(string_at(events, "source")) + " (" +
-                     printable(string_at(events, "why")) + ")";
-  for (const char* name :
-       {"recorded", "lost", "missed", "dropped_spool", "of_runs", "others", "unjoined"}) {
+  const std::string state = printable(string_at(events, "state"));
+  std::string text = "  events: " + printable(string_at(events, "source")) +
+                     (state.empty() ? "" : ", " + state) + " (" +
+                     in_short(string_at(events, "why")) + ")";
+  for (const char* name : {"recorded", "lost", "missed", "dropped_spool", "of_runs", "others",
+                           "unjoined", "skipped", "sockets_refused"}) {
     std::uint64_t count = number_at(events, name);
     if (count != 0 || all) text += std::string(", ") + name + " " + grouped(count);
   }

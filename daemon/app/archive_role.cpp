@@ -25,8 +25,8 @@ bool matches_any(const std::vector<std::string>& patterns, const std::string& pr
 
 json to_json(const archive::RunSummary& run) {
   return {{"run", run.run.hex()},     {"principal", run.principal}, {"started_ns", run.started_ns},
-          {"ended_ns", run.ended_ns}, {"records", run.records},     {"grant", run.grant},
-          {"sensors", run.sensors},   {"complete", run.complete}};
+          {"ended_ns", run.ended_ns}, {"records", run.records},     {"events", run.events},
+          {"grant", run.grant},       {"sensors", run.sensors},     {"complete", run.complete}};
 }
 
 // json converts from and to everything, so that Result<json> must be told which it is.

@@ -299,12 +299,14 @@ json Host::status() {
     dropped += recorder_.counts(activation->run).dropped_spool;
   const auto counted = feed_->accounting();
   const auto& totals = recorder_.totals();
-  report["events"] = {{"source", feed_->kind()},   {"state", feed_->state()},
-                      {"why", feed_->why()},       {"triggers_by", watch_->attachment()},
-                      {"absent", feed_->absent()}, {"recorded", counted.recorded},
-                      {"lost", counted.lost},      {"missed", counted.missed},
-                      {"dropped_spool", dropped},  {"of_runs", totals.taken},
-                      {"others", totals.others},   {"unjoined", totals.unjoined}};
+  report["events"] = {
+      {"source", feed_->kind()},     {"state", feed_->state()},
+      {"why", feed_->why()},         {"triggers_by", watch_->attachment()},
+      {"absent", feed_->absent()},   {"recorded", counted.recorded},
+      {"lost", counted.lost},        {"missed", counted.missed},
+      {"dropped_spool", dropped},    {"of_runs", totals.taken},
+      {"others", totals.others},     {"unjoined", totals.unjoined},
+      {"skipped", feed_->skipped()}, {"sockets_refused", recorder_.sockets_refused()}};
   return report;
 }
 

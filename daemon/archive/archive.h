@@ -73,7 +73,8 @@ struct RunSummary {
   // Counted by chunk: one that holds records before and after a session's run changed hands counts
   // for both.
   std::uint64_t records = 0;
-  nlohmann::json grant;  // as the first activation report gave it
+  std::uint64_t events = 0;  // of hosts, as their final counts say: 0 while they are on
+  nlohmann::json grant;      // as the first activation report gave it
   std::vector<std::string> sensors;
   bool complete = false;  // final counts from every session that reported an activation
 };

@@ -79,6 +79,8 @@ struct RunState {
     if (reader && !owners[id].reader_has_now()) return;
     SessionState& session = sessions[id];
     session.counted = sequence;
+    if (auto events = report.find("events"); events != report.end())
+      summary.events += number_of(*events, "recorded");
     session.ended_ns = number_of(report, "at_ns");
   }
 

@@ -81,6 +81,7 @@ class HostRecorder {
   void flush();
   const HostCounts& counts(const RunId& run) const;
   const HostTotals& totals() const { return totals_; }
+  std::uint64_t sockets_refused() const { return sockets_.refused(); }  // no room to know them
   void forget(const RunId& run);
 
  private:

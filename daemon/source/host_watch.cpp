@@ -77,6 +77,15 @@ Result<void> check_type(const std::string& name) {
                                      "packets, or leave it out");
 }
 
+// Parts of traffic control that clsact needs are modules, which some kernels leave out and some
+// hosts may not load.
+Error clsact_error(const std::string& what, int error) {
+  errno = error;
+  Error failed = fail_errno(what);
+  const std::string remedy = clsact_remedy(error);
+  return remedy.empty() ? failed : fail(Code::unsupported, failed.context + "; " + remedy);
+}
+
 class TcWatch final : public HostWatch {
  public:
   Result<void> start(const HostWatchOptions& options) {
@@ -183,10 +192,8 @@ Result<void> TcWatch::attach_clsact(int ifindex, bpf_tc_attach_point point) {
   const int both = BPF_TC_INGRESS | BPF_TC_EGRESS;
   LIBBPF_OPTS(bpf_tc_hook, qdisc, .ifindex = ifindex,
               .attach_point = static_cast<bpf_tc_attach_point>(both));
-  if (int error = bpf_tc_hook_create(&qdisc); error && error != -EEXIST) {
-    errno = -error;
-    return fail_errno("adding the clsact qdisc");
-  }
+  if (int error = bpf_tc_hook_create(&qdisc); error && error != -EEXIST)
+    return clsact_error("adding the clsact qdisc", -error);
   LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = ifindex, .attach_point = point);
   LIBBPF_OPTS(bpf_tc_opts, there, .handle = kHandle, .priority = kPriority);
   const bool taken = bpf_tc_query(&hook, &there) == 0;
@@ -198,6 +205,7 @@ Result<void> TcWatch::attach_clsact(int ifindex, bpf_tc_attach_point point) {
               .flags = taken ? __u32{BPF_TC_F_REPLACE} : 0u, .handle = kHandle,
               .priority = kPriority);
   if (int error = bpf_tc_attach(&hook, &filter)) {
+    if (!clsact_remedy(-error).empty()) return clsact_error("adding a clsact filter", -error);
     errno = -error;
     return log.load_error("a clsact filter");
   }
@@ -206,6 +214,12 @@ Result<void> TcWatch::attach_clsact(int ifindex, bpf_tc_attach_point point) {
 }
 
 }  // namespace
+
+std::string clsact_remedy(int error) {
+  if (error != ENOENT && error != EOPNOTSUPP) return {};
+  return "this kernel has not loaded clsact or its BPF classifier: modprobe -a sch_ingress cls_bpf "
+         "(Debian has them in linux-image-$(uname -r)); Linux 6.6 and newer do without them";
+}
 
 Result<std::unique_ptr<HostWatch>> HostWatch::open(const HostWatchOptions& options) {
   auto watch = std::make_unique<TcWatch>();

@@ -112,11 +112,13 @@ def main():
     try:
         daemon, cookie, final = run(site)
         lines = [json.loads(line) for line in site.ask("events", "last", "--json").splitlines()]
+        listed = json.loads(site.ask("runs", "--json"))["runs"][0]
     finally:
         site.close()
     assert lines[0]["hosts"][0]["source"] == final["source"] == wanted, (lines[0], daemon.text())
     records = [r for r in lines[1:] if r["event"] != "TCP_INFO"]
     assert final["recorded"] == sum(r["event"] != "LOST" for r in records), (final, len(records))
+    assert (listed["records"], listed["events"]) == (0, final["recorded"]), listed
     assert final["seen"] == final["recorded"] + final["lost"] + final["missed"] + final["dropped_spool"]
     sums, mine = collections.Counter(), [r for r in records if r["sockid"] == cookie]
     for record in mine:

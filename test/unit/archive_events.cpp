@@ -58,7 +58,10 @@ TEST_CASE("event records come out as they went in, also after a restart and a re
     REQUIRE(archive->append(kSession, activation(kRun, 2, "started").report()));
     REQUIRE(archive->append(kSession, record(kRun, 3, packet)));
     for (std::uint64_t n = 4; n < 14; ++n) REQUIRE(archive->append(kSession, report(n, body)));
-    REQUIRE(archive->append(kSession, counts(kRun, 14, true).report()));
+    auto final = nlohmann::json::parse(counts(kRun, 14, true).json);
+    final["events"] = {{"recorded", 5000}};
+    const Document counted{FL_FRAME_FINAL_COUNTS, 14, kRun, final.dump()};
+    REQUIRE(archive->append(kSession, counted.report()));
     CHECK(sync(*archive).at(kSession) == 14);
     CHECK(archive->counters().reports == 13);
   }
@@ -70,6 +73,7 @@ TEST_CASE("event records come out as they went in, also after a restart and a re
     CHECK(answer.packets.size() == 1);
     auto summary = *archive->find(kRun).value();
     CHECK(summary.records == 1);  // packets
+    CHECK(summary.events == 5000);
     CHECK(summary.complete);
   }
   CHECK(batches(ask_for(*archive, "ops@site-a", false), body) == 0);

@@ -161,6 +161,7 @@ TEST_CASE("Runs are a table with their flow and state") {
                     {"started_ns", 1'000'000'000},
                     {"ended_ns", 61'000'000'000},
                     {"records", 1840312},
+                    {"events", 4713},
                     {"sensors", {"s1", "s2"}},
                     {"complete", true},
                     {"grant",
@@ -168,10 +169,12 @@ TEST_CASE("Runs are a table with their flow and state") {
                       {"host_a", "10.0.0.1"},
                       {"host_b", "10.0.3.2"},
                       {"pairs", {{0, 5201}}}}}}}}};
-  CHECK(render_runs(answer) ==
-        "RUN       PRINCIPAL   STARTED                FOR    RECORDS  SENSORS  STATE     FLOW\n"
-        "7f3a9c00  ops@site-a  1970-01-01T00:00:01Z  60 s  1,840,312  s1,s2    complete  tcp "
-        "10.0.0.1 - 10.0.3.2:5201\n");
+  CHECK(
+      render_runs(answer) ==
+      "RUN       PRINCIPAL   STARTED                FOR    RECORDS  EVENTS  SENSORS  STATE     "
+      "FLOW\n"
+      "7f3a9c00  ops@site-a  1970-01-01T00:00:01Z  60 s  1,840,312   4,713  s1,s2    complete  tcp "
+      "10.0.0.1 - 10.0.3.2:5201\n");
   CHECK_THAT(render_runs(json::object()), Catch::Contains("fieldline ping"));
   CHECK_THAT(render_runs({{"runs", {{{"run", 7}, {"grant", "x"}, {"sensors", 3}}}}}),
              Catch::Contains("on"));
@@ -266,4 +269,23 @@ TEST_CASE("Status says where a host's events come from, and which it cannot give
   CHECK(text.find("  events: ebpf (no /dev/magnet0), recorded 8,065, lost 12; triggers by tcx\n"
                   "  events that are absent: TCP_SEND, IP_SEND\n"
                   "  port 0 eth0: watched for triggers, triggers 3\n") != std::string::npos);
+}
+
+TEST_CASE(
+    "Status says that hooks are being armed, what was refused, and a long reason in one line") {
+  const std::string why = "the module's devices: nobody has them\nlibbpf: " + std::string(900, 'x');
+  json host = {{"sensor", "dtn1"},
+               {"events",
+                {{"source", "ebpf"},
+                 {"state", "arming"},
+                 {"why", why},
+                 {"skipped", 41},
+                 {"sockets_refused", 3}}}};
+  const json answer = {{"archive", json::object()}, {"sensors", {host}}};
+  const std::string text = render_status(answer, false);
+  CHECK_THAT(text,
+             Catch::Contains("  events: ebpf, arming (the module's devices: nobody has them"));
+  CHECK_THAT(text, Catch::Contains("...; all of it: --json), skipped 41, sockets_refused 3\n"));
+  const auto line = text.find("  events:");
+  CHECK(text.find('\n', line) - line < 250);
 }
