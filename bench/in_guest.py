@@ -2,205 +2,75 @@
 # SPDX-License-Identifier: Apache-2.0
 """The half of bench/magnet that runs inside the guest: measures, and prints one line "RESULT {json}" per figure.
 
-in_guest.py EXPERIMENT BUILD     BUILD: folder with bin/ and bench/; the module is in $MAGNET_MODULES (test/qemu/run)
+in_guest.py EXPERIMENT BUILD LTTNG     BUILD: folder with bin/ and bench/; LTTNG: of bench/lttng, or "SKIP: why not".
+The module is in $MAGNET_MODULES (test/qemu/run).
 """
 import contextlib
 import json
 import os
 import random
-import re
-import shutil
-import signal
 import statistics
 import subprocess
 import sys
-import time
 
-ROUND_TRIPS = 20000
+import peers
+import pressure
+from guest import RING_KB, ROUND_TRIPS, Failed, Guest, counters, result, run, skipped
+
 REPEATS = 3
-RING_KB = 256  # the module's default, the paper's, and what every peer gets per CPU
-TRACEFS = "/sys/kernel/tracing"
-PERF_DATA = "/mnt/perf.data"
-# The module's hooks as far as a peer can have them: the same functions and tracepoints.
-PROBES = {
-    "sock_send": "inet_sendmsg", "sock_recv": "inet_recvmsg", "tcp_send": "__tcp_transmit_skb",
-    "tcp_recv": "tcp_v4_do_rcv", "ip_send": "ip_output", "ip_recv": "ip_local_deliver",
-}
-TRACEPOINTS = ["net:net_dev_start_xmit", "net:netif_receive_skb"]
 
 
-def result(**values):
-    print("RESULT", json.dumps(values), flush=True)
+def own_account():
+    return counters() if os.path.exists("/proc/net/magnet") else (0, 0)
 
 
-def skipped(name, reason):
-    result(configuration=name, skipped=reason)
-
-
-class Failed(Exception):
-    pass
-
-
-def run(*command, **options):
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
-    if done.returncode:
-        raise Failed(f"{' '.join(command[:3])}: {(done.stderr or done.stdout).strip()[-300:]}")
-    return done.stdout
-
-
-def wait_for(condition, what, seconds=60):
-    """Polls, since what is waited for is another program's state; gives up by name."""
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            raise Failed(f"gave up waiting for {what}")
-        time.sleep(0.01)
-
-
-@contextlib.contextmanager
-def program(*command, ready, what):
-    """Runs a program beside the measurement; ready(process) says when it is at work."""
-    log = open(f"/mnt/{os.path.basename(command[0])}.log", "w+b")
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
-    try:
-        def at_work():
-            if process.poll() is not None:
-                log.seek(0)
-                raise Failed(f"{command[0]} ended: {log.read().decode(errors='replace')[-300:]}")
-            return ready(process)
-        wait_for(at_work, what)
-        yield process
-    finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGINT)
-            process.wait(60)
-        log.close()
-
-
-class Guest:
-    def __init__(self, build, modules):
-        self.build = build
-        # A copy: the cache may be rebuilt while this runs.
-        self.module = shutil.copy(os.path.join(modules, "magnet.ko"), "/mnt/magnet.ko")
-
-    def bin(self, name):
-        return os.path.join(self.build, "bin", name)
-
-    def bench(self, name):
-        return os.path.join(self.build, "bench", name)
-
-    @contextlib.contextmanager
-    def loaded(self, **parameters):
-        run("insmod", self.module, *[f"{key}={value}" for key, value in parameters.items()])
-        try:
-            yield
-        finally:
-            wait_for(lambda: subprocess.run(["rmmod", "magnet"], stderr=subprocess.DEVNULL).returncode == 0,
-                     "the module to unload")
-
-    @contextlib.contextmanager
-    def read(self, *options, size="160M"):
-        """magnet-read into a fresh trace, which is whole when it has ended; gives its name."""
-        trace = "/mnt/trace"
-        run(self.bin("mkmagnet"), "--force", trace, size)
-        opened = lambda process: any(
-            os.path.realpath(f"/proc/{process.pid}/fd/{fd}") == "/dev/magnet0"
-            for fd in os.listdir(f"/proc/{process.pid}/fd"))
-        with program(self.bin("magnet-read"), *options, trace, ready=opened, what="magnet-read"):
-            yield trace
-
-    def pingpong(self, before=()):
-        """ns of the guest's clock for one round trip: instructions, under -icount shift=0."""
-        fields = run(*before, self.bench("pingpong"), str(ROUND_TRIPS)).split()
-        return float(fields[fields.index("ns") + 1])
-
-
-def counters():
-    """recorded and lost over all CPUs, from /proc/net/magnet."""
-    text = open("/proc/net/magnet").read()
-    recorded = sum(int(n) for n in re.findall(r"\brecorded[ =](\d+)", text))
-    lost = sum(int(n) for n in re.findall(r"\blost[ =](\d+)", text))
-    return recorded, lost
-
-
-@contextlib.contextmanager
-def kprobes():
-    """The peers' kprobes as trace events magnetpeer:*."""
-    if not os.path.exists(f"{TRACEFS}/kprobe_events"):
-        run("mount", "-t", "tracefs", "tracefs", TRACEFS)
-    with open(f"{TRACEFS}/kprobe_events", "w") as file:
-        file.write("\n".join(f"p:magnetpeer/{name} {symbol}" for name, symbol in PROBES.items()) + "\n")
-    try:
-        yield [f"magnetpeer:{name}" for name in PROBES] + TRACEPOINTS
-    finally:
-        with open(f"{TRACEFS}/kprobe_events", "w") as file:
-            file.write("")
-
-
-@contextlib.contextmanager
-def perf():
-    """Gives what goes before the measured command: perf records all CPUs for as long as that runs."""
-    with kprobes() as events:
-        chosen = [word for event in events for word in ("-e", event)]
-        yield ["perf", "record", "-q", "-a", "-m", f"{RING_KB}K", "-o", PERF_DATA, *chosen, "--"]
-    os.unlink(PERF_DATA)
-
-
-@contextlib.contextmanager
-def bpftrace():
-    """Counts per hook: less than a record each, which is to its favour."""
-    script = " ".join(f"kprobe:{symbol} {{ @[probe] = count(); }}" for symbol in PROBES.values())
-    script += " ".join(f" tracepoint:{point} {{ @[probe] = count(); }}" for point in TRACEPOINTS)
-    log = "/mnt/bpftrace.log"
-    with program("bpftrace", "-e", f'BEGIN {{ printf("attached\\n"); }} {script}',
-                 ready=lambda _: b"attached" in open(log, "rb").read(), what="bpftrace"):
-        yield
-
-
-@contextlib.contextmanager
-def tcpdump():
-    log = "/mnt/tcpdump.log"
-    with program("tcpdump", "-Z", "root", "-n", "-i", "lo", "-s", "68", "-w", "/mnt/peer.pcap",
-                 ready=lambda _: b"listening on" in open(log, "rb").read(), what="tcpdump"):
-        yield
-    os.unlink("/mnt/peer.pcap")
-
-
-def overhead(guest):
+def overhead(guest, lttng):
     """Table I, Figs. 4-5: one machine that is sender and receiver, cost of a TCP round trip."""
     guest.pingpong()  # the first run after the boot pays for what is set up once
 
     def measure(name, set_up):
         try:
             with set_up() as monitor:
-                before = counters() if os.path.exists("/proc/net/magnet") else (0, 0)
-                figures = sorted(guest.pingpong(monitor or ()) for _ in range(REPEATS))
-                after = counters() if os.path.exists("/proc/net/magnet") else (0, 0)
+                before, account = monitor or ((), own_account)
+                figures = sorted(guest.pingpong(before) for _ in range(REPEATS))
+                seen = account() if account else None
         except (Failed, OSError) as failure:
             skipped(name, str(failure))
             return
-        trips = REPEATS * (ROUND_TRIPS + 100)
-        result(configuration=name, ns=figures[len(figures) // 2], lowest=figures[0], highest=figures[-1],
-               records_per_trip=round((after[0] + after[1] - before[0] - before[1]) / trips, 2),
-               lost_percent=round(100 * (after[1] - before[1]) / max(1, sum(after) - sum(before)), 2))
-
-    @contextlib.contextmanager
-    def reading(**parameters):
-        with guest.loaded(ring_kb=RING_KB, **parameters), guest.read():
-            yield
+        told = {"records_per_trip": None, "lost_percent": None}
+        if seen and sum(seen[:2]):
+            runs = 1 if set_up is peers.perf else REPEATS  # perf's file begins anew with each
+            told = {"records_per_trip": round(sum(seen[:2]) / (runs * (ROUND_TRIPS + 100)), 2),
+                    "lost_percent": round(100 * seen[1] / sum(seen[:2]), 2)}
+        result(configuration=name, ns=figures[len(figures) // 2], lowest=figures[0], highest=figures[-1], **told)
 
     measure("nothing", contextlib.nullcontext)
     measure("module loaded, no device open", lambda: guest.loaded(ring_kb=RING_KB))
     measure("module armed, nobody reads (always=1)", lambda: guest.loaded(ring_kb=RING_KB, always=1))
-    measure("module + magnet-read", reading)
-    measure("module + magnet-read, ext=1", lambda: reading(ext=1))
-    measure("module + magnet-read, layers sock,tcp,ip as in the paper", lambda: reading(layers="sock,tcp,ip"))
-    measure("tcpdump -s 68", tcpdump)
-    measure("perf record, the same hooks", perf)
-    measure("bpftrace count, the same hooks", bpftrace)
+    measure("module + magnet-read", lambda: peers.magnet(guest))
+    measure("module + magnet-read, ext=1", lambda: peers.magnet(guest, ext=1))
+    measure("module + magnet-read, layers sock,tcp,ip as in the paper",
+            lambda: peers.magnet(guest, layers="sock,tcp,ip"))
+    measure("tcpdump -s 68", peers.tcpdump)
+    measure("perf record, the same hooks", peers.perf)
+    measure("bpftrace count, the same hooks", peers.bpftrace)
+    name = "LTTng, the same hooks"
+    try:
+        with started(lttng) as daemon:
+            # What is lost costs less than what is recorded: once with its own read timer, once with one that keeps up.
+            measure(f"{name}, {RING_KB} KiB", daemon.recording)
+            measure(f"{name}, {RING_KB} KiB, read timer 5 ms", lambda: daemon.recording("--read-timer=5000"))
+    except (Failed, OSError) as failure:
+        skipped(name, str(failure))
 
 
-def loss(guest):
+def started(lttng):
+    if lttng.startswith("SKIP"):
+        raise Failed(lttng.removeprefix("SKIP: "))
+    return peers.lttng(lttng)
+
+
+def loss(guest, _):
     """Figs. 6-7: share of events lost and cost of a round trip over ring sizes and reading delays."""
     guest.pingpong()
     bare_ns = guest.pingpong()
@@ -217,22 +87,11 @@ def loss(guest):
             result(ring_kb=ring_kb, delay_percent=percent, fill_ms=round(fill_ms, 2),
                    lost_percent=round(100 * lost / max(1, recorded + lost), 2),
                    overhead_percent=round(100 * (figure / bare_ns - 1), 2))
-    loss_of_perf(guest)
 
 
-def loss_of_perf(guest):
-    """The same with perf's ring of as many bytes: the traffic says how many events there were."""
-    name = "perf record, the same hooks"
-    try:
-        with perf() as before:
-            guest.pingpong(before)
-            stats = run("perf", "report", "-i", PERF_DATA, "--stats", "--stdio")
-    except (Failed, OSError) as failure:
-        result(peer=name, kb=RING_KB, skipped=str(failure))
-        return
-    events = 2 * (len(PROBES) + len(TRACEPOINTS)) * (ROUND_TRIPS + 100)
-    recorded = int(re.search(r"SAMPLE events:\s+(\d+)", stats)[1])
-    result(peer=name, kb=RING_KB, events=events, lost_percent=round(max(0, 100 * (1 - recorded / events)), 2))
+def kept_from_cpu(guest, lttng):
+    """Figs. 6-7, the other half: the module and its peers with equal bytes, their readers kept from the CPU."""
+    pressure.measure(guest, started, lttng)
 
 
 @contextlib.contextmanager
@@ -285,7 +144,7 @@ def spaced(units):
     return [((time - units[i - 1][0]) / 1e9 if i else 0.0, size) for i, (time, size) in enumerate(units)]
 
 
-def modulation(guest):
+def modulation(guest, _):
     """Fig. 8, Table II: an application's writes, and the traffic replayed through up to four stacks."""
     seeded = random.Random(2001)
     # The paper's application wrote 3,284 bytes each 0.124 s in the mean; the spread is ours.
@@ -306,11 +165,11 @@ def describe(trial, units):
 
 
 def main():
-    experiments = {"overhead": overhead, "loss": loss, "modulation": modulation}
-    if len(sys.argv) != 3 or sys.argv[1] not in experiments:
+    experiments = {"overhead": overhead, "loss": loss, "pressure": kept_from_cpu, "modulation": modulation}
+    if len(sys.argv) != 4 or sys.argv[1] not in experiments:
         print(__doc__, file=sys.stderr)
         return 2
-    experiments[sys.argv[1]](Guest(sys.argv[2], os.environ["MAGNET_MODULES"]))
+    experiments[sys.argv[1]](Guest(sys.argv[2], os.environ["MAGNET_MODULES"]), sys.argv[3])
     return 0
 
 

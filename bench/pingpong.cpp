@@ -2,7 +2,10 @@
 // TCP ping-pong over loopback: what a round trip costs. With both sides in one process and nothing
 // else on the machine, each round trip meets every hook of MAGNeT twice per direction: 16 records,
 // acknowledgements piggybacked.
-//   pingpong [ROUND_TRIPS [BYTES]]     prints: round_trips N bytes B ns N_PER_ROUND_TRIP
+//   pingpong [ROUND_TRIPS [BYTES [BURSTS PAUSE_MS]]]
+//       prints: round_trips N bytes B ns N_PER_ROUND_TRIP
+// With BURSTS, so many bursts of ROUND_TRIPS each, and a pause before each of them that is not
+// timed.
 // Under QEMU's -icount the guest's clock counts instructions, and the figure is that.
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -13,6 +16,7 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <thread>
 #include <vector>
 
 namespace {
@@ -59,7 +63,9 @@ long argument(int count, char** values, int index, long otherwise, long most) {
   if (count <= index) return otherwise;
   const long value = std::strtol(values[index], nullptr, 10);
   if (value < 1 || value > most) {
-    std::fprintf(stderr, "usage: pingpong [ROUND_TRIPS 1..10000000 [BYTES 1..60000]]\n");
+    std::fprintf(stderr,
+                 "usage: pingpong [ROUND_TRIPS 1..10000000 [BYTES 1..60000 [BURSTS 1..1000 "
+                 "PAUSE_MS 1..10000]]]\n");
     std::exit(2);
   }
   return value;
@@ -70,6 +76,8 @@ long argument(int count, char** values, int index, long otherwise, long most) {
 int main(int count, char** values) {
   const long round_trips = argument(count, values, 1, 10'000, 10'000'000);
   std::vector<char> buffer(static_cast<std::size_t>(argument(count, values, 2, 1, 60'000)));
+  const long bursts = argument(count, values, 3, 1, 1000);
+  const std::chrono::milliseconds pause(argument(count, values, 4, 0, 10'000));
   const Pair pair = connect_on_loopback();
   const auto there_and_back = [&](long times) {
     for (long i = 0; i < times; ++i) {
@@ -78,10 +86,14 @@ int main(int count, char** values) {
     }
   };
   there_and_back(100);  // out of quick-ack mode, so that acknowledgements ride on the answers
-  const auto begin = std::chrono::steady_clock::now();
-  there_and_back(round_trips);
-  const std::chrono::duration<double, std::nano> took = std::chrono::steady_clock::now() - begin;
-  std::printf("round_trips %ld bytes %zu ns %.1f\n", round_trips, buffer.size(),
-              took.count() / static_cast<double>(round_trips));
+  std::chrono::duration<double, std::nano> took{};
+  for (long burst = 0; burst < bursts; ++burst) {
+    std::this_thread::sleep_for(pause);
+    const auto begin = std::chrono::steady_clock::now();
+    there_and_back(round_trips);
+    took += std::chrono::steady_clock::now() - begin;
+  }
+  std::printf("round_trips %ld bytes %zu ns %.1f\n", round_trips * bursts, buffer.size(),
+              took.count() / static_cast<double>(round_trips * bursts));
   return 0;
 }
