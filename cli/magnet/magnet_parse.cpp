@@ -2,11 +2,10 @@
 #include <signal.h>
 #include <unistd.h>
 
-#include <map>
-
 #include <CLI/CLI.hpp>
 
 #include "cli/magnet/parse.h"
+#include "cli/magnet/usage.h"
 
 namespace fieldline::cli {
 namespace {
@@ -26,7 +25,7 @@ constexpr const char* kFooter =
 
 struct Typed {
   ParseOptions options;
-  std::string since, until;
+  std::string since, until, time = "seconds";
   std::vector<std::uint64_t> sockets;
   std::vector<std::string> events;
 };
@@ -47,10 +46,7 @@ void declare(CLI::App& app, Typed& typed) {
                  "only these: TCP_SEND, or a layer as tcp; may be repeated")
       ->type_name("NAME")
       ->allow_extra_args(false);
-  const std::map<std::string, TimeColumn> times = {
-      {"cycles", TimeColumn::cycles}, {"seconds", TimeColumn::seconds}, {"utc", TimeColumn::utc}};
-  app.add_option("--time", typed.options.time, "the time column; seconds are since the start")
-      ->transform(CLI::CheckedTransformer(times))
+  app.add_option("--time", typed.time, "the time column; seconds are since the start")
       ->type_name("cycles|seconds|utc");
   app.add_option("--ctf", typed.options.ctf, "make a folder with a CTF 1.8 trace (babeltrace2)")
       ->type_name("DIR");
@@ -59,8 +55,18 @@ void declare(CLI::App& app, Typed& typed) {
       ->type_name("FILE");
 }
 
+Result<TimeColumn> time_column(const std::string& name) {
+  if (name == "cycles") return TimeColumn::cycles;
+  if (name == "seconds") return TimeColumn::seconds;
+  if (name == "utc") return TimeColumn::utc;
+  return fail(Code::invalid, "--time " + name + ": write cycles, seconds or utc");
+}
+
 Result<void> check(Typed& typed) {
   auto& filter = typed.options.filter;
+  auto time = time_column(typed.time);
+  if (!time) return time.error();
+  typed.options.time = *time;
   if (typed.options.json && typed.options.chrome == "-")
     return fail(Code::invalid, "--json and --chrome - would both write to standard output");
   if (!typed.since.empty()) {
@@ -83,7 +89,7 @@ int run(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? kOk : kUsage;
+    return end_usage(kTool, app, error);
   }
   if (auto checked = check(typed); !checked) {
     say(kTool, checked.error().text());

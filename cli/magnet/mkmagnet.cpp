@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "cli/magnet/tool.h"
+#include "cli/magnet/usage.h"
 #include "magnet/trace_file.h"
 
 namespace fieldline::cli {
@@ -33,7 +34,7 @@ int run(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? kOk : kUsage;
+    return end_usage(kTool, app, error);
   }
   auto bytes = parse_size(size);
   if (!bytes) {

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/magnet/usage.h"
+
+#include <catch2/catch.hpp>
+#include <cstdint>
+#include <vector>
+
+using namespace fieldline;
+
+namespace {
+
+std::string told(std::vector<std::string> typed) {
+  CLI::App app("a tool", "tool");
+  std::string file, size, since;
+  std::uint64_t number = 0;
+  app.add_option("FILE", file)->required();
+  app.add_option("SIZE", size);
+  app.add_option("--since", since)->type_name("TIME");
+  app.add_option("--sockid", number)->type_name("N");
+  std::vector<std::string> reversed(typed.rbegin(), typed.rend());
+  try {
+    app.parse(reversed);
+  } catch (const CLI::ParseError& error) {
+    return cli::usage_text(error);
+  }
+  return "";
+}
+
+}  // namespace
+
+TEST_CASE("usage: what was typed wrongly is said in one line with what to do") {
+  CHECK(told({"x"}) == "");
+  CHECK(told({}) == "FILE is missing: name it");
+  CHECK(told({"x", "1M", "more"}) == "'more' is one argument too many: leave it out");
+  CHECK(told({"x", "--force"}) == "--force is no option here: leave it out");
+  CHECK(told({"x", "--sockid", "all"}) == "--sockid all: not a number; write one");
+  CHECK(told({"x", "--since"}) ==
+        "--since is given without its value, or with too many: write one behind it");
+}
