@@ -58,6 +58,7 @@ def host_half(site, run, lost_packets):
     hosts = {h["host"]: h for h in json.loads(lines[0])["hosts"]}
     calls, sizes = collections.Counter(), collections.Counter()
     again, records = [], 0
+    unread = {}  # by socket, when it was closed: received and never read
     for line in lines[1:]:
         record = json.loads(line)
         records += 1
@@ -65,6 +66,8 @@ def host_half(site, run, lost_packets):
             key = (record["host"], record["event"], record["sockid"])
             calls[key] += 1
             sizes[key] += record["size"]
+        elif record["event"] == "SOCK_CLOSE":
+            unread[(record["host"], "SOCK_RECV", record["sockid"])] = record["ext"]["rqueue"]
         elif record["event"] == "TCP_RETRANS" and record["host"] == "a":
             again.append((record["ext"]["local_port"], record["ext"]["seq"], max(1, record["size"]),
                           max(1, record["ext"]["gso_segs"])))
@@ -79,6 +82,7 @@ def host_half(site, run, lost_packets):
             "absent": sorted(set().union(*(host["absent"] for host in hosts.values()))),
             "losses": {name: host["losses"] for name, host in hosts.items()},
             "wrote": {"bytes": sizes[wrote], "calls": calls[wrote]}, "read": {"bytes": sizes[read], "calls": calls[read]},
+            "unread": unread.get(read, 0),
             "sent_again": sum(segments for *_, segments in again),
             "lost_sent_again": sum(1 for packet in lost_packets if covered(packet))}
 
@@ -103,13 +107,23 @@ def judge(site, report, captured):
             "tcpdump": compare(site, report, captured), "hosts": host_half(site, report["run"], named["lost_packets"])}
 
 
+def why_less(hosts):
+    """Why B read less than A wrote: iperf3's server stops reading when the client says that it has sent enough."""
+    missing = hosts["wrote"]["bytes"] - hosts["read"]["bytes"]
+    if missing == 0:
+        return "all of them"
+    unread = min(missing, hosts["unread"])
+    return f"iperf3 ended first: {unread:,} unread in B's buffer, {missing - unread:,} still under way"
+
+
 def show_hosts(verdict):
     hosts, lost = verdict["hosts"], verdict["lost"]
     among = "the" if hosts["lost_sent_again"] == lost else f"{hosts['lost_sent_again']} of the"
     say(f"HOST A    wrote {hosts['wrote']['bytes']:,} bytes in {hosts['wrote']['calls']:,} send() calls; its kernel sent "
         f"{hosts['sent_again']} segments again, {among} {lost} lost ones among them")
-    say(f"HOST B    read {hosts['read']['bytes']:,} bytes in {hosts['read']['calls']:,} recv() calls; {hosts['records']:,} "
-        f"event records of both hosts, by {' and '.join(sorted(set(hosts['source'].values())))}")
+    say(f"HOST B    read {hosts['read']['bytes']:,} bytes in {hosts['read']['calls']:,} recv() calls ({why_less(hosts)})")
+    say(f"          {hosts['records']:,} event records of both hosts, by "
+        f"{' and '.join(sorted(set(hosts['source'].values())))}")
 
 
 def show(report, verdict, files, folder, run, seconds):

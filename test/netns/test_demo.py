@@ -76,6 +76,8 @@ def json_document_alone(folder):
     assert verdict["injected"] == verdict["lost"] > 0 and verdict["same_packets"] and verdict["between"] == ["s1", "s3"]
     hosts = verdict["hosts"]
     assert hosts["wrote"]["bytes"] == transfer["written"] + 37 and hosts["wrote"]["calls"] > 0 < hosts["read"]["calls"], hosts
+    assert 0 <= hosts["wrote"]["bytes"] - hosts["read"]["bytes"] and hosts["unread"] >= 0, hosts
+    assert "read" in (said := (folder / "stderr").read_text()) and ("all of them" in said or "iperf3 ended first" in said), said
     assert hosts["lost_sent_again"] == verdict["lost"] <= hosts["sent_again"] and set(hosts["source"]) == {"a", "b"}, hosts
     assert document["path"]["schema"] == "fieldline.path/1" and document["path"]["complete"]
     assert {(r["sensor"], r["direction"]) for r in verdict["tcpdump"]} == {
