@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "app/host.h"
 
-#include <netinet/in.h>
 #include <spdlog/spdlog.h>
-#include <sys/socket.h>
 
 #include <algorithm>
 
 #include "app/reports.h"
+#include "app/socket_list.h"
 
 namespace fieldline::app {
 
@@ -28,28 +27,6 @@ std::string join(const std::vector<std::string>& names) {
   std::string text;
   for (const auto& name : names) text += (text.empty() ? "" : ", ") + name;
   return text;
-}
-
-// All sockets of this namespace, as the kernel told them at one moment.
-struct SocketList {
-  std::vector<DiagSocket> sockets;
-  std::vector<std::string> troubles;
-  std::uint64_t took_ns = 0;
-};
-
-SocketList list_all(SockDiag& lister) {
-  SystemClock clock;
-  const std::uint64_t begin = clock.monotonic_ns();
-  SocketList list;
-  for (int family : {AF_INET, AF_INET6}) {
-    for (int protocol : {IPPROTO_TCP, IPPROTO_UDP}) {
-      auto found = lister.sockets(family, protocol, true);
-      if (found) list.sockets.insert(list.sockets.end(), found->begin(), found->end());
-      if (!found) list.troubles.push_back(found.error().text());
-    }
-  }
-  list.took_ns = clock.monotonic_ns() - begin;
-  return list;
 }
 
 }  // namespace

@@ -5,80 +5,17 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <cstring>
-#include <set>
 #include <utility>
 
-#include "base/bytes.h"
+#include "capture/host_record.h"
 
 namespace fieldline::capture {
 
 namespace {
 
-unsigned layer(const magnet_record_ext& record) {
-  return record.head.event >> 8;
-}
-
-// Its extension is a packet's: not the socket's word, but what was on its way.
-bool is_packet(const magnet_record_ext& record) {
-  return layer(record) >= MAGNET_LAYER_UDP && layer(record) <= MAGNET_LAYER_DEV;
-}
-
-bool matches(const HostFlow& flow, const fl_flow_key& key) {
-  const auto* k = reinterpret_cast<const std::uint8_t*>(&key);
-  const auto* want = reinterpret_cast<const std::uint8_t*>(&flow.key);
-  const auto* mask = reinterpret_cast<const std::uint8_t*>(&flow.mask);
-  for (std::size_t i = 0; i < sizeof key; ++i) {
-    if (((k[i] ^ want[i]) & mask[i]) != 0) return false;
-  }
-  return true;
-}
-
-fl_flow_key key_of(const DiagSocket& socket) {
-  fl_flow_key key{};
-  std::copy(socket.local.bytes.begin(), socket.local.bytes.end(), key.src);
-  std::copy(socket.remote.bytes.begin(), socket.remote.bytes.end(), key.dst);
-  key.sport = big_endian(socket.local_port);
-  key.dport = big_endian(socket.remote_port);
-  key.protocol = socket.protocol;
-  return key;
-}
-
-using Ports = HostSockets::Ports;
-
-std::optional<Ports> ports_of(const magnet_record_ext& record) {
-  const magnet_ext& ext = record.ext;
-  switch (layer(record)) {
-    case MAGNET_LAYER_SOCK:
-      return Ports{ext.sock.protocol, ext.sock.local_port, ext.sock.peer_port};
-    case MAGNET_LAYER_TCP:
-      return Ports{std::uint8_t{IPPROTO_TCP}, ext.tcp.local_port, ext.tcp.peer_port};
-    case MAGNET_LAYER_UDP:
-    case MAGNET_LAYER_IP:
-    case MAGNET_LAYER_DEV:
-      return Ports{ext.packet.protocol, ext.packet.local_port, ext.packet.peer_port};
-    default:
-      return {};
-  }
-}
-
-// By its ports, this host's side being the source.
-bool fits(const HostFlow& flow, const Ports& ports) {
-  const auto [protocol, local, peer] = ports;
-  auto is_in = [](std::uint16_t port, __be16 want, __be16 mask) {
-    return ((big_endian(port) ^ want) & mask) == 0;
-  };
-  return flow.key.protocol == protocol && is_in(local, flow.key.sport, flow.mask.sport) &&
-         is_in(peer, flow.key.dport, flow.mask.dport);
-}
-
-// The record's own word is of another peer: connected anew, and not told. Packets do not count: on
-// their way they may be translated.
+// The record's own word is of another peer: connected anew, and not told.
 bool differs(const HostSocket& socket, const magnet_record_ext& record) {
-  const std::uint32_t event = record.head.event;
-  const bool tells =
-      event == MAGNET_SOCK_SEND || event == MAGNET_SOCK_RECV || layer(record) == MAGNET_LAYER_TCP;
-  if (!tells || socket.socket.remote_port == 0) return false;
+  if (!tells_peer(record) || socket.socket.remote_port == 0) return false;
   const auto [protocol, local, peer] = *ports_of(record);
   if (local == 0 || peer == 0) return false;
   return local != socket.socket.local_port || peer != socket.socket.remote_port;
@@ -93,29 +30,6 @@ bool is_connected(const DiagSocket& socket) {
   return socket.remote_port != 0;
 }
 
-// A sequence of this host's own in the record: what it sends, or what its peer acknowledges.
-std::optional<std::uint32_t> own_sequence(const magnet_record_ext& record) {
-  switch (record.head.event) {
-    case MAGNET_SOCK_SEND:
-      return record.ext.sock.seq;
-    case MAGNET_TCP_SEND:
-    case MAGNET_TCP_RETRANS:
-      return record.ext.tcp.seq;
-    case MAGNET_TCP_RECV:
-      return record.ext.tcp.ack;
-    case MAGNET_IP_SEND:
-    case MAGNET_IP6_SEND:
-    case MAGNET_DEV_SEND:
-      return record.ext.packet.seq;
-    case MAGNET_IP_RECV:
-    case MAGNET_IP6_RECV:
-    case MAGNET_DEV_RECV:
-      return record.ext.packet.ack;
-    default:
-      return {};
-  }
-}
-
 // Further from a socket's own sequence no packet of it can be.
 constexpr std::uint32_t kNear = 1u << 28;
 
@@ -126,15 +40,9 @@ std::uint32_t distance(std::uint32_t a, std::uint32_t b) {
 
 }  // namespace
 
-bool HostFlow::operator==(const HostFlow& other) const {
-  return std::memcmp(&key, &other.key, sizeof key) == 0 &&
-         std::memcmp(&mask, &other.mask, sizeof mask) == 0 && runs == other.runs;
-}
-
 // A renewal changes nothing here, and comes five times a second.
 void HostSockets::set_flows(std::vector<HostFlow> flows) {
-  if (flows == flows_) return;
-  flows_ = std::move(flows);
+  if (!flows_.set(std::move(flows))) return;
   strangers_.clear();
   others_.clear();
   idle_ = 0;
@@ -146,13 +54,7 @@ void HostSockets::set_flows(std::vector<HostFlow> flows) {
 }
 
 Runs HostSockets::runs_of(const DiagSocket& socket) const {
-  std::set<RunId> runs;
-  if (!is_connected(socket)) return {};
-  const fl_flow_key key = key_of(socket);
-  for (const HostFlow& flow : flows_) {
-    if (matches(flow, key)) runs.insert(flow.runs.begin(), flow.runs.end());
-  }
-  return {runs.begin(), runs.end()};
+  return is_connected(socket) ? flows_.runs_of(socket) : Runs();
 }
 
 bool HostSockets::has(const DiagSocket& socket) const {
@@ -272,14 +174,7 @@ HostSockets::Joined HostSockets::by_cookie(HostSocket& socket, const magnet_reco
 
 // Could a record with its ports be of a flow whose runs are not all of its own?
 bool HostSockets::is_alone(HostSocket& socket) const {
-  if (socket.alone) return *socket.alone;
-  const fl_flow_key key = key_of(socket.socket);
-  const Ports ports{socket.socket.protocol, socket.socket.local_port, socket.socket.remote_port};
-  socket.alone = std::none_of(flows_.begin(), flows_.end(), [&](const HostFlow& flow) {
-    return fits(flow, ports) && !matches(flow, key) &&
-           !std::includes(flow.runs.begin(), flow.runs.end(), socket.runs.begin(),
-                          socket.runs.end());
-  });
+  if (!socket.alone) socket.alone = flows_.is_alone(socket.socket, socket.runs);
   return *socket.alone;
 }
 
@@ -314,16 +209,9 @@ HostSockets::Joined HostSockets::by_ports(const Ports& ports, const magnet_recor
   return {Verdict::theirs, &nearest->runs};
 }
 
-// Whose flows have these ports, if that is the same runs for each flow that has them.
 HostSockets::Joined HostSockets::by_flow_ports(const Ports& ports) const {
-  const Runs* runs = nullptr;
-  for (const HostFlow& flow : flows_) {
-    if (!fits(flow, ports)) continue;
-    if (runs != nullptr && *runs != flow.runs) return {};
-    runs = &flow.runs;
-  }
-  if (runs == nullptr || runs->empty()) return {};
-  return {Verdict::theirs, runs};
+  const Runs* runs = flows_.by_ports(ports);
+  return runs != nullptr ? Joined{Verdict::theirs, runs} : Joined{};
 }
 
 std::vector<const HostSocket*> HostSockets::sampled() const {

@@ -9,27 +9,15 @@
 #include <cstdint>
 #include <map>
 #include <optional>
-#include <tuple>
 #include <unordered_map>
 #include <vector>
 
-#include "base/run_id.h"
 #include "base/sock_diag.h"
+#include "capture/host_flows.h"
 #include "capture/host_strangers.h"
-#include "proto/flow.h"
 #include "proto/magnet.h"
 
 namespace fieldline::capture {
-
-using Runs = std::vector<RunId>;  // sorted
-
-// An entry of the flow table and the runs that hold it.
-struct HostFlow {
-  fl_flow_key key{}, mask{};
-  Runs runs;  // sorted
-
-  bool operator==(const HostFlow& other) const;
-};
 
 struct HostSocket {
   DiagSocket socket;
@@ -43,8 +31,7 @@ struct HostSocket {
 
 class HostSockets {
  public:
-  static constexpr std::size_t kMost = 65536;  // sockets; past that those of no run are forgotten
-  using Ports = std::tuple<std::uint8_t, std::uint16_t, std::uint16_t>;  // protocol, local, peer
+  static constexpr std::size_t kMost = 65536;   // sockets; past that those of no run are forgotten
   static constexpr std::size_t kClosed = 4096;  // closed ones that are remembered for late records
 
   // `by_flow`: the source gives nothing but records of these flows (it compared addresses itself),
@@ -85,7 +72,7 @@ class HostSockets {
   bool make_room();
 
   bool by_flow_;
-  std::vector<HostFlow> flows_;
+  HostFlows flows_;
   std::unordered_map<std::uint64_t, HostSocket> sockets_;  // by cookie
   std::multimap<Ports, std::uint64_t> ports_;
   std::vector<std::uint64_t> closed_;
