@@ -47,7 +47,7 @@ wait $p; s=$?; kill $c; exit $s
 
 class Host:
     def __init__(self, ssh, name):
-        self.ssh, self.name = [*shlex.split(ssh), "-o", "BatchMode=yes"], name
+        self.ssh, self.name = [*shlex.split(ssh), "-T", "-o", "BatchMode=yes"], name
         said = subprocess.run([*self.ssh, "-G", name], stdout=subprocess.PIPE, text=True)
         found = re.search(r"^hostname (.+)$", said.stdout, re.M)
         if said.returncode or not found:
@@ -109,7 +109,7 @@ class Host:
 
     def magnet_read(self):
         return self.beside(f"{{ mkmagnet trace 1G && exec {self.sudo}magnet-read trace; }}",
-                           "ls -l /proc/[0-9]*/fd 2>/dev/null | grep -q /dev/magnet0")
+                           f"{self.sudo}sh -c 'ls -l /proc/[0-9]*/fd' 2>/dev/null | grep -q /dev/magnet0")
 
     def tcpdump(self, peer):
         return self.beside(f"{self.sudo}tcpdump -Z root -n -i {self.device_to(peer.address)} -s 68 -w pcap",
@@ -173,5 +173,6 @@ def measure(ssh, names, seconds, repeats, tell):
                 results.append({"configuration": name, "paper": paper, "skipped": str(reason)})
                 continue
             mbps, send, receive = (interval([f[i] for f in figures]) for i in range(3))
-            results.append({"configuration": name, "paper": paper, "mbps": mbps, "send_cpu": send, "receive_cpu": receive})
+            results.append({"configuration": name, "paper": paper, "mbps": mbps, "send_cpu": send,
+                            "receive_cpu": receive})
     return results, sender.boot == receiver.boot

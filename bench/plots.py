@@ -12,7 +12,8 @@ SMALL = 8
 def check(path):
     """Refuses before minutes of measuring what could not be drawn after them."""
     if os.path.splitext(path)[1] not in (".svg", ".png", ".pdf"):
-        sys.exit("bench/magnet: --plot takes a name that ends in .svg, .png or .pdf")
+        print("bench/magnet: --plot takes a name that ends in .svg, .png or .pdf", file=sys.stderr)
+        sys.exit(2)
     if importlib.util.find_spec("matplotlib") is None:
         sys.exit("bench/magnet: --plot needs matplotlib; install it: apt-get install python3-matplotlib")
     if not os.path.isdir(os.path.dirname(os.path.abspath(path))):
@@ -104,8 +105,8 @@ def loss(path, kernel, rings, pressed):
         line.set_title(f"{title}, Linux {kernel}")
         line.set_ylabel(unit)
     axes[0][0].plot([35, 100], [0.5, 3.2], "x", color="black", ms=7, mew=1.6, label="paper, 256 KB, 100 Mb/s")
-    axes[0][0].legend(title="ring", title_fontsize=SMALL)
-    axes[0][1].legend(title="ring", title_fontsize=SMALL, ncol=2)
+    axes[0][0].legend(title="ring", title_fontsize=SMALL, alignment="left")
+    axes[0][1].legend(title="ring", title_fontsize=SMALL, alignment="left", ncol=2)
     bursts(axes[1][0], [r for r in pressed if r.get("kind") == "burst"])
     beside(axes[1][1], [r for r in pressed if r.get("kind") == "busy"])
     save(fig, path, "Events lost: ring size, delay, and who loses when with equal bytes")
@@ -117,8 +118,8 @@ def over_delay(axes, rings, key):
         fixed = [r for r in own if r["delay_percent"] != "auto"]
         axes.plot([r["delay_percent"] for r in fixed], [r[key] for r in fixed], "o-", ms=3.5, color=colour,
                   label=f"{ring_kb} KiB")
-        axes.plot([225 for r in own if r["delay_percent"] == "auto"], [r[key] for r in own if r["delay_percent"] == "auto"],
-                  "D", ms=5, mfc="none", color=colour)
+        auto = [r[key] for r in own if r["delay_percent"] == "auto"]
+        axes.plot([225] * len(auto), auto, "D", ms=5, mfc="none", color=colour)
     axes.set_xticks([10, 35, 50, 100, 150, 200, 225], ["10", "35", "50", "100", "150", "200", "\nauto"])
     axes.set_xlabel("reader's delay, % of the time that fills the ring")
     axes.set_ylim(bottom=0)
@@ -159,11 +160,12 @@ def modulation(path, kernel, results, paper):
     """Fig. 8: a stretch of what was written and what was sent; Table II: means over the stacks."""
     import itertools
     fig, axes = figure(1, 3, 13, 4)
-    for r, colour, mark, name in ((results[1], COLOURS[1], ".", "device sent"), (results[0], COLOURS[0], "o", "application wrote")):
+    for r, colour, mark, name in ((results[1], COLOURS[1], ".", "device sent"),
+                                  (results[0], COLOURS[0], "o", "application wrote")):
         times = list(itertools.accumulate(gap for gap, _ in r["sequence"]))
         seen = [(t, size) for t, (_, size) in zip(times, r["sequence"]) if t <= 5]
-        axes[0].plot([t for t, _ in seen], [size for _, size in seen], mark, ms=4.5, mfc="none" if mark == "o" else colour,
-                     color=colour, label=name)
+        axes[0].plot([t for t, _ in seen], [size for _, size in seen], mark, ms=4.5, color=colour, label=name,
+                     mfc="none" if mark == "o" else colour)
     axes[0].set_yscale("log")
     axes[0].set_title(f"Fig. 8: data units, Linux {kernel}")
     axes[0].set_xlabel("time, s")
