@@ -170,12 +170,15 @@ static __always_inline void fl_device_put(struct fl_headers *h, __u32 event, __u
 {
 	struct fl_event_lift *lift = fl_event_begin(event, sockid, h->frame_len);
 	__u16 sport = bpf_ntohs(h->key.sport), dport = bpf_ntohs(h->key.dport);
+	__u64 tag;
 
 	if (!lift)
 		return;
 	h->ext.local_port = sent ? sport : dport;
 	h->ext.peer_port = sent ? dport : sport;
 	lift->record.ext.packet = h->ext;
+	tag = sent ? fl_event_tag(h->key.src, h->key.dst) : fl_event_tag(h->key.dst, h->key.src);
+	__builtin_memcpy(&lift->record.ext.bytes[32], &tag, sizeof(tag));
 	fl_event_commit(lift);
 }
 

@@ -63,7 +63,29 @@ FL_ASSERT_OFFSET(struct fl_tcp_info, bytes_acked, 16);
 FL_ASSERT_OFFSET(struct fl_tcp_info, rtt_us, 88);
 FL_ASSERT_OFFSET(struct fl_tcp_info, local_port, 136);
 
-/* One record of the BPF event ring. Timestamps are CLOCK_TAI there. */
+/*
+ * Which two hosts a packet was between, in 8 bytes: IPv4 addresses as they are, in host byte order, this host's above;
+ * of IPv6 a hash. Never 0 for an address pair that a packet can have. Addresses as in fl_flow_key.
+ */
+static inline __attribute__((__always_inline__)) __u64 fl_event_tag(const __u8 *local, const __u8 *peer)
+{
+	__u64 tag = 0xcbf29ce484222325ULL;
+	__u32 words[8], i;
+
+	__builtin_memcpy(words, local, 16);
+	__builtin_memcpy(words + 4, peer, 16);
+	/* ::ffff:a.b.c.d, little-endian as all our machines are */
+	if (!words[0] && !words[1] && words[2] == 0xffff0000U)
+		return (__u64)__builtin_bswap32(words[3]) << 32 | __builtin_bswap32(words[7]);
+	for (i = 0; i < 8; i++)
+		tag = (tag ^ words[i]) * 0x100000001b3ULL;
+	return tag ^ tag >> 32 ? tag ^ tag >> 32 : 1;
+}
+
+/*
+ * One record of the BPF event ring. Timestamps are CLOCK_TAI there, and the last 8 bytes of magnet_ext_packet, which are 0
+ * wherever else such a record stands, hold fl_event_tag(): no record without a cookie is then given to another's run.
+ */
 struct fl_event_lift {
 	__u32 cpu;
 	__u32 reserved;

@@ -2,11 +2,14 @@
 #include "capture/host_flows.h"
 
 #include <algorithm>
+#include <cstddef>
 #include <cstring>
+#include <optional>
 #include <set>
 #include <utility>
 
 #include "base/bytes.h"
+#include "proto/event.h"
 
 namespace fieldline::capture {
 
@@ -42,7 +45,32 @@ bool fits(const HostFlow& flow, const Ports& ports) {
          is_in(peer, flow.key.dport, flow.mask.dport);
 }
 
+// Nothing: the tag does not tell.
+std::optional<bool> has_addresses(const HostFlow& flow, std::uint64_t tag) {
+  if (tag == 0) return std::nullopt;
+  const auto* mask = reinterpret_cast<const std::uint8_t*>(&flow.mask);
+  static_assert(offsetof(fl_flow_key, src) == 0 && offsetof(fl_flow_key, dst) == 16);
+  if (std::all_of(mask, mask + 32, [](std::uint8_t byte) { return byte == 0xff; }))
+    return fl_event_tag(flow.key.src, flow.key.dst) == tag;
+  constexpr std::uint8_t kMapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+  const bool is_v4 = std::memcmp(flow.key.src, kMapped, sizeof kMapped) == 0 &&
+                     std::all_of(mask, mask + 12, [](std::uint8_t byte) { return byte == 0xff; });
+  if (!is_v4) return std::nullopt;
+  auto word = [](const __u8* at) {
+    std::uint32_t value = 0;
+    std::memcpy(&value, at + 12, sizeof value);
+    return std::uint64_t{big_endian(value)};
+  };
+  const std::uint64_t want = word(flow.key.src) << 32 | word(flow.key.dst);
+  const std::uint64_t care = word(flow.mask.src) << 32 | word(flow.mask.dst);
+  return ((tag ^ want) & care) == 0;
+}
+
 }  // namespace
+
+std::uint64_t tag_of(const DiagSocket& socket) {
+  return fl_event_tag(socket.local.bytes.data(), socket.remote.bytes.data());
+}
 
 bool HostFlow::operator==(const HostFlow& other) const {
   return std::memcmp(&key, &other.key, sizeof key) == 0 &&
@@ -73,14 +101,23 @@ bool HostFlows::is_alone(const DiagSocket& socket, const Runs& runs) const {
   });
 }
 
-const Runs* HostFlows::by_ports(const Ports& ports) const {
-  const Runs* runs = nullptr;
+const Runs* HostFlows::by_ports(const Ports& ports, std::uint64_t tag) {
+  std::set<RunId> runs;
+  const Runs* perhaps = nullptr;
   for (const HostFlow& flow : flows_) {
     if (!fits(flow, ports)) continue;
-    if (runs != nullptr && *runs != flow.runs) return nullptr;
-    runs = &flow.runs;
+    const auto told = has_addresses(flow, tag);
+    if (told) {
+      if (*told) runs.insert(flow.runs.begin(), flow.runs.end());
+      continue;
+    }
+    if (perhaps != nullptr && *perhaps != flow.runs) return nullptr;
+    perhaps = &flow.runs;
   }
-  return runs == nullptr || runs->empty() ? nullptr : runs;
+  found_.assign(runs.begin(), runs.end());
+  if (perhaps != nullptr && !found_.empty() && *perhaps != found_) return nullptr;
+  if (perhaps != nullptr && found_.empty()) found_ = *perhaps;
+  return found_.empty() ? nullptr : &found_;
 }
 
 }  // namespace fieldline::capture

@@ -23,6 +23,9 @@ struct HostFlow {
   bool operator==(const HostFlow& other) const;
 };
 
+// fl_event_tag() of a socket.
+std::uint64_t tag_of(const DiagSocket& socket);
+
 class HostFlows {
  public:
   // False: they are as they were.
@@ -30,14 +33,15 @@ class HostFlows {
 
   // Of a socket that has a peer: the runs of each flow that it is in.
   Runs runs_of(const DiagSocket& socket) const;
-  // The runs of the flows that have these ports, if those are the same for each that has them; null
-  // if not, or if there is none.
-  const Runs* by_ports(const Ports& ports) const;
+  // The runs of the flows that have these ports and, as far as the tag tells, these addresses. Null
+  // if there is none, or if it cannot be told which of several runs' it is. Until the next call.
+  const Runs* by_ports(const Ports& ports, std::uint64_t tag);
   // No flow of runs that are not among these has packets with this socket's ports.
   bool is_alone(const DiagSocket& socket, const Runs& runs) const;
 
  private:
   std::vector<HostFlow> flows_;
+  Runs found_;
 };
 
 }  // namespace fieldline::capture

@@ -3,6 +3,9 @@
 
 #include <netinet/in.h>
 
+#include <cstddef>
+#include <cstring>
+
 namespace fieldline::capture {
 
 namespace {
@@ -21,6 +24,17 @@ bool tells_peer(const magnet_record_ext& record) {
   const std::uint32_t event = record.head.event;
   return event == MAGNET_SOCK_SEND || event == MAGNET_SOCK_RECV ||
          layer(record) == MAGNET_LAYER_TCP;
+}
+
+std::uint64_t take_tag(magnet_record_ext& record) {
+  constexpr std::size_t kAt = 32;
+  std::uint64_t tag = 0;
+  static_assert(kAt + sizeof tag == sizeof record.ext.packet);
+  static_assert(kAt >= offsetof(magnet_ext_packet, reserved));
+  if (!is_packet(record)) return 0;
+  std::memcpy(&tag, record.ext.bytes + kAt, sizeof tag);
+  std::memset(record.ext.bytes + kAt, 0, sizeof tag);
+  return tag;
 }
 
 std::optional<Ports> ports_of(const magnet_record_ext& record) {

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "capture/host_info.h"
+#include "capture/host_record.h"
 
 namespace fieldline::capture {
 
@@ -50,6 +51,7 @@ void HostRecorder::set_flows(std::vector<HostFlow> flows, std::vector<HostRun> r
 void HostRecorder::on_batch(const magnet::EventSource::Batch& batch) {
   for (const magnet_record_ext& record : batch.records) {
     Waiting one{batch.cpu, batch.has_extension, record};
+    if (batch.has_extension) one.tag = take_tag(one.record);
     if (waiting_.empty() && questions_ == 0 && take(one, false)) continue;
     waiting_.push_back(one);
     ++waited_;
@@ -114,7 +116,7 @@ bool HostRecorder::take(const Waiting& one, bool asked) {
     return true;
   }
   if (event == MAGNET_SOCK_OPEN) open(one, asked);
-  const auto joined = sockets_.join(one.record, one.has_extension, asked);
+  const auto joined = sockets_.join(one.record, one.has_extension, asked, one.tag);
   switch (joined.verdict) {
     case HostSockets::Verdict::ask:
       return false;

@@ -89,6 +89,7 @@ class HostRecorder {
     unsigned cpu;
     bool has_extension;
     magnet_record_ext record;
+    std::uint64_t tag = 0;  // of a packet's addresses
   };
   struct Batch {
     EventBodyWriter body;

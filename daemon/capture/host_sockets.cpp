@@ -71,6 +71,7 @@ void HostSockets::learn(const DiagSocket& socket, std::uint64_t at_ns) {
     HostSocket& known = at->second;
     if (is_same(known.socket, socket) && !known.closed) {
       known.socket = socket;
+      known.tag = tag_of(socket);
       return;
     }
     // Connected anew: what it did before is not this peer's.
@@ -84,6 +85,7 @@ void HostSockets::learn(const DiagSocket& socket, std::uint64_t at_ns) {
   HostSocket fresh;
   fresh.socket = socket;
   fresh.runs = runs_of(socket);
+  fresh.tag = tag_of(socket);
   fresh.from_ns = from_ns;
   idle_ += fresh.runs.empty() ? 1 : 0;
   sockets_[socket.cookie] = std::move(fresh);
@@ -136,12 +138,12 @@ bool HostSockets::make_room() {
 }
 
 HostSockets::Joined HostSockets::join(const magnet_record_ext& record, bool has_extension,
-                                      bool asked) {
+                                      bool asked, std::uint64_t tag) {
   const std::uint64_t cookie = record.head.sockid, now_ns = record.head.timestamp;
   if (cookie != 0) {
     auto at = sockets_.find(cookie);
     const bool known = at != sockets_.end() && !(has_extension && differs(at->second, record));
-    if (known) return by_cookie(at->second, record, has_extension);
+    if (known) return by_cookie(at->second, record, has_extension, tag);
     if (others_.contains(cookie, now_ns)) return {Verdict::others, nullptr};
     if (!strangers_.contains(cookie, now_ns)) {
       if (!asked) return {Verdict::ask, nullptr};
@@ -151,11 +153,11 @@ HostSockets::Joined HostSockets::join(const magnet_record_ext& record, bool has_
     if (!by_flow_ || at != sockets_.end()) return {};
   }
   auto ports = has_extension ? ports_of(record) : std::nullopt;
-  return ports ? by_ports(*ports, record) : Joined{};
+  return ports ? by_ports(*ports, record, tag) : Joined{};
 }
 
 HostSockets::Joined HostSockets::by_cookie(HostSocket& socket, const magnet_record_ext& record,
-                                           bool has_extension) {
+                                           bool has_extension, std::uint64_t tag) {
   const std::uint64_t at_ns = record.head.timestamp;
   const bool is_udp = socket.socket.protocol == IPPROTO_UDP;
   // TCP has no peer but one between its open and its close; what it sends around them is to it.
@@ -169,7 +171,7 @@ HostSockets::Joined HostSockets::by_cookie(HostSocket& socket, const magnet_reco
   // another socket that has the same ports.
   if (!is_packet(record)) return {Verdict::others, nullptr};
   auto ports = has_extension ? ports_of(record) : std::nullopt;
-  return by_flow_ && ports ? by_flow_ports(*ports) : Joined{};
+  return by_flow_ && ports ? by_flow_ports(*ports, tag) : Joined{};
 }
 
 // Could a record with its ports be of a flow whose runs are not all of its own?
@@ -178,7 +180,8 @@ bool HostSockets::is_alone(HostSocket& socket) const {
   return *socket.alone;
 }
 
-HostSockets::Joined HostSockets::by_ports(const Ports& ports, const magnet_record_ext& record) {
+HostSockets::Joined HostSockets::by_ports(const Ports& ports, const magnet_record_ext& record,
+                                          std::uint64_t tag) {
   if (std::get<1>(ports) == 0 && std::get<2>(ports) == 0) return {};
   auto [from, to] = ports_.equal_range(ports);
   HostSocket* nearest = nullptr;
@@ -190,6 +193,7 @@ HostSockets::Joined HostSockets::by_ports(const Ports& ports, const magnet_recor
     HostSocket& socket = sockets_.at(at->second);
     // A source that compared addresses gives no record of a socket that is in no flow.
     if (by_flow_ && socket.runs.empty()) continue;
+    if (tag != 0 && tag != socket.tag) continue;
     if (nearest != nullptr && socket.runs != nearest->runs) differ = true;
     const bool comparable = sequence && socket.sent;
     const std::uint32_t far = comparable ? distance(*sequence, *socket.sent) : UINT32_MAX;
@@ -200,17 +204,18 @@ HostSockets::Joined HostSockets::by_ports(const Ports& ports, const magnet_recor
       nearest = &socket;
     }
   }
-  if (nearest == nullptr) return by_flow_ ? by_flow_ports(ports) : Joined{};
-  // Without a sequence that decides, ports do, where no other run's flow and no other namespace
-  // (whose packets a source without addresses gives as well) may have them too.
-  const bool decided = least <= kNear && !(differ && tied);
+  if (nearest == nullptr) return by_flow_ ? by_flow_ports(ports, tag) : Joined{};
+  // Addresses and ports are one flow's. Without a sequence that decides, ports alone do, where no
+  // other run's flow and no other namespace (whose packets a source without addresses gives as
+  // well) may have them too.
+  const bool decided = tag != 0 || (least <= kNear && !(differ && tied));
   if (!decided && (!by_flow_ || differ || !is_alone(*nearest))) return {};
   if (nearest->runs.empty()) return {Verdict::others, nullptr};
   return {Verdict::theirs, &nearest->runs};
 }
 
-HostSockets::Joined HostSockets::by_flow_ports(const Ports& ports) const {
-  const Runs* runs = flows_.by_ports(ports);
+HostSockets::Joined HostSockets::by_flow_ports(const Ports& ports, std::uint64_t tag) {
+  const Runs* runs = flows_.by_ports(ports, tag);
   return runs != nullptr ? Joined{Verdict::theirs, runs} : Joined{};
 }
 

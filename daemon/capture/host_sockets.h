@@ -26,6 +26,7 @@ struct HostSocket {
   bool closed = false;
   // UDP may have had another peer before, and have another one after it.
   std::uint64_t from_ns = 0, to_ns = UINT64_MAX;
+  std::uint64_t tag = 0;      // of its addresses
   std::optional<bool> alone;  // no flow of other runs has packets with these ports
 };
 
@@ -56,7 +57,9 @@ class HostSockets {
     const Runs* runs = nullptr;  // theirs: at least one
   };
   // ask: its cookie is not known; learn() what sock_diag says and ask again with `asked`.
-  Joined join(const magnet_record_ext& record, bool has_extension, bool asked);
+  // `tag`: fl_event_tag() of a packet's addresses; 0: they are not known.
+  Joined join(const magnet_record_ext& record, bool has_extension, bool asked,
+              std::uint64_t tag = 0);
 
   // Open TCP sockets that belong to a run.
   std::vector<const HostSocket*> sampled() const;
@@ -65,10 +68,11 @@ class HostSockets {
 
  private:
   Runs runs_of(const DiagSocket& socket) const;
-  Joined by_cookie(HostSocket& socket, const magnet_record_ext& record, bool has_extension);
+  Joined by_cookie(HostSocket& socket, const magnet_record_ext& record, bool has_extension,
+                   std::uint64_t tag);
   bool is_alone(HostSocket& socket) const;
-  Joined by_ports(const Ports& ports, const magnet_record_ext& record);
-  Joined by_flow_ports(const Ports& ports) const;
+  Joined by_ports(const Ports& ports, const magnet_record_ext& record, std::uint64_t tag);
+  Joined by_flow_ports(const Ports& ports, std::uint64_t tag);
   bool make_room();
 
   bool by_flow_;

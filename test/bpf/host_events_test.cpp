@@ -143,6 +143,9 @@ TEST_CASE("Device records carry what joins them to packets: every byte of the st
     if (ext.local_port == pair.client_port) payload += ext.payload;
     CHECK(ext.ifindex == 1);
     CHECK(ext.protocol == IPPROTO_TCP);
+    std::uint64_t tag = 0;
+    std::memcpy(&tag, record.ext.bytes + 32, sizeof tag);
+    CHECK(tag == 0x7f000001'7f000001u);
     CHECK(record.head.size >= static_cast<std::int32_t>(14 + 20 + 20 + ext.payload));
   }
   CHECK(payload == 300'000);
