@@ -24,6 +24,7 @@ constexpr const char* kExamples =
     "  fieldline ping dtn2.example.net              all of your sockets to that host\n"
     "  fieldline ping dtn2.example.net --flow tcp:5201 --for 10m\n"
     "  fieldline path last                          where the last run lost packets and time\n"
+    "  fieldline path a.pcap router.pcap b.pcap     the same from captures that you have\n"
     "  fieldline query last --flow tcp:5201 | tshark -r -\n"
     "\nExit codes: 0 ok, 1 failure, 2 usage, 3 denied, 4 nothing answered, 5 partial.\n";
 constexpr const char* kPingHelp =
@@ -98,8 +99,12 @@ void declare_archive_commands(CLI::App& app, Typed& typed) {
 
   auto* path = app.add_subcommand(
       "path", "vantage points in path order; what each section lost and delayed");
-  path->add_option("RUN", typed.path.what, "a run's id or its first digits, last, or pcapng files")
+  path->add_option("RUN", typed.path.what,
+                   "a run's id or its first digits, last, or captures of any kind, one a point")
       ->required();
+  path->add_option("--hosts", typed.path.hosts,
+                   "of captures: between which hosts (else those with most packets)")
+      ->type_name("A,B");
   path->add_flag("--lost", typed.path.lost, "list each lost packet");
   path->add_flag("--check", typed.path.check, "exit 5 if the evidence is incomplete");
   path->add_flag("--json", typed.path.json, "the whole report (fieldline.path/1)");

@@ -10,7 +10,8 @@
 namespace fieldline::cli {
 
 struct PathOptions {
-  std::vector<std::string> what;  // a run, or pcapng files
+  std::vector<std::string> what;  // a run, or capture files
+  std::string hosts;              // A,B: whose packets of captures
   bool json = false, lost = false;
   bool check = false;  // incomplete evidence is an error
 };

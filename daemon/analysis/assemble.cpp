@@ -92,8 +92,13 @@ Section Matcher::between(std::size_t at, bool reverse, const Ledger& ledger) {
              "the list names the first " + std::to_string(section.lost_packets.size()));
   }
   for (const Stop* stop : {&up, &down}) {
-    if (way.side(*stop, ledger).late.any)
-      add_note(section.note, "records of " + stop->name + " came too late to be joined");
+    std::uint64_t late = 0, unjoined = 0;
+    for (const std::uint32_t lane : stop->lanes) {
+      late += way.lanes()[lane].late;
+      unjoined += way.lanes()[lane].unjoined;
+    }
+    if (late) add_note(section.note, "records of " + stop->name + " came too late to be joined");
+    note(unjoined, " records of " + stop->name + " stand for several packets each: not joined");
   }
   const auto dropped = ledger.tally(down.key.sensor, reverse).dropped_sum();
   if (dropped && section.lost.value_or(0) > 0) {

@@ -71,7 +71,8 @@ json to_json(const PathReport& report) {
           {"first_ns", report.first_ns},        {"last_ns", report.last_ns},
           {"forward", to_json(report.forward)}, {"reverse", to_json(report.reverse)},
           {"complete", report.complete},        {"incomplete", report.incomplete},
-          {"refusals", report.refusals},        {"ignored", report.ignored}};
+          {"refusals", report.refusals},        {"ignored", report.ignored},
+          {"captures", report.captures}};
 }
 
 }  // namespace fieldline::analysis

@@ -165,8 +165,14 @@ std::size_t Ledger::Sensor::finals_expected() const {
   return std::max<std::size_t>({sessions.size(), started.size(), 1});
 }
 
+void Ledger::capture(const std::string& name, std::uint64_t first_ns, std::uint64_t last_ns,
+                     std::optional<std::uint64_t> dropped) {
+  sensors_[name].capture = {first_ns, last_ns, dropped};
+}
+
 bool Ledger::final(const std::string& sensor) const {
   const auto book = sensors_.find(sensor);
+  if (book != sensors_.end() && book->second.capture) return true;
   return book != sensors_.end() && book->second.finals.size() >= book->second.finals_expected();
 }
 
@@ -175,6 +181,10 @@ Watch Ledger::watch(const std::string& sensor) const {
   const auto book = sensors_.find(sensor);
   if (book == sensors_.end()) return watch;
   watch.final = final(sensor);
+  if (const auto& capture = book->second.capture) {
+    watch.started_ns = capture->first_ns;
+    watch.ended_ns = capture->last_ns;
+  }
   if (!book->second.started.empty()) watch.started_ns = *book->second.started.begin();
   if (!book->second.ended.empty()) watch.ended_ns = *book->second.ended.rbegin();
   return watch;
@@ -184,6 +194,11 @@ Tally Ledger::tally(const std::string& sensor, bool reverse) const {
   Tally sum;
   const auto book = sensors_.find(sensor);
   if (book == sensors_.end()) return sum;
+  if (const auto& capture = book->second.capture) {
+    sum.packets = book->second.records[reverse];
+    if (capture->dropped.value_or(0)) sum.dropped["capture"] = *capture->dropped;
+    return sum;
+  }
   for (const auto& [key, counts] : book->second.finals) sum.add(counts.directions[reverse]);
   if (!final(sensor) && book->second.newest) {
     const Counts& newest = *book->second.newest;
@@ -241,9 +256,24 @@ void Ledger::check_balance(const std::string& name, const Sensor& sensor, bool r
   }
 }
 
+std::optional<std::string> Ledger::doubt(const std::string& name, const Capture& capture) {
+  if (capture.dropped == 0u) return std::nullopt;
+  if (!capture.dropped) {
+    return name +
+           ": the file does not say what its recorder dropped (tcpdump prints it at the end): "
+           "a loss beside it may be its own";
+  }
+  return name + ": its recorder dropped " + grouped(*capture.dropped) +
+         ": losses beside it are in doubt by that many";
+}
+
 std::vector<std::string> Ledger::incomplete() const {
   std::vector<std::string> lines;
   for (const auto& [name, sensor] : sensors_) {
+    if (sensor.capture) {
+      if (const auto line = doubt(name, *sensor.capture)) lines.push_back(*line);
+      continue;
+    }
     if (!final(name)) lines.push_back(without_final(name, sensor));
     for (const bool reverse : {false, true}) check_balance(name, sensor, reverse, lines);
   }

@@ -50,6 +50,10 @@ class Ledger {
   const char* report(std::uint8_t type, const nlohmann::json& document, const std::string& session,
                      std::uint64_t number);
 
+  // A capture file instead of a sensor: it is whole, and knows at most what its recorder dropped.
+  void capture(const std::string& name, std::uint64_t first_ns, std::uint64_t last_ns,
+               std::optional<std::uint64_t> dropped);
+
   bool final(const std::string& sensor) const;
   Watch watch(const std::string& sensor) const;
   // From the final counts, or while there are none from the newest counts.
@@ -65,7 +69,12 @@ class Ledger {
     std::string session;
     std::array<Tally, 2> directions;
   };
+  struct Capture {
+    std::uint64_t first_ns = 0, last_ns = 0;
+    std::optional<std::uint64_t> dropped;
+  };
   struct Sensor {
+    std::optional<Capture> capture;
     std::map<std::string, NumberSet> sessions;
     std::set<std::uint64_t> started, ended;  // at_ns
     std::map<std::pair<std::string, std::uint64_t>, Counts>
@@ -78,6 +87,7 @@ class Ledger {
 
   const char* activation(const nlohmann::json& document, const std::string& sensor);
   const char* counts(const nlohmann::json& document, Sensor& sensor, const std::string& session);
+  static std::optional<std::string> doubt(const std::string& name, const Capture& capture);
   static std::string without_final(const std::string& name, const Sensor& sensor);
   void check_balance(const std::string& name, const Sensor& sensor, bool reverse,
                      std::vector<std::string>& lines) const;

@@ -27,13 +27,13 @@ std::uint32_t Matcher::lane_of(const VantageKey& key, bool reverse) {
   return lane;
 }
 
-void Matcher::see(std::uint32_t lane, bool reverse, std::uint32_t wire_len, bool super_packet,
-                  Sighting sighting) {
-  Lane& counts = ways_[reverse].lane(lane);
-  counts.bytes += wire_len;
-  counts.super_packets += super_packet;
-  ways_[reverse].see(lane, sighting.seen);
+void Matcher::see(std::uint32_t lane, bool reverse, Sighting sighting, bool joins) {
   const std::uint64_t time = sighting.seen.time;
+  if (joins) {
+    ways_[reverse].see(lane, sighting.seen);
+  } else {
+    ways_[reverse].see_unjoined(lane, time);
+  }
   places_[place_of_[reverse][lane]].queue.push(time, {std::move(sighting), lane, reverse});
   ++since_;
 }

@@ -25,8 +25,9 @@ class Matcher {
   // A session of a vantage point that may have records.
   void open(const VantageKey& key, const std::string& session);
   std::uint32_t lane_of(const VantageKey& key, bool reverse);  // a new one on first use
-  void see(std::uint32_t lane, bool reverse, std::uint32_t wire_len, bool super_packet,
-           Sighting sighting);
+  Lane& lane(std::uint32_t number, bool reverse) { return ways_[reverse].lane(number); }
+  // joins: false for what stands for several packets, one does not know which.
+  void see(std::uint32_t lane, bool reverse, Sighting sighting, bool joins = true);
   // Judges what no later record can change; cheap to call for each record.
   void advance(const Ledger& ledger);
   // No record will come any more.

@@ -2,6 +2,7 @@
 #include "analysis/packet.h"
 
 #include <algorithm>
+#include <optional>
 
 namespace fieldline::analysis {
 namespace {
@@ -42,7 +43,8 @@ const char* read_ip4(Cursor& at, PacketInfo& info) {
   std::copy_n(ip.begin() + 12, 4, info.src.bytes.begin() + 12);
   std::copy_n(ip.begin() + 16, 4, info.dst.bytes.begin() + 12);
   info.network = true;
-  if ((be16(ip, 6) & 0x1fff) != 0) return "later_fragment";
+  info.fragment = be16(ip, 6) & 0x7fff;
+  if ((info.fragment & 0x1fff) != 0) return "later_fragment";
   if (!at.has(header)) return "ip_truncated";
   if (total != 0) at.on_wire = total;
   at.skip(header);
@@ -58,7 +60,8 @@ const char* read_ip6_extensions(Cursor& at, PacketInfo& info) {
     }
     if (seen == kExtensionsMax) return "extensions_too_many";
     if (!at.has(8)) return "ip_truncated";
-    if (fragment && (be16(at.rest, 2) & 0xfff8) != 0) return "later_fragment";
+    if (fragment) info.fragment = be16(at.rest, 2);
+    if (fragment && (info.fragment & 0xfff8) != 0) return "later_fragment";
     const std::size_t units = at.rest[1];
     const std::size_t length = fragment ? 8 : authentication ? (units + 2) * 4 : (units + 1) * 8;
     if (!at.has(length)) return "ip_truncated";
@@ -104,6 +107,9 @@ void read_tcp_options(ByteView options, TcpInfo& tcp) {
     if (kind == 8 && body.size() == 8) {
       tcp.has_timestamp = true;
       tcp.tsval = be32(body, 0);
+      tcp.tsecr = be32(body, 4);
+    } else if (kind == 2 && body.size() == 2) {
+      tcp.mss = be16(body, 0);
     } else if (kind == 5) {
       read_sack(body, tcp);
     }
@@ -121,6 +127,7 @@ const char* read_tcp(Cursor& at, PacketInfo& info) {
   info.tcp.sequence = be32(tcp, 4);
   info.tcp.ack = be32(tcp, 8);
   info.tcp.flags = tcp[13];
+  info.tcp.window = be16(tcp, 14);
   info.payload = at.on_wire - static_cast<std::uint32_t>(header);
   info.transport = true;
   if (!at.has(header)) {
@@ -128,6 +135,7 @@ const char* read_tcp(Cursor& at, PacketInfo& info) {
     return "options_truncated";
   }
   read_tcp_options(tcp.subspan(20, header - 20), info.tcp);
+  info.body = tcp.subspan(header, std::min<std::size_t>(tcp.size() - header, info.payload));
   return nullptr;
 }
 
@@ -141,14 +149,44 @@ const char* read_transport(Cursor& at, PacketInfo& info) {
     at.skip(8);
   }
   info.payload = at.on_wire;
+  info.body = at.rest.first(std::min<std::size_t>(at.rest.size(), info.payload));
   info.transport = true;
   return nullptr;
 }
 
-const char* read_frame(Cursor& at, PacketInfo& info) {
-  if (!at.has(14)) return "link_truncated";
-  std::uint16_t type = be16(at.rest, 12);
-  at.skip(14);
+// How many bytes a link header has, and where its EtherType stands; at > size: the IP version
+// tells.
+struct LinkHeader {
+  std::size_t size, type_at;
+};
+
+std::optional<LinkHeader> header_of(std::uint16_t link_type) {
+  switch (link_type) {
+    case kLinkEthernet:
+      return LinkHeader{14, 12};
+    case kLinkLinuxSll:
+      return LinkHeader{16, 14};
+    case kLinkLinuxSll2:
+      return LinkHeader{20, 0};
+    case kLinkNull:
+      return LinkHeader{4, SIZE_MAX};
+    case kLinkRaw:
+    case kLinkIp4:
+    case kLinkIp6:
+      return LinkHeader{0, SIZE_MAX};
+    default:
+      return std::nullopt;
+  }
+}
+
+const char* read_frame(Cursor& at, std::uint16_t link_type, PacketInfo& info) {
+  const auto link = header_of(link_type);
+  if (!link) return "link_unknown";
+  if (!at.has(std::max<std::size_t>(link->size, 1))) return "link_truncated";
+  const bool typed = link->type_at < link->size;
+  std::uint16_t type = typed ? be16(at.rest, link->type_at) : 0;
+  at.skip(link->size);
+  if (!typed) type = at.has(1) && at.rest[0] >> 4 == 6 ? kEtherIp6 : kEtherIp4;
   for (unsigned tags = 0; tags < kTagsMax && (type == 0x8100 || type == 0x88a8); ++tags) {
     if (!at.has(4)) return "link_truncated";
     type = be16(at.rest, 2);
@@ -163,10 +201,14 @@ const char* read_frame(Cursor& at, PacketInfo& info) {
 
 }  // namespace
 
-PacketInfo parse_packet(ByteView frame, std::uint32_t wire_len) {
+bool is_link_known(std::uint16_t link_type) {
+  return header_of(link_type).has_value();
+}
+
+PacketInfo parse_packet(ByteView frame, std::uint32_t wire_len, std::uint16_t link_type) {
   PacketInfo info;
   Cursor at{frame, wire_len};
-  info.problem = read_frame(at, info);
+  info.problem = read_frame(at, link_type, info);
   return info;
 }
 

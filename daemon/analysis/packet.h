@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a header record's captured bytes say: Ethernet with VLAN tags, IPv4 with options, IPv6 with
-// extension headers, TCP with options, UDP.
+// What a packet's captured bytes say: its link header (Ethernet with VLAN tags, others), IPv4 with
+// options, IPv6 with extension headers, TCP with options, UDP.
 #pragma once
 
 #include <array>
@@ -21,9 +21,11 @@ struct SackBlock {
 
 struct TcpInfo {
   std::uint32_t sequence = 0, ack = 0;
+  std::uint16_t window = 0;  // as in the header, not scaled
   std::uint8_t flags = 0;
+  std::uint16_t mss = 0;  // of a SYN; 0: not said
   bool has_timestamp = false;
-  std::uint32_t tsval = 0;
+  std::uint32_t tsval = 0, tsecr = 0;
   std::uint8_t sacks = 0;
   std::array<SackBlock, 4> sack{};
 };
@@ -36,14 +38,30 @@ struct PacketInfo {
   bool transport = false;  // ports, payload and (TCP) tcp are valid
   Address src, dst;
   std::uint8_t protocol = 0;
-  std::uint8_t ttl = 0;     // or hop limit
-  std::uint16_t ip_id = 0;  // IPv4 alone
+  std::uint8_t ttl = 0;        // or hop limit
+  std::uint16_t ip_id = 0;     // IPv4 alone
+  std::uint16_t fragment = 0;  // IPv4 flags and offset, IPv6 offset field; 0: whole
   std::uint16_t sport = 0, dport = 0;
   std::uint32_t payload = 0;  // transport payload on the wire, from the IP header's length
   TcpInfo tcp;
+  ByteView body;  // captured bytes behind the transport header
 };
 
+// Of the link header that a capture file's packets begin with, by its number (tcpdump.org,
+// LINKTYPE_); nullptr where it is understood.
+enum LinkType : std::uint16_t {
+  kLinkNull = 0,
+  kLinkEthernet = 1,
+  kLinkRaw = 101,
+  kLinkLinuxSll = 113,
+  kLinkIp4 = 228,
+  kLinkIp6 = 229,
+  kLinkLinuxSll2 = 276
+};
+bool is_link_known(std::uint16_t link_type);
+
 // wire_len stands in where the IP header has no length (super-packets above 64 KiB).
-PacketInfo parse_packet(ByteView frame, std::uint32_t wire_len);
+PacketInfo parse_packet(ByteView frame, std::uint32_t wire_len,
+                        std::uint16_t link_type = kLinkEthernet);
 
 }  // namespace fieldline::analysis

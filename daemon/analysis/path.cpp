@@ -7,6 +7,7 @@
 #include <set>
 #include <type_traits>
 
+#include "analysis/captures.h"
 #include "analysis/matcher.h"
 #include "proto/frame.h"
 
@@ -16,6 +17,7 @@ namespace {
 using nlohmann::json;
 
 constexpr std::size_t kDocumentMax = 1 << 20;
+constexpr std::size_t kPairsListed = 1024;
 
 json parse_document(std::string_view text) {
   if (text.size() > kDocumentMax) return json();
@@ -27,6 +29,7 @@ json parse_document(std::string_view text) {
 struct Source {
   VantageKey vantage;
   std::string session;
+  std::uint16_t link_type = kLinkEthernet;
   std::array<std::optional<std::uint32_t>, 2> lanes;  // forward, reverse; once there is a record
   const char* problem = nullptr;
 };
@@ -38,10 +41,17 @@ struct Input {
 
 class Analyzer final : public PathAnalyzer {
  public:
-  explicit Analyzer(std::size_t held_max) : matcher_(flows_, held_max) {}
+  explicit Analyzer(std::size_t held_max, std::optional<CaptureSurvey> survey = std::nullopt)
+      : survey_(std::move(survey)), matcher_(flows_, held_max) {
+    if (!survey_) return;
+    for (const Capture& file : survey_->files())
+      ledger_.capture(file.name, file.first_ns, file.last_ns, file.dropped);
+    if (survey_->other_packets()) ignored_["packet_of_other_hosts"] = survey_->other_packets();
+  }
 
   Result<void> feed(const pcapng::Block& block, std::size_t stream) override {
     Input& input = inputs_[stream];
+    stream_ = stream;
     return std::visit([&](const auto& one) { return take(input, one); }, block);
   }
 
@@ -50,7 +60,8 @@ class Analyzer final : public PathAnalyzer {
   PathReport report() override {
     PathReport report;
     report.run = run_;
-    report.grant = ledger_.grant();
+    if (survey_) describe(*survey_, report);
+    if (!survey_) report.grant = ledger_.grant();
     report.principal = ledger_.principal();
     report.first_ns = first_ns_;
     report.last_ns = last_ns_;
@@ -74,7 +85,7 @@ class Analyzer final : public PathAnalyzer {
   }
 
   Result<void> take(Input& input, const pcapng::Interface& interface) {
-    input.sources.push_back(source_of(interface));
+    input.sources.push_back(survey_ ? capture_source(stream_, interface) : source_of(interface));
     if (input.sources.back().problem) ++ignored_[input.sources.back().problem];
     return {};
   }
@@ -85,21 +96,60 @@ class Analyzer final : public PathAnalyzer {
     if (packet.interface >= input.sources.size()) return ignore("packet_interface_unknown");
     Source& source = input.sources[packet.interface];
     if (source.problem) return ignore("packet_interface_unusable");
+    first_ns_ = first_ns_ == 0 ? packet.timestamp_ns : std::min(first_ns_, packet.timestamp_ns);
+    last_ns_ = std::max(last_ns_, packet.timestamp_ns);
+    const PacketInfo info = parse_packet(packet.data, packet.wire_len, source.link_type);
+    if (survey_) return take_captured(source, packet, info);
     if (!packet.meta) return ignore("packet_without_digest");
     const bool reverse = packet.meta->flags & FL_RECORD_REVERSE;
     if (!ledger_.record(source.vantage.sensor, source.session, reverse, packet.sequence))
       return ignore("packet_twice");
-    const PacketInfo info = parse_packet(packet.data, packet.wire_len);
     if (info.problem) ++ignored_[std::string("headers_") + info.problem];
+    const bool is_super = packet.meta->gso_segs > 1;
+    const std::uint32_t lane = lane_of(source, reverse);
+    matcher_.lane(lane, reverse).bytes += packet.wire_len;
+    matcher_.lane(lane, reverse).super_packets += is_super;
+    matcher_.see(
+        lane, reverse,
+        sighting_of(info, flows_.number(info, reverse), packet.meta->digest, packet.timestamp_ns),
+        !is_super);
+    matcher_.advance(ledger_);
+    return {};
+  }
+
+  Result<void> take_captured(Source& source, const pcapng::Packet& packet, const PacketInfo& info) {
+    if (!info.transport) return ignore(std::string("headers_") + info.problem);
+    const auto reverse = survey_->reverse(info);
+    if (!reverse) return {};  // counted by the survey
+    const std::uint32_t lane = lane_of(source, *reverse);
+    const std::uint32_t flow = flows_.number(info, *reverse);
+    matcher_.lane(lane, *reverse).bytes += packet.wire_len;
+    const auto size = survey_->segment_size(info);
+    if (!size || *size == 0) {
+      ledger_.record(source.vantage.sensor, "", *reverse, std::nullopt);
+      matcher_.see(lane, *reverse, sighting_of(info, flow, survey_->key(info), packet.timestamp_ns),
+                   !size);
+    } else {
+      for (const WireSegment& segment : split(info, *size)) {
+        PacketInfo part = info;
+        part.tcp.sequence = segment.sequence;
+        part.tcp.flags = segment.flags;
+        part.payload = segment.payload;
+        part.ip_id = segment.ip_id;
+        ledger_.record(source.vantage.sensor, "", *reverse, std::nullopt);
+        matcher_.see(lane, *reverse,
+                     sighting_of(part, flow, survey_->key(info, segment), packet.timestamp_ns));
+      }
+    }
+    matcher_.lane(lane, *reverse).super_packets += size.has_value();
+    matcher_.advance(ledger_);
+    return {};
+  }
+
+  std::uint32_t lane_of(Source& source, bool reverse) {
     auto& lane = source.lanes[reverse];
     if (!lane) lane = matcher_.lane_of(source.vantage, reverse);
-    matcher_.see(
-        *lane, reverse, packet.wire_len, packet.meta->gso_segs > 1,
-        sighting_of(info, flows_.number(info, reverse), packet.meta->digest, packet.timestamp_ns));
-    matcher_.advance(ledger_);
-    first_ns_ = first_ns_ == 0 ? packet.timestamp_ns : std::min(first_ns_, packet.timestamp_ns);
-    last_ns_ = std::max(last_ns_, packet.timestamp_ns);
-    return {};
+    return *lane;
   }
 
   Result<void> take(Input& input, const pcapng::Report& report) {
@@ -114,7 +164,7 @@ class Analyzer final : public PathAnalyzer {
     return {};
   }
 
-  Result<void> ignore(const char* reason) {
+  Result<void> ignore(const std::string& reason) {
     ++ignored_[reason];
     return {};
   }
@@ -123,6 +173,36 @@ class Analyzer final : public PathAnalyzer {
   bool is_ours(const RunId& run) {
     if (run_.is_zero()) run_ = run;
     return run_ == run;
+  }
+
+  // Interfaces of one file share a clock: its place is the file.
+  Source capture_source(std::size_t file, const pcapng::Interface& interface) {
+    Source source;
+    const Capture& capture = survey_->files()[file];
+    source.link_type = interface.link_type;
+    if (!is_link_known(interface.link_type)) source.problem = "interface_link_unknown";
+    source.vantage = {"", capture.name,
+                      interface.name.empty() ? "if" + std::to_string(inputs_[file].sources.size())
+                                             : interface.name};
+    if (!source.problem) matcher_.open(source.vantage, "");
+    return source;
+  }
+
+  void describe(const CaptureSurvey& survey, PathReport& report) const {
+    for (const Capture& file : survey.files()) report.captures.push_back(file.name);
+    json pairs = json::array();
+    std::optional<std::uint8_t> protocol;
+    bool mixed = false;
+    for (std::uint32_t flow = 0; flow < flows_.size(); ++flow) {
+      const FlowKey& key = flows_.key(flow);
+      mixed |= protocol && *protocol != key.protocol;
+      protocol = key.protocol;
+      if (flow < kPairsListed) pairs.push_back({key.port_a, key.port_b});
+    }
+    report.grant = {{"host_a", survey.hosts().a.to_string()},
+                    {"host_b", survey.hosts().b.to_string()},
+                    {"pairs", pairs}};
+    if (protocol && !mixed) report.grant["protocol"] = *protocol;
   }
 
   Source source_of(const pcapng::Interface& interface) {
@@ -153,19 +233,21 @@ class Analyzer final : public PathAnalyzer {
     std::uint64_t unused = 0;
     std::string why;
     for (const auto& [reason, count] : ignored_) {
-      if (reason == "packet_twice" || reason.rfind("headers_", 0) == 0) continue;
+      if (reason == "packet_twice" || reason == "packet_of_other_hosts" ||
+          reason.rfind("headers_", 0) == 0)
+        continue;
       unused += count;
       why += (why.empty() ? "" : ", ") + reason + " " + std::to_string(count);
     }
     if (unused)
       lines.push_back(std::to_string(unused) + " blocks of the input could not be used (" + why +
                       ")");
-    std::map<VantageKey, std::uint64_t> super_packets;
+    std::map<VantageKey, std::uint64_t> unjoined;
     std::set<std::string> late;
     for (const bool reverse : {false, true}) {
       for (const Lane& lane : matcher_.lanes(reverse)) {
-        super_packets[lane.key] += lane.super_packets;
-        if (lane.late.any) late.insert(lane.key.sensor);
+        unjoined[lane.key] += lane.unjoined;
+        if (lane.late) late.insert(lane.key.sensor);
       }
     }
     for (const std::string& sensor : late) {
@@ -173,17 +255,21 @@ class Analyzer final : public PathAnalyzer {
                       ": some of its records came long behind the others' and were not joined; "
                       "losses beside it are undecided then");
     }
-    for (const auto& [key, count] : super_packets) {
+    for (const auto& [key, count] : unjoined) {
       if (count == 0) continue;
-      lines.push_back("sensor " + key.sensor + ", " + key.interface + ": " + std::to_string(count) +
+      lines.push_back((survey_ ? "" : "sensor ") + key.sensor + ", " + key.interface + ": " +
+                      std::to_string(count) +
                       " records are of several wire packets each and join with nothing; turn tso, "
-                      "gso and gro off");
+                      "gso and gro off" +
+                      (survey_ ? ", or capture from the handshake on" : ""));
     }
     if (matcher_.records() == 0)
       lines.push_back("no header records: no sensor saw a packet of this run");
   }
 
+  std::optional<CaptureSurvey> survey_;
   std::map<std::size_t, Input> inputs_;
+  std::size_t stream_ = 0;  // being fed
   FlowTable flows_;
   Matcher matcher_;
   Ledger ledger_;
@@ -196,6 +282,11 @@ class Analyzer final : public PathAnalyzer {
 
 std::unique_ptr<PathAnalyzer> PathAnalyzer::create(std::size_t held_max) {
   return std::make_unique<Analyzer>(held_max);
+}
+
+std::unique_ptr<PathAnalyzer> PathAnalyzer::of_captures(CaptureSurvey survey,
+                                                        std::size_t held_max) {
+  return std::make_unique<Analyzer>(held_max, std::move(survey));
 }
 
 }  // namespace fieldline::analysis

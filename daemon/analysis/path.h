@@ -70,7 +70,8 @@ struct Direction {
 };
 
 struct PathReport {
-  RunId run;
+  RunId run;  // zero for captures
+  std::vector<std::string> captures;
   nlohmann::json grant, principal;
   std::uint64_t first_ns = 0, last_ns = 0;
   Direction forward, reverse;
@@ -90,9 +91,14 @@ struct PathReport {
 // not waited for: what they bring later is neither joined nor taken for a loss.
 constexpr std::size_t kHeldMax = std::size_t{1} << 20;
 
+class CaptureSurvey;
+
 class PathAnalyzer {
  public:
   static std::unique_ptr<PathAnalyzer> create(std::size_t held_max = kHeldMax);
+  // Of capture files without a run: the survey's files, each fed as the stream of its number.
+  static std::unique_ptr<PathAnalyzer> of_captures(CaptureSurvey survey,
+                                                   std::size_t held_max = kHeldMax);
   virtual ~PathAnalyzer() = default;
   virtual Result<void> feed(const pcapng::Block& block, std::size_t stream = 0) = 0;
   virtual PathReport report() = 0;

@@ -66,7 +66,7 @@ struct Bounds {
   bool passed(std::uint64_t here) const { return joined.any && here + kGraceNs < joined.last; }
   bool judges(std::uint64_t here, std::uint64_t there) const {
     if (!joined.any || !begun(here, there)) return false;
-    if (own.late.holds(here) || other.late.holds(there)) return false;
+    if (own.blind.holds(here) || other.blind.holds(there)) return false;
     if (passed(here)) return true;
     if (!final) return false;
     return here <= joined.last || !other.watch.ended_ns || there + kEdgeNs <= *other.watch.ended_ns;

@@ -47,11 +47,12 @@ struct Stretch {
   bool holds(std::uint64_t time) const { return any && time >= first && time <= last; }
 };
 
-// late: records that came when what they belong to had been judged; nothing is called lost or
-// surplus because of what was, or was not, seen then.
+// blind: when this side may have seen what cannot be joined (records that came when what they
+// belong to had been judged, packets that stand for several); nothing is called lost or surplus
+// because of what was, or was not, seen then.
 struct Side {
   Watch watch;
-  Stretch late;
+  Stretch blind;
 };
 
 using Times = std::span<const std::uint64_t>;

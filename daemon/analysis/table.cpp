@@ -49,7 +49,9 @@ std::string header(const PathReport& report) {
   for (const Direction* direction : {&report.forward, &report.reverse}) {
     for (const Point& point : direction->points) bytes = std::max(bytes, point.bytes);
   }
-  std::string line = fmt::format("run {}  {:.1f} s", report.run.brief(), seconds);
+  std::string line = report.captures.empty()
+                         ? fmt::format("run {}  {:.1f} s", report.run.brief(), seconds)
+                         : fmt::format("{} captures  {:.1f} s", report.captures.size(), seconds);
   if (seconds > 0 && bytes > 0) line += ", " + rate(static_cast<double>(bytes) * 8 / seconds);
   if (report.principal.is_string()) line += ", " + printable(report.principal.get<std::string>());
   const std::string flow = flow_of(report.grant);

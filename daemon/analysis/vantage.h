@@ -19,12 +19,14 @@ struct VantageKey {
 
 struct Lane {
   VantageKey key;
-  std::uint64_t records = 0, bytes = 0;
-  std::uint64_t super_packets = 0;  // records that stand for several wire packets
+  std::uint64_t records = 0, bytes = 0;  // packets as the wire has them
+  std::uint64_t super_packets = 0;       // records that stood for several
+  std::uint64_t unjoined = 0;            // of these: what they stood for cannot be told
+  std::uint64_t late = 0;
   std::uint64_t first_ns = UINT64_MAX, newest_ns = 0;
   std::int64_t shift = 0;  // see Shifts; a guess until it is placed
   bool placed = false;
-  Stretch late;  // see Side
+  Stretch blind;  // see Side
 };
 
 }  // namespace fieldline::analysis

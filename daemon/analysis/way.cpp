@@ -22,12 +22,26 @@ std::uint32_t Way::lane_of(const VantageKey& key) {
 
 void Way::see(std::uint32_t number, const Observation& seen) {
   Lane& lane = lanes_[number];
+  count(lane, seen.time);
+  if (at_start(seen.time, lane.shift) < concluded_) {
+    lane.blind.include(seen.time);
+    ++lane.late;
+  }
+  window_.add(number, lane.shift, seen);
+}
+
+void Way::see_unjoined(std::uint32_t number, std::uint64_t time) {
+  Lane& lane = lanes_[number];
+  count(lane, time);
+  lane.blind.include(time);
+  ++lane.unjoined;
+}
+
+void Way::count(Lane& lane, std::uint64_t time) {
   ++lane.records;
   ++records_;
-  lane.first_ns = std::min(lane.first_ns, seen.time);
-  lane.newest_ns = std::max(lane.newest_ns, seen.time);
-  if (at_start(seen.time, lane.shift) < concluded_) lane.late.include(seen.time);
-  window_.add(number, lane.shift, seen);
+  lane.first_ns = std::min(lane.first_ns, time);
+  lane.newest_ns = std::max(lane.newest_ns, time);
 }
 
 // At most a minute, by their clocks: an expected place may not be on this direction's path, and a
@@ -131,8 +145,9 @@ void Way::place(const Stop& stop, std::int64_t shift) {
     Lane& lane = lanes_[number];
     lane.shift = shift;
     if (!lane.placed && at_start(lane.first_ns, shift) < concluded_) {
-      lane.late.include(lane.first_ns);
-      lane.late.include(std::min(lane.newest_ns, static_cast<std::uint64_t>(concluded_ + shift)));
+      ++lane.late;
+      lane.blind.include(lane.first_ns);
+      lane.blind.include(std::min(lane.newest_ns, static_cast<std::uint64_t>(concluded_ + shift)));
     }
     lane.placed = true;
   }
@@ -176,9 +191,9 @@ void Way::conclude(std::int64_t horizon, const Ledger& ledger, const FlowTable& 
 Side Way::side(const Stop& stop, const Ledger& ledger) const {
   Side side{ledger.watch(stop.key.sensor), {}};
   for (const std::uint32_t lane : stop.lanes) {
-    if (!lanes_[lane].late.any) continue;
-    side.late.include(lanes_[lane].late.first);
-    side.late.include(lanes_[lane].late.last);
+    if (!lanes_[lane].blind.any) continue;
+    side.blind.include(lanes_[lane].blind.first);
+    side.blind.include(lanes_[lane].blind.last);
   }
   return side;
 }

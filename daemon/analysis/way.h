@@ -39,6 +39,8 @@ class Way {
 
   // A record of lane(number).
   void see(std::uint32_t lane, const Observation& seen);
+  // One that joins with nothing: it stands for several packets.
+  void see_unjoined(std::uint32_t lane, std::uint64_t time);
   // Everything that started its way before this (at_start) has been seen wherever it will be.
   // patient: lanes that are behind, or whose place is not known yet, are waited for.
   std::int64_t horizon(const Ledger& ledger, bool patient) const;
@@ -60,6 +62,7 @@ class Way {
  private:
   using Ends = std::pair<std::uint32_t, std::uint32_t>;  // ids of stops
 
+  void count(Lane& lane, std::uint64_t time);
   bool is_waiting() const;
   std::vector<Seat> seats() const;
   void name_stops();

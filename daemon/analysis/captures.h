@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+// Captures that somebody took with tcpdump or Wireshark, without a run: what must be known of them
+// before their packets can be joined, and by what they are.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "analysis/flows.h"
+#include "base/pcapng.h"
+
+namespace fieldline::analysis {
+
+// One file; several interfaces of it are several vantage points with one clock.
+struct Capture {
+  std::string name;
+  std::uint64_t first_ns = UINT64_MAX, last_ns = 0;
+  std::optional<std::uint64_t> dropped;  // by the recorder, if the file says so
+
+  std::vector<pcapng::Interface> interfaces;
+  std::vector<std::uint64_t> packets;  // by interface
+};
+
+// The two hosts whose packets are joined; a is the one that sends more payload.
+struct HostPair {
+  Address a, b;
+};
+
+// A segment as the wire has it: of a packet that offloads made (GSO, GRO), or a packet itself.
+struct WireSegment {
+  std::uint32_t sequence = 0, payload = 0;
+  std::uint8_t flags = 0;
+  std::uint16_t ip_id = 0;
+};
+
+// First all blocks of all files are shown to it, then settle(), then it is asked.
+class CaptureSurvey {
+ public:
+  std::size_t add(std::string name);  // number of the file
+  // reason counted: nullptr, or why the packet is of no use.
+  const char* see(std::size_t file, const pcapng::Block& block);
+  // hosts: no value takes those that exchange most packets. An error: no packet is of such hosts.
+  Result<void> settle(const std::optional<HostPair>& hosts);
+
+  const std::vector<Capture>& files() const { return files_; }
+  const HostPair& hosts() const { return hosts_; }
+  std::uint64_t other_packets() const { return other_packets_; }
+  std::size_t other_pairs() const { return pairs_.empty() ? 0 : pairs_.size() - 1; }
+  // No value: of other hosts. Else whether it goes from b to a.
+  std::optional<bool> reverse(const PacketInfo& packet) const;
+  // More than one wire segment, and how long each is; 0: it cannot be told.
+  std::optional<std::uint32_t> segment_size(const PacketInfo& packet) const;
+  // What a packet is known by at every vantage point.
+  std::uint64_t key(const PacketInfo& packet) const;
+  std::uint64_t key(const PacketInfo& packet, const WireSegment& segment) const;
+
+ private:
+  using Hosts = std::pair<Address, Address>;  // first < second
+  using Sender = std::tuple<Address, Address, std::uint16_t, std::uint16_t>;
+  struct Exchange {
+    std::uint64_t packets = 0;
+    std::uint64_t payload[2] = {0, 0};  // from first, from second
+  };
+  struct Largest {
+    std::uint32_t payload = 0;
+    std::uint64_t times = 0;
+  };
+  struct Segments {
+    std::map<std::size_t, Largest> largest;  // by file
+    std::uint16_t mss = 0;                   // that this sender announced
+    bool timestamps = false;
+  };
+
+  void note_segment(std::size_t file, const PacketInfo& packet);
+  std::uint32_t wire_size(const Sender& sender, const Segments& segments) const;
+
+  std::vector<Capture> files_;
+  std::map<Hosts, Exchange> pairs_;
+  std::map<Sender, Segments> segments_;
+  std::map<Sender, std::uint32_t> sizes_;  // settled: of a full wire segment; 0: unknown
+  std::size_t body_ = 32;                  // payload bytes that every capture has of every packet
+  bool offloaded_ = false;                 // some packets stand for several
+  HostPair hosts_;
+  std::uint64_t other_packets_ = 0;
+};
+
+std::vector<WireSegment> split(const PacketInfo& packet, std::uint32_t segment_size);
+
+}  // namespace fieldline::analysis
