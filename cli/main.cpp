@@ -13,6 +13,7 @@
 #include "cli/path.h"
 #include "cli/ping.h"
 #include "cli/query.h"
+#include "cli/retrans.h"
 #include "cli/runs.h"
 #include "cli/status.h"
 
@@ -45,6 +46,7 @@ struct Typed {
   PingOptions ping;
   RunsOptions runs;
   PathOptions path;
+  RetransOptions retrans;
   QueryOptions query;
   EventsOptions events;
   StatusOptions status;
@@ -90,6 +92,17 @@ void declare_ping(CLI::App& app, Typed& typed) {
   ping->add_flag("--json", typed.ping.json, "one JSON document a line (fieldline.ping/1)");
 }
 
+void declare_input(CLI::App* command, AnalyzeOptions& input) {
+  command
+      ->add_option("RUN", input.what,
+                   "a run's id or its first digits, last, or captures of any kind, one a point")
+      ->required();
+  command
+      ->add_option("--hosts", input.hosts,
+                   "of captures: between which hosts (else those with most packets)")
+      ->type_name("A,B");
+}
+
 void declare_archive_commands(CLI::App& app, Typed& typed) {
   auto* runs = app.add_subcommand("runs", "list the runs that the archive holds, newest first");
   runs->add_option("--limit", typed.runs.limit, "at most so many")
@@ -99,15 +112,17 @@ void declare_archive_commands(CLI::App& app, Typed& typed) {
 
   auto* path = app.add_subcommand(
       "path", "vantage points in path order; what each section lost and delayed");
-  path->add_option("RUN", typed.path.what,
-                   "a run's id or its first digits, last, or captures of any kind, one a point")
-      ->required();
-  path->add_option("--hosts", typed.path.hosts,
-                   "of captures: between which hosts (else those with most packets)")
-      ->type_name("A,B");
+  declare_input(path, typed.path.input);
   path->add_flag("--lost", typed.path.lost, "list each lost packet");
   path->add_flag("--check", typed.path.check, "exit 5 if the evidence is incomplete");
   path->add_flag("--json", typed.path.json, "the whole report (fieldline.path/1)");
+
+  auto* retrans = app.add_subcommand(
+      "retrans", "each TCP retransmission, and why: lost where, acknowledgement lost, or spurious");
+  declare_input(retrans, typed.retrans.input);
+  retrans->add_flag("--all", typed.retrans.all, "list all of them, not the first 20");
+  retrans->add_flag("--check", typed.retrans.check, "exit 5 if the evidence is incomplete");
+  retrans->add_flag("--json", typed.retrans.json, "the whole report (fieldline.retrans/1)");
 
   auto* query = app.add_subcommand(
       "query", "get a run's packets as pcapng, for tshark, tcpdump and Wireshark");
@@ -209,6 +224,7 @@ int dispatch(CLI::App& app, Typed& typed) {
   }
   auto settings = load_settings(typed.flags, environment);
   if (app.got_subcommand("path")) return path(typed.path, settings);
+  if (app.got_subcommand("retrans")) return retrans(typed.retrans, settings);
   if (!settings) return complain(settings.error(), kUsage);
   if (app.got_subcommand("ping")) {
     if (auto checked = check_ping(typed); !checked) return complain(checked.error(), kUsage);

@@ -38,6 +38,7 @@ Direction Matcher::direction(bool reverse, const Ledger& ledger) {
   for (std::size_t at = 0; at + 1 < path.size(); ++at)
     direction.sections.push_back(between(at, reverse, ledger));
   direction.sections.push_back(std::move(after));
+  direction.again = ends_[reverse].again->finish();
   return direction;
 }
 

@@ -91,7 +91,10 @@ void Matcher::settle_ends(bool reverse) {
   End& end = ends_[reverse];
   const auto& path = ways_[reverse].path();
   if (path.empty()) return;
-  if (end.first != path.front().id()) end.before.emplace(*flows_, reverse);
+  if (end.first != path.front().id()) {
+    end.before.emplace(*flows_, reverse);
+    end.again.emplace(*flows_, reverse);
+  }
   if (end.last != path.back().id()) end.after.emplace(*flows_, reverse);
   end.first = path.front().id();
   end.last = path.back().id();
@@ -127,7 +130,9 @@ void Matcher::pass(std::size_t place, std::vector<Passing>& instant) {
       };
       if (holds(0)) {
         if (acks) end.before->see_ack(one.sighting.seen);
+        if (acks) end.again->see_ack(one.sighting);
         if (!acks) end.before->see(one.sighting.seen);
+        if (!acks) end.again->see(one.sighting.seen);
       }
       if (holds(path.size() - 1)) {
         if (acks) end.after->see_ack(one.sighting);

@@ -13,6 +13,7 @@
 
 #include "analysis/in_order.h"
 #include "analysis/receiver_evidence.h"
+#include "analysis/retransmissions.h"
 #include "analysis/sender_holes.h"
 #include "analysis/way.h"
 
@@ -20,7 +21,10 @@ namespace fieldline::analysis {
 
 class Matcher {
  public:
-  Matcher(const FlowTable& flows, std::size_t held_max) : flows_(&flows), held_max_(held_max) {}
+  Matcher(const FlowTable& flows, Limits limits)
+      : flows_(&flows),
+        held_max_(limits.held_max),
+        ways_{Way(false, limits.patience_ns), Way(true, limits.patience_ns)} {}
 
   // A session of a vantage point that may have records.
   void open(const VantageKey& key, const std::string& session);
@@ -53,6 +57,7 @@ class Matcher {
   struct End {
     std::uint32_t first = UINT32_MAX, last = UINT32_MAX;  // ids of the stops that they stand at
     std::optional<SenderHoles> before;
+    std::optional<Retransmissions> again;
     std::optional<ReceiverEvidence> after;
   };
   using Horizons = std::array<std::int64_t, 2>;
@@ -67,7 +72,7 @@ class Matcher {
 
   const FlowTable* flows_;
   std::size_t held_max_;
-  std::array<Way, 2> ways_{Way(false), Way(true)};
+  std::array<Way, 2> ways_;
   std::array<End, 2> ends_;
   std::vector<Place> places_;
   std::array<std::vector<std::size_t>, 2> place_of_;  // by lane

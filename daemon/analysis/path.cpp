@@ -41,8 +41,8 @@ struct Input {
 
 class Analyzer final : public PathAnalyzer {
  public:
-  explicit Analyzer(std::size_t held_max, std::optional<CaptureSurvey> survey = std::nullopt)
-      : survey_(std::move(survey)), matcher_(flows_, held_max) {
+  explicit Analyzer(Limits limits, std::optional<CaptureSurvey> survey = std::nullopt)
+      : survey_(std::move(survey)), matcher_(flows_, limits) {
     if (!survey_) return;
     for (const Capture& file : survey_->files())
       ledger_.capture(file.name, file.first_ns, file.last_ns, file.dropped);
@@ -280,13 +280,12 @@ class Analyzer final : public PathAnalyzer {
 
 }  // namespace
 
-std::unique_ptr<PathAnalyzer> PathAnalyzer::create(std::size_t held_max) {
-  return std::make_unique<Analyzer>(held_max);
+std::unique_ptr<PathAnalyzer> PathAnalyzer::create(Limits limits) {
+  return std::make_unique<Analyzer>(limits);
 }
 
-std::unique_ptr<PathAnalyzer> PathAnalyzer::of_captures(CaptureSurvey survey,
-                                                        std::size_t held_max) {
-  return std::make_unique<Analyzer>(held_max, std::move(survey));
+std::unique_ptr<PathAnalyzer> PathAnalyzer::of_captures(CaptureSurvey survey, Limits limits) {
+  return std::make_unique<Analyzer>(limits, std::move(survey));
 }
 
 }  // namespace fieldline::analysis

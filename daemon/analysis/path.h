@@ -31,6 +31,22 @@ struct LostPacket {
   std::uint32_t ip_id = 0;
   std::uint32_t sequence = 0;  // TCP
   std::uint32_t payload = 0;   // transport payload bytes
+  std::uint32_t ack = 0;       // TCP
+  bool or_its_ack = false;     // behind the last point: this, or the acknowledgement of it
+  std::uint64_t again_ns =
+      0;  // when a packet that fills the hole it left was seen; 0: none, or no hole
+};
+
+// Data that was sent again, as the first vantage point saw it.
+struct Again {
+  enum class How { fast, timer };  // told by acknowledgements, or by none
+
+  LostPacket packet;          // this sending
+  LostPacket before;          // the last one before it, unless `acknowledged`
+  bool acknowledged = false;  // its data had been acknowledged there already
+  bool acks_seen = false;     // acknowledgements pass there
+  std::uint32_t end = 0;      // sequence behind its data
+  How how = How::timer;
 };
 
 struct Delay {
@@ -51,6 +67,7 @@ struct Section {
       0;  // still in flight, or at the edge of an activation; never counted as lost
   Delay delay;
   std::vector<LostPacket> lost_packets;
+  std::vector<std::uint64_t> undecided_digests;
   std::string note;
 };
 
@@ -67,6 +84,7 @@ struct Point {
 struct Direction {
   std::vector<Point> points;      // in path order
   std::vector<Section> sections;  // points.size() + 1 of them: before the first .. after the last
+  std::vector<Again> again;       // at most 65,536
 };
 
 struct PathReport {
@@ -87,18 +105,24 @@ struct PathReport {
 // are under way, not for the run. `stream` tells several inputs apart (one per archive or file),
 // because the numbers of interfaces are per input.
 //
-// held_max: packets of the input in memory. Beyond it vantage points that are behind the others are
-// not waited for: what they bring later is neither joined nor taken for a loss.
-constexpr std::size_t kHeldMax = std::size_t{1} << 20;
+// What is held of the input, in packets, and how long a vantage point is waited for that is silent
+// or shares no packet with the others. Beyond either, what it brings later is neither joined nor
+// taken for a loss.
+struct Limits {
+  std::size_t held_max = std::size_t{1} << 20;
+  std::uint64_t patience_ns = 60'000'000'000;
+};
 
 class CaptureSurvey;
 
 class PathAnalyzer {
  public:
-  static std::unique_ptr<PathAnalyzer> create(std::size_t held_max = kHeldMax);
-  // Of capture files without a run: the survey's files, each fed as the stream of its number.
+  static std::unique_ptr<PathAnalyzer> create(Limits limits = {});
+  // Of capture files without a run: the survey's files, each fed as the stream of its number. Their
+  // clocks may be hours apart: patience has no end.
   static std::unique_ptr<PathAnalyzer> of_captures(CaptureSurvey survey,
-                                                   std::size_t held_max = kHeldMax);
+                                                   Limits limits = {std::size_t{1} << 22,
+                                                                    UINT64_MAX});
   virtual ~PathAnalyzer() = default;
   virtual Result<void> feed(const pcapng::Block& block, std::size_t stream = 0) = 0;
   virtual PathReport report() = 0;

@@ -14,6 +14,10 @@ constexpr std::uint64_t kCopyNs = 2'000'000;
 
 }  // namespace
 
+bool is_network_copy(const Observation& first, const Observation& second) {
+  return first.digest == second.digest && (second.ip_id != 0 || second.time - first.time < kCopyNs);
+}
+
 // Takes [begin, end) out of what is outstanding; `touch` sees each segment before it is cut.
 template <class Touch>
 void ReceiverEvidence::cut(Receiver& receiver, std::uint64_t begin, std::uint64_t end,
@@ -64,16 +68,35 @@ void ReceiverEvidence::see_data(Receiver& receiver, const Observation& seen) {
     receiver.high = receiver.acked = begin;
     receiver.outstanding.clear();
   }
-  if (end <= receiver.acked) return;
+  if (end <= receiver.acked) {
+    // A DSACK to come is of this one.
+    receiver.candidates.emplace(begin, Candidate{end, seen, seen.time, false, true});
+    return;
+  }
   begin = std::max(begin, receiver.acked);
-  if (is_copy(receiver, begin, seen)) return;
+  if (is_copy(receiver, begin, seen)) {
+    receiver.candidates.emplace(begin, Candidate{end, seen, seen.time, false, true});
+    return;
+  }
+  bool again = false;
   cut(receiver, begin, end, [&](std::uint64_t from, Segment& segment) {
-    if (!segment.judged)
-      receiver.candidates.emplace(from, Candidate{segment.end, segment.packet, seen.time});
+    again = true;
+    const bool missed = receiver.delivered_ns > segment.packet.time;
+    if (!segment.judged) {
+      receiver.candidates.emplace(from,
+                                  Candidate{segment.end, segment.packet, seen.time, missed, false});
+    }
     segment.judged = true;
   });
-  receiver.outstanding[begin] = {end, seen, false};
+  receiver.outstanding[begin] = {end, seen, false, again};
   receiver.high = std::max(receiver.high, end);
+}
+
+void ReceiverEvidence::arrive(Receiver& receiver, std::uint64_t begin, std::uint64_t end) {
+  cut(receiver, begin, end, [&](std::uint64_t, const Segment& segment) {
+    if (!segment.again)
+      receiver.delivered_ns = std::max(receiver.delivered_ns, segment.packet.time);
+  });
 }
 
 void ReceiverEvidence::see_ack(const Sighting& ack) {
@@ -86,7 +109,7 @@ void ReceiverEvidence::see_ack(const Sighting& ack) {
   if (acked > receiver.high + kJumpMax) return;
   if (ack.sacks) see_sack(receiver, acked, *ack.sacks);
   if (acked <= receiver.acked) return;
-  cut(receiver, receiver.acked, acked, [](std::uint64_t, Segment&) {});
+  arrive(receiver, receiver.acked, acked);
   receiver.acked = acked;
   receiver.high = std::max(receiver.high, acked);
 }
@@ -108,6 +131,7 @@ void ReceiverEvidence::judge(const Watch& watch) {
   for (const Receiver& receiver : receivers_) {
     for (const auto& [begin, candidate] : receiver.candidates) {
       const bool arrived = receiver.acked >= candidate.end;
+      if (candidate.redundant) continue;
       if (watch.settled(candidate.again_ns, last_ns_) || (watch.final && arrived)) {
         lose(candidate);
       } else {
@@ -135,17 +159,18 @@ void ReceiverEvidence::restart(Receiver& receiver) {
 }
 
 void ReceiverEvidence::lose(const Candidate& candidate) {
+  if (candidate.redundant) return;
   ++lost_;
-  if (evidence_.packets.size() < kListedMax)
-    evidence_.packets.push_back(lost_packet(candidate.packet, *flows_, reverse_));
+  if (evidence_.packets.size() >= kListedMax) return;
+  evidence_.packets.push_back(lost_packet(candidate.packet, *flows_, reverse_));
+  evidence_.packets.back().or_its_ack = !candidate.missed;
 }
 
 bool ReceiverEvidence::is_copy(const Receiver& receiver, std::uint64_t begin,
                                const Observation& seen) {
   const auto found = receiver.outstanding.find(begin);
   if (found == receiver.outstanding.end()) return false;
-  const Observation& earlier = found->second.packet;
-  return earlier.digest == seen.digest && (seen.ip_id != 0 || seen.time - earlier.time < kCopyNs);
+  return is_network_copy(found->second.packet, seen);
 }
 
 // RFC 2883: the first block is a DSACK if it lies below the cumulative acknowledgement or inside
@@ -164,7 +189,7 @@ void ReceiverEvidence::see_sack(Receiver& receiver, std::uint64_t ack, const Sac
     if (i == 0 && (below || inside)) {
       excuse(receiver, left, right);
     } else {
-      cut(receiver, left, right, [](std::uint64_t, Segment&) {});
+      arrive(receiver, left, right);
     }
   }
 }

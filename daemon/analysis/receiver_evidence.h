@@ -9,6 +9,9 @@
 
 namespace fieldline::analysis {
 
+// Whether the network made the second of two packets that fill one range, or the sender did.
+bool is_network_copy(const Observation& first, const Observation& second);
+
 // A data packet seen here is lost behind here if its range was sent again before an acknowledgement
 // or SACK of it had come by, and no DSACK says later that both arrived. Fed with both directions of
 // one sensor in order of time; holds what is not acknowledged.
@@ -25,16 +28,22 @@ class ReceiverEvidence {
     std::uint64_t end = 0;
     Observation packet;
     bool judged = false;  // a part of it was sent again already
+    bool again = false;   // it repeats something itself
   };
   struct Candidate {
     std::uint64_t end = 0;
     Observation packet;
     std::uint64_t again_ns = 0;  // when its range was sent again
+    bool missed = false;         // the receiver said that it lacks it
+    bool redundant = false;      // it came when its range was acknowledged here: not lost
   };
   struct Receiver {
     bool started = false;
     std::uint64_t high = 0;   // behind the highest byte seen or acknowledged
     std::uint64_t acked = 0;  // cumulative
+    // When the youngest of what was acknowledged passed, of what passed once (RFC 8985): what
+    // passed before it and is not acknowledged did not arrive.
+    std::uint64_t delivered_ns = 0;
     std::uint32_t syn = 0;
     bool has_syn = false;
     std::map<std::uint64_t, Segment> outstanding;  // by first byte, disjoint, not acknowledged
@@ -47,6 +56,7 @@ class ReceiverEvidence {
   static void see_sack(Receiver& receiver, std::uint64_t ack, const SackList& list);
   static void excuse(Receiver& receiver, std::uint64_t left, std::uint64_t right);
   Receiver& receiver_of(std::uint32_t flow);
+  static void arrive(Receiver& receiver, std::uint64_t begin, std::uint64_t end);
   void see_data(Receiver& receiver, const Observation& seen);
   void restart(Receiver& receiver);
   void lose(const Candidate& candidate);

@@ -5,6 +5,8 @@
 #include <cstdlib>
 #include <limits>
 
+#include "analysis/sequence.h"
+
 namespace fieldline::analysis {
 namespace {
 
@@ -93,6 +95,7 @@ LostPacket lost_packet(const Observation& seen, const FlowTable& flows, bool rev
   lost.ip_id = seen.ip_id;
   lost.sequence = seen.sequence;
   lost.payload = seen.payload;
+  lost.ack = seen.ack;
   if (seen.flow != FlowTable::kNone) {
     const FlowKey& key = flows.key(seen.flow);
     lost.protocol = key.protocol;
@@ -240,13 +243,15 @@ void SectionMatcher::fill(const Side& up, const Side& down, const FlowTable& flo
       lose(packet, flows, reverse);
     } else {
       ++undecided_;
+      section.undecided_digests.push_back(packet.digest);
     }
   }
   for (const Surplus& packet : surplus_) {
     if (more.judges(packet.time, packet.time - shift)) ++(packet.copy ? duplicated_ : appeared_);
   }
   std::sort(listed_.begin(), listed_.end(), [](const LostPacket& a, const LostPacket& b) {
-    return a.timestamp_ns < b.timestamp_ns;
+    if (a.timestamp_ns != b.timestamp_ns) return a.timestamp_ns < b.timestamp_ns;
+    return before(a.sequence, b.sequence);
   });
   section.lost = lost_;
   section.lost_packets = std::move(listed_);

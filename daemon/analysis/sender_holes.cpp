@@ -169,7 +169,7 @@ void SenderHoles::fill(std::uint32_t flow, std::uint64_t begin, std::uint64_t en
     if (late_original(senders_[flow], hole, filler)) {
       late = true;
     } else {
-      lose(flow, low, high, hole);
+      lose(flow, low, high, hole, filler.time);
     }
     if (from < low) {
       Hole rest = hole;
@@ -181,14 +181,15 @@ void SenderHoles::fill(std::uint32_t flow, std::uint64_t begin, std::uint64_t en
   evidence_.reordered += late;
 }
 
-void SenderHoles::lose(std::uint32_t flow, std::uint64_t begin, std::uint64_t end,
-                       const Hole& hole) {
+void SenderHoles::lose(std::uint32_t flow, std::uint64_t begin, std::uint64_t end, const Hole& hole,
+                       std::uint64_t again_ns) {
   const Sender& sender = senders_[flow];
   lost_ += pieces(sender, end - begin);
   const FlowKey& key = flows_->key(flow);
   while (begin < end && evidence_.packets.size() < kListedMax) {
     LostPacket lost;
     lost.timestamp_ns = hole.opened_ns;
+    lost.again_ns = again_ns;
     lost.protocol = kTcp;
     lost.sport = reverse_ ? key.port_b : key.port_a;
     lost.dport = reverse_ ? key.port_a : key.port_b;

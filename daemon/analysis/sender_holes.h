@@ -80,7 +80,8 @@ class SenderHoles {
   void see_data(Sender& sender, const Observation& seen);
   void restart(std::uint32_t flow);
   void fill(std::uint32_t flow, std::uint64_t begin, std::uint64_t end, const Observation& filler);
-  void lose(std::uint32_t flow, std::uint64_t begin, std::uint64_t end, const Hole& hole);
+  void lose(std::uint32_t flow, std::uint64_t begin, std::uint64_t end, const Hole& hole,
+            std::uint64_t again_ns = 0);
   void write_note();
 
   const FlowTable* flows_;

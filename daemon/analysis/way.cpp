@@ -4,12 +4,6 @@
 #include <algorithm>
 
 namespace fieldline::analysis {
-namespace {
-
-constexpr std::uint64_t kPatienceNs = 60'000'000'000;
-
-}  // namespace
-
 std::uint32_t Way::lane_of(const VantageKey& key) {
   const auto found =
       std::find_if(lanes_.begin(), lanes_.end(), [&](const Lane& lane) { return lane.key == key; });
@@ -44,17 +38,17 @@ void Way::count(Lane& lane, std::uint64_t time) {
   lane.newest_ns = std::max(lane.newest_ns, time);
 }
 
-// At most a minute, by their clocks: an expected place may not be on this direction's path, and a
-// lane may share no packet with any other.
+// Not without end: an expected place may not be on this direction's path, and a lane may share no
+// packet with any other.
 bool Way::is_waiting() const {
   std::uint64_t first = UINT64_MAX, newest = 0;
   bool unplaced = false;
   for (const Lane& lane : lanes_) {
     first = std::min(first, lane.first_ns);
     newest = std::max(newest, lane.newest_ns);
-    unplaced |= !lane.placed && lane.newest_ns - lane.first_ns < kPatienceNs;
+    unplaced |= !lane.placed && lane.newest_ns - lane.first_ns < patience_ns_;
   }
-  return unplaced || (!expected_.empty() && newest - first < kPatienceNs);
+  return unplaced || (!expected_.empty() && newest - first < patience_ns_);
 }
 
 std::int64_t Way::horizon(const Ledger& ledger, bool patient) const {

@@ -28,7 +28,9 @@ struct Stop {
 
 class Way {
  public:
-  explicit Way(bool reverse) : reverse_(reverse) {}
+  // patience_ns: how long is waited, by the lanes' clocks, for a place that has shown nothing, or
+  // for a lane that shares no packet with another.
+  Way(bool reverse, std::uint64_t patience_ns) : reverse_(reverse), patience_ns_(patience_ns) {}
 
   // A place that may have records of this direction: it is waited for, for a while.
   void expect(const std::string& place) { expected_.insert(place); }
@@ -72,6 +74,7 @@ class Way {
   void join(const Bundle& bundle);
 
   bool reverse_;
+  std::uint64_t patience_ns_;
   std::set<std::string> expected_;
   std::vector<Lane> lanes_;
   Window window_;

@@ -26,9 +26,8 @@ struct Fed {
   std::size_t held = 0;  // at most
 };
 
-Fed feed_all(const World& net, const std::vector<Record>& records,
-             std::size_t held_max = analysis::kHeldMax) {
-  const auto analyzer = analysis::PathAnalyzer::create(held_max);
+Fed feed_all(const World& net, const std::vector<Record>& records, analysis::Limits limits = {}) {
+  const auto analyzer = analysis::PathAnalyzer::create(limits);
   feed_interfaces(*analyzer, net);
   Fed fed;
   for (const Record& record : records) {
@@ -85,7 +84,7 @@ TEST_CASE("an archive that gives one sensor after the other is joined all the sa
   CHECK(fed.report.forward.sections[1].lost == 0u);
 
   // With room for a tenth of it, what comes too late is in doubt, and never a loss.
-  const Fed tight = feed_all(net, records, net.records.size() / 10);
+  const Fed tight = feed_all(net, records, {.held_max = net.records.size() / 10});
   CAPTURE(analysis::to_table(tight.report));
   CHECK(tight.held < net.records.size() / 4);
   const auto dropped = digests(net.dropped[{2, false}]);

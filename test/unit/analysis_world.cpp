@@ -122,6 +122,7 @@ void World::send(Wire wire) {
   wire.tsval =
       static_cast<std::uint32_t>((now_ - kStart) / kMs) + (wire.reverse ? 5000 : UINT32_MAX - 50);
   wire.number = ++numbers_[wire.reverse];
+  if (!wire.reverse && wire.payload > 0) sendings[wire.number] = {wire.sequence};
   travel(wire, wire.reverse ? config_.sensors : 0);
 }
 
@@ -130,6 +131,7 @@ void World::travel(const Wire& wire, std::size_t link) {
     const Bytes transport = transport_of(wire, config_);
     dropped[{link, wire.reverse}].push_back(
         {digest_of(wire, config_, transport, config_.ipv6), wire.sequence, wire.payload});
+    if (!wire.reverse && wire.payload > 0) sendings[wire.number].dropped_on = link;
     return;
   }
   const auto arrival = now_ + config_.delay_ns[link] + config_.hold(link, wire);

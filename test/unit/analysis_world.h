@@ -78,6 +78,13 @@ class World {
     auto operator<=>(const Dropped&) const = default;
   };
   std::map<std::pair<std::size_t, bool>, std::vector<Dropped>> dropped;  // by link and reverse
+  // Each sending of data from A, in order: the link that dropped it, kArrived if none did.
+  static constexpr std::size_t kArrived = SIZE_MAX;
+  struct Sending {
+    std::uint32_t sequence = 0;
+    std::size_t dropped_on = kArrived;
+  };
+  std::map<std::uint64_t, Sending> sendings;  // by Wire::number
   std::vector<Record> records;
   std::uint64_t spurious = 0;  // second copies that arrived
   std::uint64_t now() const { return now_; }

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/analyze.h"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "analysis/captures.h"
+#include "cli/archive_link.h"
+#include "cli/capture_files.h"
+#include "cli/exit_code.h"
+#include "cli/text.h"
+
+namespace fieldline::cli {
+namespace {
+
+using analysis::PathAnalyzer;
+
+// pcapng bytes, as they come, into the analysis.
+class Feeder {
+ public:
+  Feeder(PathAnalyzer& analyzer, std::size_t stream) : analyzer_(analyzer), stream_(stream) {}
+
+  Result<void> feed(ByteView bytes) {
+    reader_.feed(bytes);
+    for (;;) {
+      auto block = reader_.next();
+      if (!block) return block.error();
+      if (!*block) return {};
+      if (auto taken = analyzer_.feed(**block, stream_); !taken) return taken.error();
+    }
+  }
+
+ private:
+  PathAnalyzer& analyzer_;
+  const std::size_t stream_;
+  pcapng::Reader reader_;
+};
+
+bool is_file(const std::string& path) {
+  struct stat st {};
+  return ::stat(path.c_str(), &st) == 0 && !S_ISDIR(st.st_mode);
+}
+
+int feed_run(PathAnalyzer& analyzer, const std::string& run, const Result<UserSettings>& settings) {
+  if (!settings) return complain(settings.error(), kUsage);
+  Feeder feeder(analyzer, 0);
+  Result<void> fed;
+  auto result =
+      ask_archive(*settings, {{"op", "query"}, {"run", run}, {"reports", true}, {"events", false}},
+                  [&](ByteView bytes) {
+                    fed = feeder.feed(bytes);
+                    return bool(fed);
+                  });
+  if (!fed) return complain(std::move(fed.error()).in("the archive's answer"));
+  if (!result) return complain(result.error());
+  return kOk;
+}
+
+bool could_be_run(const std::string& text) {
+  return text == "last" ||
+         (text.size() <= 32 && text.find_first_not_of("0123456789abcdef") == std::string::npos);
+}
+
+// The part of a file's name that tells it from the others.
+std::string name_of(const std::string& path, const std::vector<std::string>& all) {
+  const auto stem = [](const std::string& of) { return std::filesystem::path(of).stem().string(); };
+  const auto same = std::count_if(
+      all.begin(), all.end(), [&](const std::string& other) { return stem(other) == stem(path); });
+  return same > 1 ? path : stem(path);
+}
+
+Result<std::optional<analysis::HostPair>> hosts_of(const std::string& text) {
+  if (text.empty()) return std::optional<analysis::HostPair>();
+  const auto comma = text.find(',');
+  auto a = Address::parse(text.substr(0, comma));
+  auto b = comma == std::string::npos ? a : Address::parse(text.substr(comma + 1));
+  if (!a || !b || comma == std::string::npos)
+    return fail(Code::invalid, "--hosts " + text + ": write two addresses, A,B");
+  return std::optional<analysis::HostPair>({*a, *b});
+}
+
+// Twice through the files: what is in them, then the packets.
+Result<std::unique_ptr<PathAnalyzer>> analyze_captures(const AnalyzeOptions& options) {
+  auto hosts = hosts_of(options.hosts);
+  if (!hosts) return hosts.error();
+  analysis::CaptureSurvey survey;
+  for (const auto& path : options.what) survey.add(name_of(path, options.what));
+  auto seen = merge_captures(options.what, [&](std::size_t file, const pcapng::Block& block) {
+    survey.see(file, block);
+    return Result<void>();
+  });
+  if (!seen) return seen.error();
+  if (auto settled = survey.settle(*hosts); !settled) return settled.error();
+  if (survey.other_packets()) {
+    note(grouped(survey.other_packets()) + " packets are of " + grouped(survey.other_pairs()) +
+         " other pairs of hosts; choose with --hosts A,B");
+  }
+  auto analyzer = PathAnalyzer::of_captures(std::move(survey));
+  auto fed = merge_captures(options.what, [&](std::size_t file, const pcapng::Block& block) {
+    return analyzer->feed(block, file);
+  });
+  if (!fed) return fed.error();
+  return analyzer;
+}
+
+Result<std::unique_ptr<PathAnalyzer>> analyze_files(const AnalyzeOptions& options) {
+  std::size_t runs = 0;
+  for (const auto& path : options.what) {
+    auto of_run = is_of_run(path);
+    if (!of_run) return of_run.error();
+    runs += *of_run;
+  }
+  if (runs == 0) return analyze_captures(options);
+  if (runs != options.what.size()) {
+    return fail(
+        Code::invalid,
+        "some of these files are Fieldline's and some are captures of others; give one kind");
+  }
+  auto analyzer = PathAnalyzer::create();
+  auto fed = merge_captures(options.what, [&](std::size_t file, const pcapng::Block& block) {
+    return analyzer->feed(block, file);
+  });
+  if (!fed) return fed.error();
+  return analyzer;
+}
+
+}  // namespace
+
+bool of_files(const AnalyzeOptions& options) {
+  return std::any_of(options.what.begin(), options.what.end(), is_file);
+}
+
+Analysis analyze(const AnalyzeOptions& options, const Result<UserSettings>& settings) {
+  const bool files = of_files(options);
+  if (!files && options.what.size() != 1)
+    return complain(fail(Code::invalid, "path takes one run, or capture files that exist"), kUsage);
+  if (!files && !could_be_run(options.what.front())) {
+    return complain(fail(Code::invalid, "'" + options.what.front() +
+                                            "' is no file here, and no run: a run is `last` or the "
+                                            "first hexadecimal digits that `fieldline runs` shows"),
+                    kUsage);
+  }
+  if (files) {
+    auto analyzer = analyze_files(options);
+    if (!analyzer) return complain(analyzer.error());
+    return std::move(*analyzer);
+  }
+  auto analyzer = PathAnalyzer::create();
+  if (const int fed = feed_run(*analyzer, options.what.front(), settings); fed != kOk) return fed;
+  return analyzer;
+}
+
+}  // namespace fieldline::cli

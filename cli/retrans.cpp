@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/retrans.h"
+
+#include <unistd.h>
+
+#include "analysis/retrans.h"
+#include "cli/exit_code.h"
+#include "cli/text.h"
+
+namespace fieldline::cli {
+namespace {
+
+constexpr std::size_t kRows = 20;
+
+}  // namespace
+
+int retrans(const RetransOptions& options, const Result<UserSettings>& settings) {
+  auto analyzer = analyze(options.input, settings);
+  if (!analyzer) return analyzer.error();
+  const auto report = analysis::judge_retransmissions((*analyzer)->report());
+  const std::string text = options.json ? json_text(analysis::to_json(report), 2) + "\n"
+                                        : analysis::to_table(report, options.all ? SIZE_MAX : kRows,
+                                                             is_terminal(STDOUT_FILENO));
+  auto written = write_all(STDOUT_FILENO, text);
+  if (!written && written.error().code != Code::closed) return complain(written.error());
+  return report.path.complete || !options.check ? kOk : kPartial;
+}
+
+}  // namespace fieldline::cli

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "cli/analyze.h"
+
+namespace fieldline::cli {
+
+struct RetransOptions {
+  AnalyzeOptions input;
+  bool json = false, all = false;
+  bool check = false;  // incomplete evidence is an error
+};
+int retrans(const RetransOptions& options, const Result<UserSettings>& settings);
+
+}  // namespace fieldline::cli

@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "analysis/retrans.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <optional>
+#include <unordered_map>
+
+#include "analysis/section.h"
+#include "analysis/sequence.h"
+
+namespace fieldline::analysis {
+namespace {
+
+// What a packet's time at the first point must be given to be its time at point `at`.
+std::int64_t shift_of(const Direction& direction, std::size_t at) {
+  std::int64_t shift = 0;
+  for (std::size_t i = 1; i <= at; ++i) shift += direction.sections[i].delay.p50_ns;
+  return shift;
+}
+
+// What became of a packet, by its digest; of packets that look alike, by when they left the first
+// point.
+class Fates {
+ public:
+  explicit Fates(const Direction& direction) {
+    for (std::size_t at = 0; at < direction.sections.size(); ++at) {
+      const Section& section = direction.sections[at];
+      const std::int64_t shift =
+          section.upstream < 0 ? 0
+                               : shift_of(direction, static_cast<std::size_t>(section.upstream));
+      for (const LostPacket& packet : section.lost_packets) {
+        if (packet.digest == 0) continue;
+        lost_.emplace(
+            packet.digest,
+            Lost{at, static_cast<std::int64_t>(packet.timestamp_ns) - shift, packet.or_its_ack});
+      }
+      for (const std::uint64_t digest : section.undecided_digests) undecided_.emplace(digest, at);
+    }
+  }
+
+  struct Lost {
+    std::size_t section;
+    std::int64_t at_start;
+    bool or_its_ack;
+  };
+  // Each loss is taken once.
+  std::optional<Lost> take_lost(const LostPacket& packet) {
+    const auto [begin, end] = lost_.equal_range(packet.digest);
+    if (begin == end) return std::nullopt;
+    const auto time = static_cast<std::int64_t>(packet.timestamp_ns);
+    const auto nearest = std::min_element(begin, end, [&](const auto& a, const auto& b) {
+      return std::abs(a.second.at_start - time) < std::abs(b.second.at_start - time);
+    });
+    const Lost lost = nearest->second;
+    lost_.erase(nearest);
+    return lost;
+  }
+  std::optional<std::size_t> undecided(std::uint64_t digest) const {
+    const auto found = undecided_.find(digest);
+    if (found == undecided_.end()) return std::nullopt;
+    return found->second;
+  }
+
+ private:
+  std::unordered_multimap<std::uint64_t, Lost> lost_;
+  std::unordered_map<std::uint64_t, std::size_t> undecided_;
+};
+
+class Judge {
+ public:
+  Judge(const PathReport& path, bool reverse)
+      : data_(reverse ? path.reverse : path.forward),
+        acks_(reverse ? path.forward : path.reverse),
+        reverse_(reverse),
+        fates_(data_) {
+    collect_lost_acks();
+  }
+
+  void judge_all(std::vector<Verdict>& verdicts) {
+    if (data_.points.empty()) return;
+    for (const Again& again : data_.again) verdicts.push_back(judge(again));
+    // Holes at the first point: what filled them is the retransmission that was seen there.
+    for (const LostPacket& hole : data_.sections.front().lost_packets) {
+      if (hole.again_ns == 0) continue;
+      Verdict verdict;
+      verdict.again.packet = hole;
+      verdict.again.packet.timestamp_ns = hole.again_ns;
+      verdict.reverse = reverse_;
+      verdict.unseen_before = true;
+      verdict.cause = Cause::lost;
+      verdicts.push_back(std::move(verdict));
+    }
+  }
+
+ private:
+  struct LostAck {
+    const LostPacket* packet;
+    std::size_t section;
+    std::int64_t at_start;  // when data that passed the same place then left the first point
+  };
+
+  void collect_lost_acks() {
+    for (std::size_t at = 1; at + 1 < acks_.sections.size(); ++at) {
+      const Point& up = acks_.points[static_cast<std::size_t>(acks_.sections[at].upstream)];
+      const auto same = std::find_if(
+          data_.points.begin(), data_.points.end(),
+          [&](const Point& one) { return one.sensor == up.sensor && one.domain == up.domain; });
+      if (same == data_.points.end()) continue;
+      const auto shift = shift_of(data_, static_cast<std::size_t>(same - data_.points.begin()));
+      for (const LostPacket& packet : acks_.sections[at].lost_packets) {
+        lost_acks_.push_back({&packet, at, static_cast<std::int64_t>(packet.timestamp_ns) - shift});
+      }
+    }
+  }
+
+  Verdict judge(const Again& again) {
+    Verdict verdict;
+    verdict.again = again;
+    verdict.reverse = reverse_;
+    if (again.acknowledged) {
+      verdict.cause = Cause::spurious;
+      verdict.why = "acknowledged at " + data_.points.front().name + " before";
+    } else if (const auto lost = fates_.take_lost(again.before)) {
+      judge_lost(*lost, verdict);
+    } else if (const auto where = fates_.undecided(again.before.digest)) {
+      verdict.section = *where;
+      verdict.why = "the one before it: " + data_.sections[*where].note;
+    } else if (!data_.sections.back().lost) {
+      verdict.why = "no acknowledgements were seen at " + data_.points.back().name;
+    } else if (const LostAck* ack = acknowledgement_lost(again)) {
+      verdict.cause = Cause::ack_lost;
+      verdict.section = ack->section;
+    } else {
+      verdict.cause = Cause::spurious;
+      verdict.why = "the one before it came to " + data_.points.back().name;
+    }
+    return verdict;
+  }
+
+  // What the point behind a section dropped itself may be what is missing there.
+  void judge_lost(const Fates::Lost& lost, Verdict& verdict) {
+    verdict.section = lost.section;
+    if (lost.or_its_ack) verdict.why = "it, or the acknowledgement of it";
+    const int down = data_.sections[lost.section].downstream;
+    std::uint64_t dropped = 0;
+    if (down >= 0) {
+      for (const auto& [name, count] : data_.points[static_cast<std::size_t>(down)].dropped)
+        dropped += count;
+    }
+    if (dropped == 0) {
+      verdict.cause = Cause::lost;
+    } else {
+      verdict.why = data_.points[static_cast<std::size_t>(down)].name + " dropped " +
+                    std::to_string(dropped) + " packets itself";
+    }
+  }
+
+  const LostAck* acknowledgement_lost(const Again& again) const {
+    for (const LostAck& lost : lost_acks_) {
+      const LostPacket& ack = *lost.packet;
+      const bool covers = ack.protocol == kTcp && ack.sport == again.packet.dport &&
+                          ack.dport == again.packet.sport && !before(ack.ack, again.end);
+      if (covers && lost.at_start >= static_cast<std::int64_t>(again.before.timestamp_ns) &&
+          lost.at_start <= static_cast<std::int64_t>(again.packet.timestamp_ns))
+        return &lost;
+    }
+    return nullptr;
+  }
+
+  const Direction &data_, &acks_;
+  bool reverse_;
+  Fates fates_;
+  std::vector<LostAck> lost_acks_;
+};
+
+}  // namespace
+
+RetransReport judge_retransmissions(PathReport path) {
+  RetransReport report;
+  for (const bool reverse : {false, true}) {
+    const Direction& direction = reverse ? path.reverse : path.forward;
+    Judge(path, reverse).judge_all(report.verdicts);
+    report.tcp |= !direction.sections.empty() && direction.sections.front().lost.has_value();
+    report.listed_all &= direction.again.size() < kListedMax;
+  }
+  std::stable_sort(report.verdicts.begin(), report.verdicts.end(),
+                   [](const Verdict& a, const Verdict& b) {
+                     return a.again.packet.timestamp_ns < b.again.packet.timestamp_ns;
+                   });
+  report.path = std::move(path);
+  return report;
+}
+
+}  // namespace fieldline::analysis

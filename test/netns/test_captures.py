@@ -1,0 +1,140 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""`fieldline path` and `retrans` on tcpdump's own files, with no sensor and no archive: also where offloads make
+packets of many segments at both ends, the segments lost are the injector's, and each retransmission that the sender's
+kernel counted has its cause."""
+import collections
+import json
+import re
+import signal
+import subprocess
+import sys
+
+from packets import read_pcap
+from process import wait_until
+from site_lab import Site, build_folder, skip_unless_possible
+from transfer import Transfer
+
+BYTES = 24 << 20
+
+
+def fieldline(*arguments, status=0):
+    done = subprocess.run([build_folder() / "bin/fieldline", *map(str, arguments)], capture_output=True, text=True,
+                          env={"PATH": "/usr/bin:/bin", "HOME": "/nonexistent"})
+    assert done.returncode == status, (arguments, done.returncode, done.stderr)
+    return done
+
+
+class Capture:
+    """tcpdump on a device of a box; stop() waits until it has read all that the device counted."""
+
+    def __init__(self, site, box, device):
+        self.site, self.box, self.device = site, box, device
+        self.file, self.before = site.folder / f"{box}.pcap", self.passed()
+        self.process = site.spawn(box, "tcpdump", "-i", device, "-s", "120", "-w", self.file, "-U", "-B", "65536", "-n",
+                                  "--immediate-mode", "-Z", "root", log=f"{box}-tcpdump.log")
+        wait_until("tcpdump listens", lambda: "listening on" in self.process.text())
+
+    def passed(self):
+        shown = self.site.run(self.box, "ip", "-j", "-s", "link", "show", "dev", self.device).stdout
+        stats = json.loads(shown)[0]["stats64"]
+        return stats["tx"]["packets"] + stats["rx"]["packets"]
+
+    def stop(self):
+        def all_read():
+            self.process.popen.send_signal(signal.SIGUSR1)
+            counts = re.findall(r"(\d+) packets? captured", self.process.text())
+            return counts and int(counts[-1]) >= self.passed() - self.before
+        wait_until(f"tcpdump in {self.box} has read everything", all_read, 30)
+        self.process.stop(signal.SIGINT)
+        assert re.search(r"\n0 packets dropped by kernel", self.process.text()), self.process.text()
+        return self.file
+
+
+def kernel_retransmits(site):
+    shown = site.run("a", "nstat", "-asz", "TcpRetransSegs").stdout
+    return int(re.search(r"TcpRetransSegs\s+(\d+)", shown).group(1))
+
+
+def segments(packet, size):
+    return [(packet.sequence + at) % 2**32 for at in range(0, packet.payload, size)]
+
+
+def transfer_captured(*lab_options, drop):
+    site = Site("captures", "--sensors", "2", "--drop", drop, "--delay", "l1:4", *lab_options)
+    try:
+        captures = [Capture(site, "a", site.device_of("a")), Capture(site, "r1", "l0"),
+                    Capture(site, "b", site.device_of("b"))]
+        before = kernel_retransmits(site)
+        assert Transfer.tcp(site, site.env["ADDR_b"], BYTES).finish() == BYTES
+        again = kernel_retransmits(site) - before
+        files = [capture.stop() for capture in captures]
+        lost = [p for p in read_pcap(site.env["INJECTED_l1_fwd"]) if p.protocol == 6]
+        assert lost, "the injector dropped nothing"
+        size = 1448
+        truth = collections.Counter(s for p in lost for s in segments(p, size))
+        check(files, truth, again)
+        return files, site
+    except BaseException:
+        site.close()
+        raise
+
+
+def check(files, truth, again):
+    report = json.loads(fieldline("path", *files, "--json").stdout)
+    assert report["schema"] == "fieldline.path/1" and report["captures"] == ["a", "r1", "b"], report["captures"]
+    points = [p["name"] for p in report["forward"]["points"]]
+    assert points == ["a", "r1", "b"], points
+    sections = report["forward"]["sections"]
+    got = collections.Counter(p["sequence"] for p in sections[2]["lost_packets"])
+    assert got == truth, (len(got), len(truth), list((truth - got))[:5], list((got - truth))[:5])
+    assert sections[1]["lost"] == 0 and sections[0]["lost"] == 0 and sections[3]["lost"] == 0, [
+        s["lost"] for s in sections]
+    assert all(not s["appeared"] and not s["duplicated"] for s in sections)
+    assert 3_500_000 < sections[2]["delay"]["min_ns"] < 50_000_000, sections[2]["delay"]
+    verdicts = json.loads(fieldline("retrans", *files, "--json").stdout)
+    assert verdicts["schema"] == "fieldline.retrans/1" and verdicts["tcp"]
+    forward = [v for v in verdicts["retransmissions"] if v["direction"] == "forward"]
+    assert len(forward) == again, (len(forward), "the kernel counted", again)
+    for verdict in forward:
+        assert verdict["cause"] in ("lost", "spurious"), verdict
+        if verdict["cause"] == "lost":
+            assert verdict["section"] == {"from": "r1", "to": "b"}, verdict
+    assert sum(v["cause"] == "lost" for v in forward) >= len(truth), (verdicts["totals"], len(truth))
+    print(f"{sum(truth.values())} segments lost, {again} sent again: {verdicts['totals']}", flush=True)
+
+
+def damaged_and_strange(files, folder):
+    whole = files[2].read_bytes()
+    torn = folder / "torn.pcap"
+    torn.write_bytes(whole[:len(whole) // 2 + 7])
+    done = fieldline("path", files[0], torn)
+    assert "going on with what stands before it" in done.stderr, done.stderr
+    text = folder / "notes.pcap"
+    text.write_text("no capture at all\n")
+    assert "no capture" in fieldline("path", text, status=1).stderr
+    assert "no packet between" in fieldline("path", files[0], "--hosts", "192.0.2.1,192.0.2.2", status=1).stderr
+    assert "--hosts" in fieldline("path", files[0], "--hosts", "nobody", status=1).stderr
+    alone = json.loads(fieldline("path", files[0], "--json").stdout)
+    assert [p["name"] for p in alone["forward"]["points"]] == ["a"]
+    packets = folder / "ng.pcapng"
+    subprocess.run(["tshark", "-r", files[1], "-w", packets, "-F", "pcapng"], check=True, capture_output=True)
+    mixed = json.loads(fieldline("path", files[0], packets, files[2], "--json").stdout)
+    plain = json.loads(fieldline("path", *files, "--json").stdout)
+    assert [s["lost"] for s in mixed["forward"]["sections"]] == [s["lost"] for s in plain["forward"]["sections"]]
+    print("torn, strange and pcapng files", flush=True)
+
+
+def main():
+    skip_unless_possible()
+    files, site = transfer_captured(drop="l1:900")
+    try:
+        damaged_and_strange(files, site.folder)
+    finally:
+        site.close()
+    _, site = transfer_captured("--offload", drop="l1:70")
+    site.close()
+    return 0
+
+
+sys.exit(main())

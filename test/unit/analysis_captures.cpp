@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+// Captures that know of no run: joined by what is in the packets.
+#include <algorithm>
+
+#include <catch2/catch.hpp>
+
+#include "analysis/captures.h"
+#include "analysis_world.h"
+
+using namespace world;
+using analysis::CaptureSurvey;
+using analysis::HostPair;
+using analysis::PathReport;
+
+namespace {
+
+// What each sensor of the world saw is a file with one interface.
+struct Files {
+  const World& net;
+  std::vector<std::string> names{"b", "a", "c"};
+  std::optional<std::uint64_t> dropped;
+
+  // Blocks of all files, by time.
+  void feed(const std::function<void(std::size_t, const pcapng::Block&)>& take) const {
+    for (std::size_t file = 0; file < names.size(); ++file) take(file, pcapng::Interface{});
+    for (const Record& record : net.records) {
+      pcapng::Packet packet;
+      packet.timestamp_ns = record.time;
+      packet.wire_len = record.wire_len;
+      packet.data = record.frame;
+      take(record.sensor, packet);
+    }
+    if (!dropped) return;
+    for (std::size_t file = 0; file < names.size(); ++file) {
+      pcapng::Statistics statistics;
+      statistics.dropped = *dropped;
+      take(file, statistics);
+    }
+  }
+
+  PathReport report(const std::optional<HostPair>& hosts = std::nullopt) const {
+    CaptureSurvey survey;
+    for (const auto& name : names) survey.add(name);
+    feed([&](std::size_t file, const pcapng::Block& block) { survey.see(file, block); });
+    REQUIRE(survey.settle(hosts).has_value());
+    const auto analyzer = analysis::PathAnalyzer::of_captures(std::move(survey));
+    feed([&](std::size_t file, const pcapng::Block& block) {
+      REQUIRE(analyzer->feed(block, file).has_value());
+    });
+    return analyzer->report();
+  }
+};
+
+Address address(const char* text) {
+  return *Address::parse(text);
+}
+
+}  // namespace
+
+TEST_CASE("captures whose clocks are hours apart are joined, and the lost segments named") {
+  const std::size_t link = GENERATE(0u, 1u, 2u, 3u);
+  Config config;
+  config.segments = 4000;
+  config.ipv6 = GENERATE(false, true);
+  config.clock_ns = {0, 7'200'000 * static_cast<std::int64_t>(kMs), -40'000'000};
+  config.drop = [link](std::size_t at, const Wire& wire) {
+    return at == link && !wire.reverse && !wire.again && wire.number % 397 == 0;
+  };
+  World net(config);
+  net.run_tcp();
+  const PathReport report = Files{net}.report();
+  CAPTURE(analysis::to_table(report));
+  CHECK(names(report.forward) == std::vector<std::string>{"b", "a", "c"});
+  CHECK(report.captures == std::vector<std::string>{"b", "a", "c"});
+  for (std::size_t at = 0; at < 4; ++at) {
+    const auto truth =
+        net.dropped.count({at, false}) ? ranges(net.dropped[{at, false}]) : decltype(ranges({}))();
+    CHECK(lost_ranges(report.forward.sections[at]) == truth);
+  }
+}
+
+TEST_CASE("what a capture's recorder dropped is known only if the file says so") {
+  Config config;
+  config.segments = 50;
+  World net(config);
+  net.run_tcp();
+  const PathReport silent = Files{net}.report();
+  CHECK_FALSE(silent.complete);
+  CHECK(silent.incomplete.size() == 3);
+  Files files{net};
+  files.dropped = 0;
+  CHECK(files.report().complete);
+  files.dropped = 7;
+  const PathReport dropped = files.report();
+  CHECK_FALSE(dropped.complete);
+  CHECK(dropped.forward.points[0].dropped == std::map<std::string, std::uint64_t>{{"capture", 7}});
+}
+
+TEST_CASE("a capture that began late and ended early loses nothing by it") {
+  Config config;
+  config.segments = 4000;
+  World net(config);
+  net.run_tcp();
+  std::erase_if(net.records, [](const Record& record) {
+    const std::uint64_t at = record.time - kStart;
+    return record.sensor == 1 && (at < 300 * kMs || at > 1500 * kMs);
+  });
+  const PathReport report = Files{net}.report();
+  CAPTURE(analysis::to_table(report));
+  for (const auto& section : report.forward.sections) {
+    CHECK(section.lost == 0u);
+    CHECK(section.appeared == 0);
+  }
+}
+
+TEST_CASE("hosts: the busiest pair, or the one that is asked for") {
+  World net(Config{});
+  net.run_tcp();
+  const Files files{net};
+  const HostPair as_it_is{address("10.10.10.2"), address("10.10.10.1")};
+  const PathReport report = files.report(as_it_is);
+  CHECK(report.grant["host_a"] == "10.10.10.1");  // who sends more is A
+  CaptureSurvey survey;
+  for (const auto& name : files.names) survey.add(name);
+  files.feed([&](std::size_t file, const pcapng::Block& block) { survey.see(file, block); });
+  const auto settled = survey.settle(HostPair{address("192.0.2.1"), address("192.0.2.2")});
+  REQUIRE_FALSE(settled.has_value());
+  CHECK(settled.error().text().find("192.0.2.1") != std::string::npos);
+  CHECK_FALSE(CaptureSurvey().settle(std::nullopt).has_value());
+}
+
+TEST_CASE("a packet of many segments is split as the wire had them") {
+  analysis::PacketInfo packet;
+  packet.tcp.sequence = UINT32_MAX - 999;
+  packet.tcp.flags = analysis::kFin | analysis::kAck;
+  packet.ip_id = UINT16_MAX;
+  packet.payload = 2500;
+  const auto segments = analysis::split(packet, 1000);
+  REQUIRE(segments.size() == 3);
+  CHECK(segments[1].sequence == 0);
+  CHECK(segments[1].ip_id == 0);
+  CHECK(segments[1].flags == analysis::kAck);
+  CHECK(segments[2].payload == 500);
+  CHECK(segments[2].flags == (analysis::kFin | analysis::kAck));
+}
