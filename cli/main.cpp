@@ -8,6 +8,7 @@
 #include <CLI/CLI.hpp>
 
 #include "base/clock.h"
+#include "cli/coverage.h"
 #include "cli/events.h"
 #include "cli/exit_code.h"
 #include "cli/path.h"
@@ -47,6 +48,7 @@ struct Typed {
   RunsOptions runs;
   PathOptions path;
   RetransOptions retrans;
+  CoverageOptions coverage;
   QueryOptions query;
   EventsOptions events;
   StatusOptions status;
@@ -123,6 +125,11 @@ void declare_archive_commands(CLI::App& app, Typed& typed) {
   retrans->add_flag("--all", typed.retrans.all, "list all of them, not the first 20");
   retrans->add_flag("--check", typed.retrans.check, "exit 5 if the evidence is incomplete");
   retrans->add_flag("--json", typed.retrans.json, "the whole report (fieldline.retrans/1)");
+
+  auto* coverage = app.add_subcommand(
+      "coverage", "what each vantage point saw, kept and missed; exit 5 unless complete");
+  declare_input(coverage, typed.coverage.input);
+  coverage->add_flag("--json", typed.coverage.json, "the whole report (fieldline.coverage/1)");
 
   auto* query = app.add_subcommand(
       "query", "get a run's packets as pcapng, for tshark, tcpdump and Wireshark");
@@ -225,6 +232,7 @@ int dispatch(CLI::App& app, Typed& typed) {
   auto settings = load_settings(typed.flags, environment);
   if (app.got_subcommand("path")) return path(typed.path, settings);
   if (app.got_subcommand("retrans")) return retrans(typed.retrans, settings);
+  if (app.got_subcommand("coverage")) return coverage(typed.coverage, settings);
   if (!settings) return complain(settings.error(), kUsage);
   if (app.got_subcommand("ping")) {
     if (auto checked = check_ping(typed); !checked) return complain(checked.error(), kUsage);

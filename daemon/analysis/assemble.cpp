@@ -36,7 +36,7 @@ Direction Matcher::direction(bool reverse, const Ledger& ledger) {
   take(ends_[reverse].after->finish(ledger.watch(path.back().key.sensor)), after);
   direction.sections.push_back(std::move(before));
   for (std::size_t at = 0; at + 1 < path.size(); ++at)
-    direction.sections.push_back(between(at, reverse, ledger));
+    direction.sections.push_back(between(at, reverse, direction.points, ledger));
   direction.sections.push_back(std::move(after));
   direction.again = ends_[reverse].again->finish();
   return direction;
@@ -54,11 +54,16 @@ Point Matcher::point_of(const Stop& stop, bool reverse, const Ledger& ledger) co
     if (const auto known = sessions_.find(lane.key); known != sessions_.end())
       sessions.insert(known->second.begin(), known->second.end());
     point.bytes += lane.bytes;
+    point.late += lane.late;
+    point.unjoined += lane.unjoined;
   }
   for (const auto& session : sessions)
     point.session += (point.session.empty() ? "" : ",") + session;
   point.recorded = point.seen = records_of(stop, ways_[reverse].lanes());
-  point.final_counts = ledger.final(point.sensor);
+  point.final_counts = ledger.knows_drops(point.sensor);
+  const Watch watch = ledger.watch(point.sensor);
+  point.started_ns = watch.started_ns;
+  point.ended_ns = watch.ended_ns;
   // Counts are per sensor and direction: with several points there they cannot be told apart.
   std::size_t same = 0;
   for (const Stop& other : ways_[reverse].path()) same += other.key.sensor == stop.key.sensor;
@@ -70,7 +75,8 @@ Point Matcher::point_of(const Stop& stop, bool reverse, const Ledger& ledger) co
   return point;
 }
 
-Section Matcher::between(std::size_t at, bool reverse, const Ledger& ledger) {
+Section Matcher::between(std::size_t at, bool reverse, const std::vector<Point>& points,
+                         const Ledger& ledger) {
   Way& way = ways_[reverse];
   const Stop &up = way.path()[at], &down = way.path()[at + 1];
   Section section;
@@ -92,14 +98,12 @@ Section Matcher::between(std::size_t at, bool reverse, const Ledger& ledger) {
     add_note(section.note,
              "the list names the first " + std::to_string(section.lost_packets.size()));
   }
-  for (const Stop* stop : {&up, &down}) {
-    std::uint64_t late = 0, unjoined = 0;
-    for (const std::uint32_t lane : stop->lanes) {
-      late += way.lanes()[lane].late;
-      unjoined += way.lanes()[lane].unjoined;
-    }
-    if (late) add_note(section.note, "records of " + stop->name + " came too late to be joined");
-    note(unjoined, " records of " + stop->name + " stand for several packets each: not joined");
+  for (const std::size_t side : {at, at + 1}) {
+    const Point& point = points[side];
+    if (point.late)
+      add_note(section.note, "records of " + point.name + " came too late to be joined");
+    note(point.unjoined,
+         " records of " + point.name + " stand for several packets each: not joined");
   }
   const auto dropped = ledger.tally(down.key.sensor, reverse).dropped_sum();
   if (dropped && section.lost.value_or(0) > 0) {

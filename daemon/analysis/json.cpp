@@ -21,11 +21,21 @@ json to_json(const LostPacket& lost) {
 }
 
 json to_json(const Point& point) {
-  return {{"name", point.name},           {"sensor", point.sensor},
-          {"interface", point.interface}, {"domain", point.domain},
-          {"session", point.session},     {"seen", point.seen},
-          {"recorded", point.recorded},   {"bytes", point.bytes},
-          {"dropped", point.dropped},     {"final_counts", point.final_counts}};
+  const auto time = [](const auto& value) { return value ? json(*value) : json(); };
+  return {{"name", point.name},
+          {"sensor", point.sensor},
+          {"interface", point.interface},
+          {"domain", point.domain},
+          {"session", point.session},
+          {"seen", point.seen},
+          {"recorded", point.recorded},
+          {"bytes", point.bytes},
+          {"dropped", point.dropped},
+          {"final_counts", point.final_counts},
+          {"late", point.late},
+          {"unjoined", point.unjoined},
+          {"started_ns", time(point.started_ns)},
+          {"ended_ns", time(point.ended_ns)}};
 }
 
 json name_of(const Direction& direction, int point) {

@@ -176,6 +176,12 @@ bool Ledger::final(const std::string& sensor) const {
   return book != sensors_.end() && book->second.finals.size() >= book->second.finals_expected();
 }
 
+bool Ledger::knows_drops(const std::string& sensor) const {
+  const auto book = sensors_.find(sensor);
+  if (book == sensors_.end()) return false;
+  return book->second.capture ? book->second.capture->dropped.has_value() : final(sensor);
+}
+
 Watch Ledger::watch(const std::string& sensor) const {
   Watch watch;
   const auto book = sensors_.find(sensor);

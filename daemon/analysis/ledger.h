@@ -55,6 +55,7 @@ class Ledger {
                std::optional<std::uint64_t> dropped);
 
   bool final(const std::string& sensor) const;
+  bool knows_drops(const std::string& sensor) const;
   Watch watch(const std::string& sensor) const;
   // From the final counts, or while there are none from the newest counts.
   Tally tally(const std::string& sensor, bool reverse) const;

@@ -68,7 +68,8 @@ class Matcher {
   std::uint64_t passed_until(std::size_t place, const Horizons& horizons) const;
   void pass(std::size_t place, std::vector<Passing>& instant);
   Point point_of(const Stop& stop, bool reverse, const Ledger& ledger) const;
-  Section between(std::size_t at, bool reverse, const Ledger& ledger);
+  Section between(std::size_t at, bool reverse, const std::vector<Point>& points,
+                  const Ledger& ledger);
 
   const FlowTable* flows_;
   std::size_t held_max_;

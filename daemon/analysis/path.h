@@ -77,7 +77,10 @@ struct Point {
       0;  // by the kernel, from the final counts (or the records, where there are none)
   std::uint64_t recorded = 0;                    // header records in the archive
   std::uint64_t bytes = 0;                       // wire bytes recorded
-  std::map<std::string, std::uint64_t> dropped;  // by name: ring, read, spool
+  std::map<std::string, std::uint64_t> dropped;  // by name: ring, read, spool, capture
+  std::uint64_t late = 0, unjoined = 0;  // of the records: of no use for joining (see notes)
+  // By its own clock; no value: not said.
+  std::optional<std::uint64_t> started_ns, ended_ns;
   bool final_counts = false;
 };
 

@@ -119,12 +119,7 @@ void SectionMatcher::join(const Observation& packet, Times up, Times down, std::
     }
   }
   for (std::size_t i = 0; i < up.size(); ++i) {
-    if (!left_up[i]) continue;
-    if (beyond > down.size()) {
-      ++unseen_;
-    } else {
-      suspect(packet, up[i]);
-    }
+    if (left_up[i]) suspect(packet, up[i], beyond > down.size());
   }
   for (std::size_t j = 0; j < down.size(); ++j) {
     if (left_down[j]) surplus(down[j], !up.empty());
@@ -174,22 +169,27 @@ std::int64_t SectionMatcher::typical() const {
   return percentile(recent, 50);
 }
 
-void SectionMatcher::suspect(const Observation& packet, std::uint64_t time) {
+void SectionMatcher::suspect(const Observation& packet, std::uint64_t time, bool beyond) {
   if (suspects_.size() >= kListedMax) {
     ++undecided_;
     return;
   }
-  suspects_.push_back(packet);
-  suspects_.back().time = time;
+  suspects_.push_back({packet, beyond});
+  suspects_.back().packet.time = time;
 }
 
 void SectionMatcher::surplus(std::uint64_t time, bool copy) {
   if (surplus_.size() < kListedMax) surplus_.push_back({time, copy});
 }
 
-void SectionMatcher::lose(const Observation& packet, const FlowTable& flows, bool reverse) {
+// It did not come: lost, or passed where the downstream point does not look.
+void SectionMatcher::convict(const Suspect& suspect, const FlowTable& flows, bool reverse) {
+  if (suspect.beyond) {
+    ++unseen_;
+    return;
+  }
   ++lost_;
-  if (listed_.size() < kListedMax) listed_.push_back(lost_packet(packet, flows, reverse));
+  if (listed_.size() < kListedMax) listed_.push_back(lost_packet(suspect.packet, flows, reverse));
 }
 
 // RFC 4737 per flow: a packet is reordered if one that was upstream behind it came downstream
@@ -211,10 +211,11 @@ void SectionMatcher::decide(const Side& up, const Side& down, const FlowTable& f
   if (suspects_.empty() && surplus_.empty()) return;
   const auto shift = static_cast<std::uint64_t>(typical());
   const Bounds lost{from_up_, up, down, false}, more{from_down_, down, up, false};
-  std::erase_if(suspects_, [&](const Observation& packet) {
-    if (!lost.passed(packet.time) || !lost.begun(packet.time, packet.time + shift)) return false;
-    if (lost.judges(packet.time, packet.time + shift)) {
-      lose(packet, flows, reverse);
+  std::erase_if(suspects_, [&](const Suspect& suspect) {
+    const std::uint64_t time = suspect.packet.time;
+    if (!lost.passed(time) || !lost.begun(time, time + shift)) return false;
+    if (lost.judges(time, time + shift)) {
+      convict(suspect, flows, reverse);
     } else {
       ++undecided_;
     }
@@ -227,9 +228,9 @@ void SectionMatcher::decide(const Side& up, const Side& down, const FlowTable& f
   });
 }
 
-void SectionMatcher::count_as_unseen(const SectionMatcher& whole) {
-  unseen_ += whole.joined_ + whole.unseen_;
-  undecided_ += whole.lost_ + whole.undecided_ + whole.suspects_.size();
+void SectionMatcher::count_as_undecided(const SectionMatcher& whole) {
+  undecided_ +=
+      whole.joined_ + whole.unseen_ + whole.lost_ + whole.undecided_ + whole.suspects_.size();
 }
 
 void SectionMatcher::fill(const Side& up, const Side& down, const FlowTable& flows, bool reverse,
@@ -238,12 +239,12 @@ void SectionMatcher::fill(const Side& up, const Side& down, const FlowTable& flo
   const bool final = up.watch.final && down.watch.final;
   const auto shift = static_cast<std::uint64_t>(typical());
   const Bounds lost{from_up_, up, down, final}, more{from_down_, down, up, final};
-  for (const Observation& packet : suspects_) {
-    if (lost.judges(packet.time, packet.time + shift)) {
-      lose(packet, flows, reverse);
+  for (const Suspect& suspect : suspects_) {
+    if (lost.judges(suspect.packet.time, suspect.packet.time + shift)) {
+      convict(suspect, flows, reverse);
     } else {
       ++undecided_;
-      section.undecided_digests.push_back(packet.digest);
+      section.undecided_digests.push_back(suspect.packet.digest);
     }
   }
   for (const Surplus& packet : surplus_) {

@@ -70,8 +70,8 @@ class SectionMatcher {
   // Decides what no later record can change.
   void decide(const Side& up, const Side& down, const FlowTable& flows, bool reverse);
 
-  // Another point has been found between this section's two: what passed before was not seen there.
-  void count_as_unseen(const SectionMatcher& whole);
+  // Before the point at this section's end was known, packets were joined past it.
+  void count_as_undecided(const SectionMatcher& whole);
 
   // Everything of `section` but its place and its packets; to be called on the last of its life.
   void fill(const Side& up, const Side& down, const FlowTable& flows, bool reverse,
@@ -82,6 +82,10 @@ class SectionMatcher {
     std::uint32_t flow;
     std::uint64_t up_time;
   };
+  struct Suspect {
+    Observation packet;
+    bool beyond;  // a later point has it
+  };
   struct Surplus {
     std::uint64_t time;
     bool copy;
@@ -90,9 +94,9 @@ class SectionMatcher {
   void matched(const Observation& packet, std::uint64_t up, std::uint64_t down);
   void join_uneven(Times up, Times down, std::vector<bool>& left_up,
                    std::vector<bool>& left_down) const;
-  void suspect(const Observation& packet, std::uint64_t time);
+  void suspect(const Observation& packet, std::uint64_t time, bool beyond);
   void surplus(std::uint64_t time, bool copy);
-  void lose(const Observation& packet, const FlowTable& flows, bool reverse);
+  void convict(const Suspect& suspect, const FlowTable& flows, bool reverse);
   void sample(std::int64_t delay);
   std::int64_t typical() const;
 
@@ -105,7 +109,7 @@ class SectionMatcher {
   std::vector<std::uint64_t> newest_;  // by flow: the latest time upstream of what has come
   std::uint64_t reordered_ = 0;
   Stretch from_up_, from_down_;  // times of joined packets
-  std::vector<Observation> suspects_;
+  std::vector<Suspect> suspects_;
   std::vector<Surplus> surplus_;
   std::vector<LostPacket> listed_;
   std::uint64_t lost_ = 0, undecided_ = 0, unseen_ = 0, appeared_ = 0, duplicated_ = 0;

@@ -198,7 +198,7 @@ void Way::fill(std::size_t at, const Ledger& ledger, const FlowTable& flows, Sec
   for (const auto& [ends, whole] : sections_) {
     if (ends.first != path_[at].id()) continue;
     for (std::size_t far = at + 2; far < path_.size(); ++far) {
-      if (path_[far].id() == ends.second) matcher.count_as_unseen(whole);
+      if (path_[far].id() == ends.second) matcher.count_as_undecided(whole);
     }
   }
   matcher.fill(side(path_[at], ledger), side(path_[at + 1], ledger), flows, reverse_, section);

@@ -4,6 +4,7 @@
 
 #include <catch2/catch.hpp>
 
+#include "analysis/coverage.h"
 #include "analysis/ledger.h"
 #include "analysis_world.h"
 #include "proto/frame.h"
@@ -226,4 +227,29 @@ TEST_CASE("numbers that were met are told from those that were not") {
   CHECK_FALSE(numbers.insert(6));
   CHECK(numbers.missing() == 996 - 4);
   CHECK(numbers.insert(UINT64_MAX));
+}
+
+TEST_CASE("coverage: seen is kept and dropped, and what passed a point unseen is its own") {
+  Config config;
+  config.segments = 100;
+  World net(config);
+  net.run_tcp();
+  std::size_t blind = 0;
+  std::erase_if(net.records, [&](const Record& record) {
+    return record.sensor == 1 && !record.reverse && record.number % 10 == 0 && ++blind;
+  });
+  const PathReport report = report_of(net, {.ring_drops = {{"s2", blind}}});
+  const auto covers = analysis::coverage_of(report);
+  REQUIRE(covers.size() == 6);
+  CHECK(covers[1].point->name == "s2");
+  CHECK(covers[1].dropped == blind);
+  CHECK(covers[1].passed_unseen == blind);
+  for (const auto& cover : covers) CHECK(cover.unaccounted == 0);
+  CHECK(covers[0].passed_unseen + covers[2].passed_unseen == 0);
+  const auto document = analysis::coverage_to_json(report);
+  CHECK(document["schema"] == "fieldline.coverage/1");
+  CHECK(document["points"][1]["dropped"]["ring"] == blind);
+  CHECK(document["complete"] == false);
+  CHECK(analysis::coverage_to_table(report).find("ring " + std::to_string(blind)) !=
+        std::string::npos);
 }
