@@ -13,7 +13,6 @@
 #include <net/net_namespace.h>
 #include <net/netns/generic.h>
 #include "entry.h"
-#include "ip.h"
 
 /* For the batch of unregistration, which takes one grace period; under the table's mutex. */
 static struct kretprobe *magnet_kretprobes[MAGNET_HOOKS_MAX];
@@ -113,7 +112,7 @@ static int magnet_netfilter_attach(struct magnet_hook *hooks, u32 count)
 		if (hooks[i].kind != MAGNET_HOOK_NETFILTER || hooks[i].state != MAGNET_HOOK_IDLE)
 			continue;
 		magnet_netfilter_ops[n++] = (struct nf_hook_ops){
-			.hook = magnet_ip_packet,
+			.hook = hooks[i].callback,
 			.pf = hooks[i].family,
 			.hooknum = hooks[i].point,
 			.priority = NF_IP_PRI_LAST,

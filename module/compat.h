@@ -30,6 +30,13 @@ static inline bool magnet_has_sendpage(const struct sock *sk)
 #define MAGNET_RETRANSMIT_FAILED (err != 0)
 #endif
 
+/* The arguments of the tracepoint tcp_probe; with neither functions' entries take its place. */
+#if defined(HAVE_TCP_PROBE)
+#define MAGNET_TCP_PROBE_ARGS struct sock *sk, struct sk_buff *skb
+#elif defined(HAVE_TCP_PROBE_CONST)
+#define MAGNET_TCP_PROBE_ARGS struct sock *sk, const struct sk_buff *skb
+#endif
+
 /* What an ftrace handler is given, and a function's arguments in it; with none of these kprobes take its place. */
 #if defined(HAVE_FTRACE_ARGUMENTS)
 #define MAGNET_FTRACE_REGS struct ftrace_regs

@@ -20,7 +20,7 @@ static bool magnet_dev_is_wanted(const struct net_device *dev)
 	return false;
 }
 
-static noinline void magnet_dev_fill(struct magnet_ext_packet *ext, const struct sk_buff *skb, u32 ifindex, bool sent)
+static void magnet_dev_fill(struct magnet_ext_packet *ext, const struct sk_buff *skb, u32 ifindex, bool sent)
 {
 	const struct magnet_packet packet = {
 		.skb = skb,
@@ -33,17 +33,16 @@ static noinline void magnet_dev_fill(struct magnet_ext_packet *ext, const struct
 	magnet_packet_fill(ext, &packet);
 }
 
-static __always_inline void magnet_dev_record(const struct sk_buff *skb, const struct net_device *dev, u32 size,
+static noinline void magnet_dev_record(const struct sk_buff *skb, const struct net_device *dev, u32 size,
 					      bool sent)
 {
+	const u64 sockid = skb->sk ? magnet_cookie(skb->sk) : 0;
 	struct magnet_record *record;
 	union magnet_ext *ext;
 	u64 timestamp;
-	u64 sockid;
 
 	if (!magnet_dev_is_wanted(dev))
 		return;
-	sockid = skb->sk ? magnet_cookie(skb->sk) : 0;
 	record = magnet_record_begin(&timestamp);
 	if (!record)
 		return;
@@ -54,10 +53,17 @@ static __always_inline void magnet_dev_record(const struct sk_buff *skb, const s
 	magnet_record_end(record, timestamp);
 }
 
+static __always_inline bool magnet_dev_record_plain(const struct sk_buff *skb, u32 size, bool sent)
+{
+	return likely(!magnet_param.dev_count) &&
+	       magnet_record_plain_packet(skb, sent ? MAGNET_DEV_SEND : MAGNET_DEV_RECV, size);
+}
+
 void magnet_dev_transmit(void *unused, const struct sk_buff *skb, const struct net_device *dev)
 {
 	check_trace_callback_type_net_dev_start_xmit(magnet_dev_transmit);
-	magnet_dev_record(skb, dev, skb->len, true);
+	if (!magnet_dev_record_plain(skb, skb->len, true))
+		magnet_dev_record(skb, dev, skb->len, true);
 }
 
 /* Here skb->data stands behind the link header, which belongs to the frame's size as it does on the way out. */
@@ -66,5 +72,6 @@ void magnet_dev_receive(void *unused, struct sk_buff *skb)
 	const u32 link = skb_mac_header_was_set(skb) ? -skb_mac_offset(skb) : 0;
 
 	check_trace_callback_type_netif_receive_skb(magnet_dev_receive);
-	magnet_dev_record(skb, skb->dev, skb->len + link, false);
+	if (!magnet_dev_record_plain(skb, skb->len + link, false))
+		magnet_dev_record(skb, skb->dev, skb->len + link, false);
 }

@@ -12,22 +12,19 @@ static struct kprobe *magnet_entry_kprobes[MAGNET_HOOKS_MAX];
 static int magnet_entry_probed(struct kprobe *probe, struct pt_regs *regs)
 {
 	const struct magnet_hook *hook = container_of(probe, struct magnet_hook, kprobe);
-	const unsigned long arguments[] = {
-		regs_get_kernel_argument(regs, 0), regs_get_kernel_argument(regs, 1),
-		regs_get_kernel_argument(regs, 2), regs_get_kernel_argument(regs, 3),
-		regs_get_kernel_argument(regs, 4),
-	};
 
-	hook->entered(arguments);
+	hook->entered(regs_get_kernel_argument(regs, 0), regs_get_kernel_argument(regs, 1),
+		      regs_get_kernel_argument(regs, 2), regs_get_kernel_argument(regs, 3),
+		      regs_get_kernel_argument(regs, 4));
 	return 0;
 }
 
 #ifdef MAGNET_FTRACE_REGS
 /* Written while the ops are not registered. One registration for all: taking one away waits for every task. */
-static struct {
-	unsigned long ip;
+static struct magnet_entry {
+	unsigned long ip; /* 0 behind the last */
 	magnet_entered_t entered;
-} magnet_entries[MAGNET_HOOKS_MAX];
+} magnet_entries[MAGNET_HOOKS_MAX + 1];
 static u32 magnet_entry_count;
 
 /*
@@ -36,17 +33,14 @@ static u32 magnet_entry_count;
 static void notrace magnet_entry_called(unsigned long ip, unsigned long parent, struct ftrace_ops *ops,
 					MAGNET_FTRACE_REGS *regs)
 {
-	/* Not a loop: with constants each is one load. */
-	const unsigned long arguments[] = {
-		magnet_ftrace_argument(regs, 0), magnet_ftrace_argument(regs, 1), magnet_ftrace_argument(regs, 2),
-		magnet_ftrace_argument(regs, 3), magnet_ftrace_argument(regs, 4),
-	};
-	u32 i = 0;
+	const struct magnet_entry *entry;
 
-	while (magnet_entries[i].ip != ip)
-		if (++i == magnet_entry_count)
+	for (entry = magnet_entries; entry->ip != ip; entry++)
+		if (!entry->ip)
 			return;
-	magnet_entries[i].entered(arguments);
+	entry->entered(magnet_ftrace_argument(regs, 0), magnet_ftrace_argument(regs, 1),
+		       magnet_ftrace_argument(regs, 2), magnet_ftrace_argument(regs, 3),
+		       magnet_ftrace_argument(regs, 4));
 }
 
 /* Permanent: the sysctl ftrace_enabled cannot switch it off behind our back. */
@@ -57,8 +51,12 @@ static struct ftrace_ops magnet_entry_ops = {
 
 static void magnet_entry_clear(void)
 {
-	while (magnet_entry_count)
-		ftrace_set_filter_ip(&magnet_entry_ops, magnet_entries[--magnet_entry_count].ip, 1, 0);
+	while (magnet_entry_count) {
+		struct magnet_entry *entry = &magnet_entries[--magnet_entry_count];
+
+		ftrace_set_filter_ip(&magnet_entry_ops, entry->ip, 1, 0);
+		entry->ip = 0;
+	}
 }
 
 static int magnet_entry_register(struct magnet_hook *hooks, u32 count)

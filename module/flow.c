@@ -99,9 +99,9 @@ int magnet_sock_connect4_returned(struct kretprobe_instance *instance, struct pt
 }
 
 /* (struct sock *, ...): released, or connect() to no family. Connected UDP sockets are in TCP_ESTABLISHED. */
-void magnet_sock_udp_ends(const unsigned long *arguments)
+MAGNET_ENTERED(magnet_sock_udp_ends)
 {
-	const struct sock *sk = (const struct sock *)arguments[0];
+	const struct sock *sk = (const struct sock *)first;
 
 	if (sk->sk_protocol == IPPROTO_UDP && READ_ONCE(sk->sk_state) == TCP_ESTABLISHED)
 		magnet_flow_record(sk, MAGNET_SOCK_CLOSE, false);

@@ -10,18 +10,19 @@
 #include <linux/spinlock.h>
 #include "attach.h"
 #include "dev.h"
+#include "ip.h"
 #include "param.h"
 #include "proto/magnet.h"
 #include "sock.h"
 #include "tcp.h"
 #include "udp.h"
 
-#define TRACEPOINT(events_, layer_, symbol_, callback_) \
+#define TRACEPOINT(events_, layer_, symbol_, callback_, ...) \
 	{ .events = events_, .layer = MAGNET_LAYER_##layer_, .kind = MAGNET_HOOK_TRACEPOINT, .symbol = #symbol_, \
-	  .callback = callback_ }
-#define NETFILTER(events_, symbol_, family_, point_) \
+	  .callback = callback_, __VA_ARGS__ }
+#define NETFILTER(events_, symbol_, family_, point_, callback_) \
 	{ .events = events_, .layer = MAGNET_LAYER_IP, .kind = MAGNET_HOOK_NETFILTER, .symbol = symbol_, \
-	  .family = family_, .point = point_ }
+	  .family = family_, .point = point_, .callback = callback_ }
 #define KPROBE(events_, layer_, symbol_, entered_, ...) \
 	{ .events = events_, .layer = MAGNET_LAYER_##layer_, .kind = MAGNET_HOOK_KPROBE, .symbol = #symbol_, \
 	  .entered = entered_, __VA_ARGS__ }
@@ -39,9 +40,6 @@ static struct magnet_hook magnet_hooks[] = {
 		  NO_SLEEPERS),
 	KRETPROBE("sock-open", SOCK, __ip6_datagram_connect, magnet_sock_connect_call, magnet_sock_connect6_returned,
 		  NO_SLEEPERS),
-	KPROBE("sock-close", SOCK, udp_destroy_sock, magnet_sock_udp_ends),
-	KPROBE("sock-close", SOCK, udpv6_destroy_sock, magnet_sock_udp_ends),
-	KPROBE("sock-close", SOCK, __udp_disconnect, magnet_sock_udp_ends),
 	TRACEPOINT("sock-send", SOCK, sock_send_length, MAGNET_SOCK_SENT),
 	KRETPROBE("sock-send", SOCK, inet_sendmsg, magnet_sock_send_call, magnet_sock_send_returned, SLEEPERS,
 		  .instead_of = "sock_send_length"),
@@ -56,20 +54,26 @@ static struct magnet_hook magnet_hooks[] = {
 		  .instead_of = "sock_recv_length"),
 	KRETPROBE("sock-recv", SOCK, tcp_splice_read, magnet_sock_splice_call, magnet_sock_recv_returned, SLEEPERS),
 	KPROBE("tcp-send", TCP, __tcp_transmit_skb, magnet_tcp_transmit),
-	KPROBE("tcp-recv", TCP, tcp_v4_do_rcv, magnet_tcp_receive4),
-	KPROBE("tcp-recv", TCP, tcp_v6_do_rcv, magnet_tcp_receive6),
-	KPROBE("tcp-recv", TCP, tcp_child_process, magnet_tcp_receive_child),
+	TRACEPOINT("tcp-recv", TCP, tcp_probe, MAGNET_TCP_ESTABLISHED, .together_with = "tcp_rcv_state_process"),
+	KPROBE("tcp-recv", TCP, tcp_rcv_state_process, magnet_tcp_receive, .together_with = "tcp_probe"),
+	KPROBE("tcp-recv", TCP, tcp_v4_do_rcv, magnet_tcp_receive, .instead_of = "tcp_probe"),
+	KPROBE("tcp-recv", TCP, tcp_v6_do_rcv, magnet_tcp_receive6, .instead_of = "tcp_probe"),
+	KPROBE("tcp-recv", TCP, tcp_child_process, magnet_tcp_receive_child, .instead_of = "tcp_probe"),
 	TRACEPOINT("tcp-retrans", TCP, tcp_retransmit_skb, MAGNET_TCP_RETRANSMITTED),
 	KPROBE("tcp-retrans", TCP, __tcp_retransmit_skb, magnet_tcp_retransmit, .instead_of = "tcp_retransmit_skb"),
 	KPROBE("udp-send", UDP, udp_sendmsg, magnet_udp_send4),
 	KPROBE("udp-send", UDP, udpv6_sendmsg, magnet_udp_send6),
 	KPROBE("udp-recv", UDP, __udp_enqueue_schedule_skb, magnet_udp_receive),
-	NETFILTER("ip-send", "ipv4/local-out", NFPROTO_IPV4, NF_INET_LOCAL_OUT),
-	NETFILTER("ip-recv", "ipv4/local-in", NFPROTO_IPV4, NF_INET_LOCAL_IN),
-	NETFILTER("ip6-send", "ipv6/local-out", NFPROTO_IPV6, NF_INET_LOCAL_OUT),
-	NETFILTER("ip6-recv", "ipv6/local-in", NFPROTO_IPV6, NF_INET_LOCAL_IN),
+	NETFILTER("ip-send", "ipv4/local-out", NFPROTO_IPV4, NF_INET_LOCAL_OUT, MAGNET_IP_HOOK(ip_sent)),
+	NETFILTER("ip-recv", "ipv4/local-in", NFPROTO_IPV4, NF_INET_LOCAL_IN, MAGNET_IP_HOOK(ip_received)),
+	NETFILTER("ip6-send", "ipv6/local-out", NFPROTO_IPV6, NF_INET_LOCAL_OUT, MAGNET_IP_HOOK(ip6_sent)),
+	NETFILTER("ip6-recv", "ipv6/local-in", NFPROTO_IPV6, NF_INET_LOCAL_IN, MAGNET_IP_HOOK(ip6_received)),
 	TRACEPOINT("dev-send", DEV, net_dev_start_xmit, magnet_dev_transmit),
 	TRACEPOINT("dev-recv", DEV, netif_receive_skb, magnet_dev_receive),
+	/* Seldom entered, and so last: who is entered is looked for in the order of this table. */
+	KPROBE("sock-close", SOCK, udp_destroy_sock, magnet_sock_udp_ends),
+	KPROBE("sock-close", SOCK, udpv6_destroy_sock, magnet_sock_udp_ends),
+	KPROBE("sock-close", SOCK, __udp_disconnect, magnet_sock_udp_ends),
 };
 
 static const char *const kinds[] = {
@@ -154,6 +158,10 @@ int magnet_hooks_init(void)
 		    magnet_param_without(magnet_hooks[i].symbol))
 			magnet_hooks[i].state = MAGNET_HOOK_OFF;
 	magnet_attach_find(magnet_hooks, ARRAY_SIZE(magnet_hooks));
+	for (i = 0; i < ARRAY_SIZE(magnet_hooks); i++)
+		if (magnet_hooks[i].together_with && magnet_hooks[i].state == MAGNET_HOOK_IDLE &&
+		    !magnet_hook_is_there(magnet_hooks[i].together_with))
+			magnet_hooks[i].state = MAGNET_HOOK_SPARE;
 	for (i = 0; i < ARRAY_SIZE(magnet_hooks); i++) {
 		struct magnet_hook *hook = &magnet_hooks[i];
 

@@ -27,22 +27,26 @@ enum magnet_hook_state {
 	MAGNET_HOOK_IDLE,   /* there, and not armed */
 	MAGNET_HOOK_ARMED,
 	MAGNET_HOOK_ABSENT, /* the kernel has no such symbol, or it cannot be hooked */
-	MAGNET_HOOK_SPARE,  /* takes the place of another, which is there */
+	MAGNET_HOOK_SPARE,  /* takes the place of another, which is there; or of no use without one that is not */
 	MAGNET_HOOK_OFF,    /* by the parameters layers or without */
 	MAGNET_HOOK_FAILED, /* could not be armed; tried again next time */
 };
 
-/* The first five arguments of the function that is entered. Runs in whatever context that does. */
-typedef void (*magnet_entered_t)(const unsigned long *arguments);
+/* Given the first five arguments of the function that is entered. Runs in whatever context that does. */
+#define MAGNET_ENTERED(name) \
+	void name(unsigned long first, unsigned long second, unsigned long third, unsigned long fourth, \
+		  unsigned long fifth)
+typedef MAGNET_ENTERED((*magnet_entered_t));
 
 struct magnet_hook {
 	const char *events; /* as in docs, several with commas */
 	const char *symbol;
 	u8 layer;
 	u8 kind;
-	const char *instead_of; /* symbol of the tracepoint that makes this one spare */
-	void *callback;		/* tracepoint */
-	u8 family, point;	/* netfilter */
+	const char *instead_of;	   /* symbol of the tracepoint that makes this one spare */
+	const char *together_with; /* without that one it is spare */
+	void *callback;		   /* tracepoint, netfilter */
+	u8 family, point;	   /* netfilter */
 	magnet_entered_t entered;
 	kretprobe_handler_t call, returned;
 	u16 call_data;

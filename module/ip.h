@@ -6,6 +6,14 @@
 struct nf_hook_state;
 struct sk_buff;
 
-unsigned int magnet_ip_packet(void *unused, struct sk_buff *skb, const struct nf_hook_state *state);
+#ifdef CONFIG_NETFILTER
+unsigned int magnet_ip_sent(void *unused, struct sk_buff *skb, const struct nf_hook_state *state);
+unsigned int magnet_ip_received(void *unused, struct sk_buff *skb, const struct nf_hook_state *state);
+unsigned int magnet_ip6_sent(void *unused, struct sk_buff *skb, const struct nf_hook_state *state);
+unsigned int magnet_ip6_received(void *unused, struct sk_buff *skb, const struct nf_hook_state *state);
+#define MAGNET_IP_HOOK(name) magnet_##name
+#else
+#define MAGNET_IP_HOOK(name) NULL
+#endif
 
 #endif

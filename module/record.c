@@ -18,6 +18,24 @@ static void magnet_record_wake(struct irq_work *work)
 	wake_up_interruptible_all(&of->readers);
 }
 
+/*
+ * No wakeup from a probe: it may run under the run queue's lock. The irq_work does it. `waiting` goes back to zero
+ * first, so that a reader that asks again in the meantime is heard.
+ */
+void magnet_record_call_reader(void)
+{
+	struct magnet_cpu *this = this_cpu_ptr(&magnet_cpus);
+
+	WRITE_ONCE(this->ring.waiting, 0);
+	irq_work_queue(&this->wakeup);
+}
+
+void magnet_record_put_check(void)
+{
+	if (magnet_ring_put_check(this_cpu_ptr(&magnet_cpus.ring)))
+		magnet_record_call_reader();
+}
+
 /* A ring for each possible CPU: one that comes online later has its own from its first event on. */
 int magnet_rings_create(void)
 {

@@ -2,6 +2,9 @@
 /*
  * One event becomes one record: begin (preemption off, a slot reserved), the layer's fields, end (committed).
  * Between the two nothing sleeps, allocates or logs. The slot is mapped by user space: it is written, never read.
+ *
+ * Hooks that every packet meets try magnet_record_plain() and its like first, and leave the rest to a function of its
+ * own: without calls they need no stack, and cost half.
  */
 #ifndef MAGNET_RECORD_H
 #define MAGNET_RECORD_H
@@ -9,6 +12,7 @@
 #include <linux/irq_work.h>
 #include <linux/percpu.h>
 #include <linux/preempt.h>
+#include <linux/skbuff.h>
 #include <linux/sock_diag.h>
 #include <linux/string.h>
 #include <linux/wait.h>
@@ -31,6 +35,9 @@ void magnet_rings_destroy(void);
 void magnet_record_sysinfo(int cpu);
 
 u64 magnet_cookie_make(const struct sock *sk);
+/* Of this CPU, preemption off. */
+void magnet_record_call_reader(void);
+void magnet_record_put_check(void);
 
 /* The cookie as SO_COOKIE shows it, made on first use. Request and time-wait sockets have one as well. */
 static __always_inline u64 magnet_cookie(const struct sock *sk)
@@ -38,6 +45,50 @@ static __always_inline u64 magnet_cookie(const struct sock *sk)
 	const u64 cookie = atomic64_read(&sk->sk_cookie);
 
 	return likely(cookie) ? cookie : magnet_cookie_make(sk);
+}
+
+/*
+ * The record without an extension, if nothing is out of the ordinary. False: nothing is done yet. No static key: it
+ * would save one instruction, and let a load patch code.
+ */
+static __always_inline bool magnet_record_plain(u64 sockid, u32 event, u32 size)
+{
+	struct magnet_ring *ring;
+	enum magnet_put put;
+
+	if (unlikely(magnet_param.ext))
+		return false;
+	preempt_disable_notrace();
+	ring = this_cpu_ptr(&magnet_cpus.ring);
+	/* One register each: the compiler would keep what they are made of, and save others on the stack for it. */
+	OPTIMIZER_HIDE_VAR(ring);
+	OPTIMIZER_HIDE_VAR(size);
+	put = magnet_ring_put(ring, sockid, event, (s32)size);
+	if (unlikely(put == MAGNET_PUT_CHECK))
+		magnet_record_put_check();
+	preempt_enable_notrace();
+	return put != MAGNET_PUT_NOT;
+}
+
+/* The same for a socket's event; a cookie is made elsewhere. */
+static __always_inline bool magnet_record_plain_of(const struct sock *sk, u32 event, u32 size)
+{
+	const u64 cookie = atomic64_read(&sk->sk_cookie);
+
+	return likely(cookie) && magnet_record_plain(cookie, event, size);
+}
+
+/* The same for a packet's, with a socket or without. */
+static __always_inline bool magnet_record_plain_packet(const struct sk_buff *skb, u32 event, u32 size)
+{
+	u64 cookie = 0;
+
+	if (skb->sk) {
+		cookie = atomic64_read(&skb->sk->sk_cookie);
+		if (unlikely(!cookie))
+			return false;
+	}
+	return magnet_record_plain(cookie, event, size);
 }
 
 static __always_inline struct magnet_record *magnet_record_begin(u64 *timestamp)
@@ -51,18 +102,10 @@ static __always_inline struct magnet_record *magnet_record_begin(u64 *timestamp)
 	return record;
 }
 
-/*
- * No wakeup from a probe: it may run under the run queue's lock. The irq_work does it. `waiting` goes back to zero
- * first, so that a reader that asks again in the meantime is heard.
- */
 static __always_inline void magnet_record_end(struct magnet_record *record, u64 timestamp)
 {
-	struct magnet_cpu *this = this_cpu_ptr(&magnet_cpus);
-
-	if (unlikely(magnet_ring_commit(&this->ring, record, timestamp))) {
-		WRITE_ONCE(this->ring.waiting, 0);
-		irq_work_queue(&this->wakeup);
-	}
+	if (unlikely(magnet_ring_commit(this_cpu_ptr(&magnet_cpus.ring), record, timestamp)))
+		magnet_record_call_reader();
 	preempt_enable_notrace();
 }
 

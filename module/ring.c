@@ -11,19 +11,19 @@ void magnet_ring_init(struct magnet_ring *ring, void *memory, u32 bytes, u32 rec
 	ring->memory = (char *)memory;
 	ring->record_size = record_size;
 	ring->slots = bytes / record_size;
+	ring->last = (ring->slots - 1) * record_size;
 	ring->sample_mask = ring->slots > 1024 ? 63 : 7;
-	local_set(&ring->head, 1);
-	ring->floor = 1;
+	local_set(&ring->head, record_size);
+	ring->floor = record_size;
 }
 
-/* Undoes the caller's nest as well: there is nothing to commit. */
 void magnet_ring_lose(struct magnet_ring *ring)
 {
 	if (local_inc_return(&ring->pending) == 1)
 		WRITE_ONCE(ring->first_lost, magnet_cycles());
 	local_inc(&ring->lost);
 	WRITE_ONCE(ring->high_water, ring->slots - 1);
-	WRITE_ONCE(ring->nest, READ_ONCE(ring->nest) - 1);
+	WRITE_ONCE(ring->stop, 0);
 }
 
 /*
@@ -59,32 +59,55 @@ struct magnet_record *magnet_ring_reserve_after_loss(struct magnet_ring *ring, u
 		ext->first = first;
 	}
 	local_inc(&ring->marks);
-	smp_store_release(&mark->timestamp, when);
+	(void)magnet_ring_commit(ring, mark, when);
 	return magnet_ring_take(ring, timestamp);
 }
 
 /*
  * Unread slots are the ones just behind head. Looks at the one that would make a new maximum, and goes on while there
- * is one: the fast path pays one load for sample_mask + 1 records. What user space writes there makes the figure
- * wrong, and no more than that; a maximum rises by a few steps at a time, or a probe would walk through a whole ring.
+ * is one. What user space writes there makes the figure wrong, and no more than that; a maximum rises by a few steps
+ * at a time, or a probe would walk through a whole ring.
  */
-void magnet_ring_sample(struct magnet_ring *ring, unsigned long head)
+static void magnet_ring_sample(struct magnet_ring *ring, u32 slot)
 {
 	const u32 ring_slots = ring->slots - 1, step = ring->sample_mask + 1;
 	u32 high = READ_ONCE(ring->high_water);
 	u32 looks = SAMPLE_LOOKS;
 
 	while (high + step <= ring_slots && looks--) {
-		const u32 before = (u32)head - 1; /* slots of this lap behind head */
+		const u32 before = slot - 1; /* slots of this lap behind head */
 		const u32 back = high + step;
-		const u32 slot = back <= before ? (u32)head - back : (u32)head + ring_slots - back;
+		const u32 at = back <= before ? slot - back : slot + ring_slots - back;
 
-		if (READ_ONCE(magnet_ring_slot(ring, slot)->timestamp) == 0)
+		if (READ_ONCE(magnet_ring_slot(ring, at)->timestamp) == 0)
 			break;
 		high = back;
 	}
 	if (high > READ_ONCE(ring->high_water))
 		WRITE_ONCE(ring->high_water, high);
+}
+
+/*
+ * What magnet_ring_put() leaves out: a sample each sample_mask + 1 records, and the last slot, behind which head wraps.
+ * `stop` is never above the last slot; too low, or too high for a sample, costs nothing but time or that sample. A
+ * nested writer's loss must not be forgotten: hence the second look at it.
+ */
+void magnet_ring_look(struct magnet_ring *ring, unsigned long head)
+{
+	const u32 slot = (u32)head / ring->record_size, last = ring->slots - 1;
+	const u32 next = slot == last ? ring->sample_mask + 1 : (slot | ring->sample_mask) + 1;
+
+	magnet_ring_sample(ring, slot);
+	WRITE_ONCE(ring->stop, (next < last ? next : last) * ring->record_size);
+	if (local_read(&ring->pending) != 0)
+		WRITE_ONCE(ring->stop, 0);
+}
+
+/* Behind a put: nested writers may have left floor behind head. Returns as magnet_ring_commit(). */
+bool magnet_ring_put_check(struct magnet_ring *ring)
+{
+	magnet_ring_settle(ring);
+	return READ_ONCE(ring->waiting) != 0;
 }
 
 /* The reader empties in order: if the newest record was read, all were. */
@@ -102,5 +125,5 @@ u64 magnet_ring_recorded(const struct magnet_ring *ring)
 	const unsigned long marks = local_read(&ring->marks);
 	const unsigned long head = local_read(&ring->head);
 
-	return (head >> 32) * (u64)(ring->slots - 1) + (u32)head - 1 - marks;
+	return (head >> 32) * (u64)(ring->slots - 1) + (u32)head / ring->record_size - 1 - marks;
 }

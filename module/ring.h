@@ -13,7 +13,12 @@
  *
  * A record is reserved by moving head, written, and committed by the store-release of its timestamp; that pairs
  * with the reader's load-acquire. The reader's store-release of zero pairs with the load-acquire in
- * magnet_ring_take(): the slot is written to only after the reader has copied it.
+ * magnet_ring_take() and magnet_ring_put(): the slot is written to only after the reader has copied it.
+ *
+ * Nested writers are done before the one that they interrupt goes on. So head tells everything but one thing: a slot
+ * whose timestamp is zero may be an outer writer's, not yet committed, after a whole lap of nested ones. floor tells
+ * that. It stands at the outermost writer's slot, or at head while nobody writes: who commits the slot at floor is
+ * the outermost, and moves floor up to head. No writer comes round past it.
  *
  * head, and everything else that decides where the kernel writes, stands in kernel memory. Of the mapped slots the
  * kernel believes only "the timestamp is zero", and only to choose between writing there and counting a loss: what
@@ -35,29 +40,37 @@
 #endif
 #include "proto/magnet.h"
 
-/* head is lap << 32 | slot, so that it never comes back to a former value (no ABA) and needs no division. */
+/* head is lap << 32 | offset of the slot: it never comes back to a former value (no ABA), and nothing is divided. */
 #define MAGNET_RING_LAP (1UL << 32)
 
 struct magnet_ring {
 	local_t head;
-	unsigned long floor; /* head when the outermost writer of now began: no writer comes round past it */
-	u32 nest;	     /* writers between reserve and commit */
-	u32 waiting;	     /* a reader asked for a wakeup */
-	local_t pending;     /* lost since the last MAGNET_LOST */
-	u32 slots;
-	u32 record_size;
+	unsigned long floor;
 	char *memory;
+	u32 record_size;
+	u32 stop;    /* magnet_ring_put() works below this offset: up to the next sample or the last slot; 0: after a loss */
+	u32 waiting; /* a reader asked for a wakeup */
+	u32 slots;
+	u32 last; /* offset of the last slot */
 	u32 sample_mask;
-	u32 high_water; /* most slots that were seen unread, in steps of sample_mask + 1 */
-	local_t lost;	/* all of them */
-	local_t marks;	/* MAGNET_LOST records written */
+	u32 high_water;	 /* most slots that were seen unread, in steps of sample_mask + 1 */
+	local_t pending; /* lost since the last MAGNET_LOST */
+	local_t lost;	 /* all of them */
+	local_t marks;	 /* MAGNET_LOST records written */
 	u64 first_lost;
 } ____cacheline_aligned;
+
+enum magnet_put {
+	MAGNET_PUT_NOT,	  /* nothing is done: reserve and commit */
+	MAGNET_PUT_DONE,
+	MAGNET_PUT_CHECK, /* done; magnet_ring_put_check() has to follow */
+};
 
 void magnet_ring_init(struct magnet_ring *ring, void *memory, u32 bytes, u32 record_size);
 struct magnet_record *magnet_ring_reserve_after_loss(struct magnet_ring *ring, u64 *timestamp);
 void magnet_ring_lose(struct magnet_ring *ring);
-void magnet_ring_sample(struct magnet_ring *ring, unsigned long head);
+void magnet_ring_look(struct magnet_ring *ring, unsigned long head);
+bool magnet_ring_put_check(struct magnet_ring *ring);
 bool magnet_ring_has_unread(const struct magnet_ring *ring);
 u64 magnet_ring_recorded(const struct magnet_ring *ring);
 
@@ -73,7 +86,7 @@ static inline u32 magnet_ring_high_water(const struct magnet_ring *ring)
 
 static inline u32 magnet_ring_next_slot(const struct magnet_ring *ring)
 {
-	return (u32)local_read(&ring->head);
+	return (u32)local_read(&ring->head) / ring->record_size;
 }
 
 static inline u32 magnet_ring_slots(const struct magnet_ring *ring)
@@ -90,9 +103,6 @@ static inline struct magnet_record *magnet_ring_slot(const struct magnet_ring *r
  * Moves head past one free slot; NULL if there is none. The counter is read before head moves and again after each
  * failed attempt, so that timestamps rise with the order of the slots also when a nested writer came in between. A
  * slot that is taken means a full ring only if head is still there: else a nested writer has just filled it.
- *
- * A nested writer may find the slot of an outer one, whose timestamp is still zero, after a whole lap; floor stops it
- * there. floor may be older than the outermost reservation (it is stored before that), never newer.
  */
 static __always_inline struct magnet_record *magnet_ring_take(struct magnet_ring *ring, u64 *timestamp)
 {
@@ -102,7 +112,7 @@ static __always_inline struct magnet_record *magnet_ring_take(struct magnet_ring
 
 	for (;;) {
 		head = local_read(&ring->head);
-		record = magnet_ring_slot(ring, (u32)head);
+		record = (struct magnet_record *)(ring->memory + (u32)head);
 		if (unlikely(smp_load_acquire(&record->timestamp) != 0) ||
 		    unlikely(head - READ_ONCE(ring->floor) >= MAGNET_RING_LAP)) {
 			if ((unsigned long)local_read(&ring->head) != head)
@@ -110,15 +120,15 @@ static __always_inline struct magnet_record *magnet_ring_take(struct magnet_ring
 			return NULL;
 		}
 		now = magnet_cycles();
-		next = head + 1;
-		if (unlikely((u32)next == ring->slots))
-			next = (head & ~(MAGNET_RING_LAP - 1)) + MAGNET_RING_LAP + 1;
+		next = head + ring->record_size;
+		if (unlikely((u32)head == ring->last))
+			next = (head & ~(MAGNET_RING_LAP - 1)) + MAGNET_RING_LAP + ring->record_size;
 		if (likely((unsigned long)local_cmpxchg(&ring->head, (long)head, (long)next) == head))
 			break;
 	}
-	if (unlikely(((u32)head & ring->sample_mask) == 0))
-		magnet_ring_sample(ring, head);
-	*timestamp = now ? now : 1;
+	if (unlikely((u32)head >= READ_ONCE(ring->stop)))
+		magnet_ring_look(ring, head);
+	*timestamp = now + (now == 0);
 	return record;
 }
 
@@ -130,10 +140,6 @@ static __always_inline struct magnet_record *magnet_ring_reserve(struct magnet_r
 {
 	struct magnet_record *record;
 
-	/* A nested writer between these lines puts nest back to what it was: plain accesses do. */
-	if (READ_ONCE(ring->nest) == 0)
-		WRITE_ONCE(ring->floor, (unsigned long)local_read(&ring->head));
-	WRITE_ONCE(ring->nest, READ_ONCE(ring->nest) + 1);
 	if (unlikely(local_read(&ring->pending) != 0))
 		record = magnet_ring_reserve_after_loss(ring, timestamp);
 	else
@@ -144,14 +150,57 @@ static __always_inline struct magnet_record *magnet_ring_reserve(struct magnet_r
 }
 
 /*
+ * A nested writer between the two lines leaves floor behind head, once more to be moved. From the moment on in which
+ * they are equal it moves floor itself.
+ */
+static __always_inline void magnet_ring_settle(struct magnet_ring *ring)
+{
+	unsigned long head;
+
+	do {
+		head = local_read(&ring->head);
+		WRITE_ONCE(ring->floor, head);
+	} while (unlikely((unsigned long)local_read(&ring->head) != head));
+}
+
+/*
  * True: a reader sleeps and wants to be woken, from a context that may. No barrier stands between the timestamp and
  * `waiting`: who sets it then runs a function on this CPU before it looks for records, and that is the barrier.
  */
 static __always_inline bool magnet_ring_commit(struct magnet_ring *ring, struct magnet_record *record, u64 timestamp)
 {
 	smp_store_release(&record->timestamp, timestamp);
-	WRITE_ONCE(ring->nest, READ_ONCE(ring->nest) - 1);
+	if (likely((char *)record == ring->memory + (u32)READ_ONCE(ring->floor)))
+		magnet_ring_settle(ring);
 	return unlikely(READ_ONCE(ring->waiting) != 0);
+}
+
+/*
+ * The whole of it for a record without an extension, where nothing is out of the ordinary; in few instructions, no
+ * call among them. Anything else is left to the others, before anything is done. The slot is looked at before `stop`:
+ * if it was free then, whoever lost a record since has moved head as well, and else `stop` tells. `stop` and floor are
+ * loaded plainly, so that they are compared in place: nested writers alone change them, between two instructions.
+ */
+static __always_inline enum magnet_put magnet_ring_put(struct magnet_ring *ring, u64 sockid, u32 event, s32 size)
+{
+	const unsigned long head = local_read(&ring->head), next = head + ring->record_size;
+	struct magnet_record *record = (struct magnet_record *)(ring->memory + (u32)head);
+	u64 now;
+
+	if (unlikely(smp_load_acquire(&record->timestamp) != 0) || unlikely((u32)head >= ring->stop) ||
+	    unlikely(head != ring->floor))
+		return MAGNET_PUT_NOT;
+	now = magnet_cycles();
+	if (unlikely((unsigned long)local_cmpxchg(&ring->head, (long)head, (long)next) != head))
+		return MAGNET_PUT_NOT;
+	record->sockid = sockid;
+	record->event = event;
+	record->size = size;
+	smp_store_release(&record->timestamp, now + (now == 0));
+	WRITE_ONCE(ring->floor, next);
+	if (unlikely((unsigned long)local_read(&ring->head) != next) || unlikely(READ_ONCE(ring->waiting) != 0))
+		return MAGNET_PUT_CHECK;
+	return MAGNET_PUT_DONE;
 }
 
 #endif

@@ -43,7 +43,7 @@ void magnet_sock_fill(struct magnet_ext_sock *ext, const struct sock *sk, u32 ev
 	}
 }
 
-static void magnet_sock_record(const struct sock *sk, u32 event, s32 size)
+static noinline void magnet_sock_record_with(const struct sock *sk, u32 event, s32 size)
 {
 	const u64 sockid = magnet_cookie(sk);
 	struct magnet_record *record;
@@ -58,6 +58,12 @@ static void magnet_sock_record(const struct sock *sk, u32 event, s32 size)
 	if (ext)
 		magnet_sock_fill(&ext->sock, sk, event);
 	magnet_record_end(record, timestamp);
+}
+
+static __always_inline void magnet_sock_record(const struct sock *sk, u32 event, s32 size)
+{
+	if (!magnet_record_plain_of(sk, event, size))
+		magnet_sock_record_with(sk, event, size);
 }
 
 /* A peek takes nothing. */

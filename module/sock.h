@@ -5,6 +5,7 @@
 
 #include <linux/kprobes.h>
 #include "compat.h"
+#include "hooks.h"
 #include "proto/magnet.h"
 
 struct magnet_sock_call {
@@ -20,7 +21,7 @@ void magnet_sock_state(void *unused, const struct sock *sk, const int from, cons
 int magnet_sock_connect_call(struct kretprobe_instance *instance, struct pt_regs *regs);
 int magnet_sock_connect4_returned(struct kretprobe_instance *instance, struct pt_regs *regs);
 int magnet_sock_connect6_returned(struct kretprobe_instance *instance, struct pt_regs *regs);
-void magnet_sock_udp_ends(const unsigned long *arguments);
+MAGNET_ENTERED(magnet_sock_udp_ends);
 
 int magnet_sock_send_call(struct kretprobe_instance *instance, struct pt_regs *regs);
 int magnet_sock_sendpage_call(struct kretprobe_instance *instance, struct pt_regs *regs);

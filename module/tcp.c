@@ -34,7 +34,7 @@ static void magnet_tcp_fill(struct magnet_ext_tcp *ext, const struct sock *sk, c
 	ext->gso_segs = segment->segments > 1 ? min_t(u32, segment->segments, U16_MAX) : 0;
 }
 
-static void magnet_tcp_record(const struct sock *sk, u32 event, const struct magnet_segment *segment)
+static noinline void magnet_tcp_record(const struct sock *sk, u32 event, const struct magnet_segment *segment)
 {
 	const u64 sockid = magnet_cookie(sk);
 	struct magnet_record *record;
@@ -65,24 +65,38 @@ static struct magnet_segment magnet_tcp_outgoing(const struct sk_buff *skb, u32 
 	};
 }
 
-/* __tcp_transmit_skb(sk, skb, clone_it, gfp_mask, rcv_nxt) */
-void magnet_tcp_transmit(const unsigned long *arguments)
+static noinline void magnet_tcp_transmitted(const struct sock *sk, const struct sk_buff *skb, u32 ack)
 {
-	const struct sock *sk = (const struct sock *)arguments[0];
-	const struct sk_buff *skb = (const struct sk_buff *)arguments[1];
-	const struct magnet_segment segment = magnet_tcp_outgoing(skb, (u32)arguments[4]);
+	const struct magnet_segment segment = magnet_tcp_outgoing(skb, ack);
 
 	magnet_tcp_record(sk, MAGNET_TCP_SEND, &segment);
 }
 
-static void magnet_tcp_received(const struct sock *sk, const struct sk_buff *skb)
+/* __tcp_transmit_skb(sk, skb, clone_it, gfp_mask, rcv_nxt) */
+MAGNET_ENTERED(magnet_tcp_transmit)
+{
+	const struct sock *sk = (const struct sock *)first;
+	const struct sk_buff *skb = (const struct sk_buff *)second;
+
+	if (!magnet_record_plain_of(sk, MAGNET_TCP_SEND, skb->len))
+		magnet_tcp_transmitted(sk, skb, (u32)fifth);
+}
+
+/* The header is checked and linear, and skb->data stands there. */
+static u32 magnet_tcp_payload(const struct sk_buff *skb)
+{
+	const u32 header = ((const struct tcphdr *)skb->data)->doff * 4;
+
+	return skb->len > header ? skb->len - header : 0;
+}
+
+static noinline void magnet_tcp_received_with(const struct sock *sk, const struct sk_buff *skb)
 {
 	const struct tcphdr *header = (const struct tcphdr *)skb->data;
-	const u32 length = header->doff * 4;
 	const struct magnet_segment segment = {
 		.seq = ntohl(header->seq),
 		.ack = ntohl(header->ack_seq),
-		.payload = skb->len > length ? skb->len - length : 0,
+		.payload = magnet_tcp_payload(skb),
 		.segments = skb_shinfo(skb)->gso_segs,
 		.flags = ((const u8 *)header)[13],
 	};
@@ -90,33 +104,51 @@ static void magnet_tcp_received(const struct sock *sk, const struct sk_buff *skb
 	magnet_tcp_record(sk, MAGNET_TCP_RECV, &segment);
 }
 
-/*
- * tcp_v4_do_rcv(sk, skb), the header checked and linear. What a listener gets and is not a SYN either makes a child
- * (a SYN cookie), which tcp_child_process() has, or is refused.
- */
-void magnet_tcp_receive4(const unsigned long *arguments)
+static __always_inline void magnet_tcp_received(const struct sock *sk, const struct sk_buff *skb)
 {
-	const struct sock *sk = (const struct sock *)arguments[0];
-	const struct sk_buff *skb = (const struct sk_buff *)arguments[1];
+	if (!magnet_record_plain_of(sk, MAGNET_TCP_RECV, magnet_tcp_payload(skb)))
+		magnet_tcp_received_with(sk, skb);
+}
+
+/*
+ * A segment goes to tcp_rcv_established(), where the tracepoint stands, or to tcp_rcv_state_process(): from do_rcv, by
+ * the socket's state, and from tcp_child_process(), unless the child is busy and has it from its backlog.
+ */
+#ifdef MAGNET_TCP_PROBE_ARGS
+void magnet_tcp_established(void *unused, MAGNET_TCP_PROBE_ARGS)
+{
+	check_trace_callback_type_tcp_probe(magnet_tcp_established);
+	magnet_tcp_received(sk, skb);
+}
+#endif
+
+/*
+ * tcp_rcv_state_process(sk, skb), and tcp_v4_do_rcv(sk, skb) where there is no such tracepoint. What a listener gets and
+ * is not a SYN either makes a child (a SYN cookie), which tcp_child_process() has, or is refused.
+ */
+MAGNET_ENTERED(magnet_tcp_receive)
+{
+	const struct sock *sk = (const struct sock *)first;
+	const struct sk_buff *skb = (const struct sk_buff *)second;
 
 	if (READ_ONCE(sk->sk_state) != TCP_LISTEN || ((const struct tcphdr *)skb->data)->syn)
 		magnet_tcp_received(sk, skb);
 }
 
 /* IPv4 packets of an IPv6 socket go on to tcp_v4_do_rcv(). */
-void magnet_tcp_receive6(const unsigned long *arguments)
+MAGNET_ENTERED(magnet_tcp_receive6)
 {
-	const struct sk_buff *skb = (const struct sk_buff *)arguments[1];
+	const struct sk_buff *skb = (const struct sk_buff *)second;
 
 	if (skb->protocol != htons(ETH_P_IP))
-		magnet_tcp_receive4(arguments);
+		magnet_tcp_receive(first, second, third, fourth, fifth);
 }
 
 /* tcp_child_process(parent, child, skb): the segment that ends the handshake goes to the child, and by no do_rcv. */
-void magnet_tcp_receive_child(const unsigned long *arguments)
+MAGNET_ENTERED(magnet_tcp_receive_child)
 {
-	const struct sock *child = (const struct sock *)arguments[1];
-	const struct sk_buff *skb = (const struct sk_buff *)arguments[2];
+	const struct sock *child = (const struct sock *)second;
+	const struct sk_buff *skb = (const struct sk_buff *)third;
 
 	magnet_tcp_received(child, skb);
 }
@@ -140,7 +172,7 @@ void magnet_tcp_retransmitted(void *unused, MAGNET_RETRANSMIT_ARGS)
 #endif
 
 /* __tcp_retransmit_skb(sk, skb, segs): may still fail, and may send a part of skb alone. */
-void magnet_tcp_retransmit(const unsigned long *arguments)
+MAGNET_ENTERED(magnet_tcp_retransmit)
 {
-	magnet_tcp_again((const struct sock *)arguments[0], (const struct sk_buff *)arguments[1]);
+	magnet_tcp_again((const struct sock *)first, (const struct sk_buff *)second);
 }

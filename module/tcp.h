@@ -4,12 +4,20 @@
 #define MAGNET_TCP_H
 
 #include "compat.h"
+#include "hooks.h"
 
-void magnet_tcp_transmit(const unsigned long *arguments);
-void magnet_tcp_receive4(const unsigned long *arguments);
-void magnet_tcp_receive6(const unsigned long *arguments);
-void magnet_tcp_receive_child(const unsigned long *arguments);
-void magnet_tcp_retransmit(const unsigned long *arguments);
+MAGNET_ENTERED(magnet_tcp_transmit);
+MAGNET_ENTERED(magnet_tcp_receive);
+MAGNET_ENTERED(magnet_tcp_receive6);
+MAGNET_ENTERED(magnet_tcp_receive_child);
+MAGNET_ENTERED(magnet_tcp_retransmit);
+
+#ifdef MAGNET_TCP_PROBE_ARGS
+void magnet_tcp_established(void *unused, MAGNET_TCP_PROBE_ARGS);
+#define MAGNET_TCP_ESTABLISHED magnet_tcp_established
+#else
+#define MAGNET_TCP_ESTABLISHED NULL
+#endif
 
 #ifdef MAGNET_RETRANSMIT_ARGS
 void magnet_tcp_retransmitted(void *unused, MAGNET_RETRANSMIT_ARGS);

@@ -19,11 +19,8 @@ static u16 magnet_udp_peer_port(const struct sock *sk, const struct msghdr *mess
 	return ntohs(READ_ONCE(inet_sk(sk)->inet_dport));
 }
 
-/* udp_sendmsg(sk, msg, len), udpv6_sendmsg(sk, msg, len) */
-void magnet_udp_send6(const unsigned long *arguments)
+static noinline void magnet_udp_sent_with(const struct sock *sk, const struct msghdr *message, size_t length)
 {
-	const struct sock *sk = (const struct sock *)arguments[0];
-	const size_t length = arguments[2];
 	const u64 sockid = magnet_cookie(sk);
 	struct magnet_record *record;
 	union magnet_ext *ext;
@@ -36,7 +33,7 @@ void magnet_udp_send6(const unsigned long *arguments)
 	ext = magnet_record_ext(record);
 	if (ext) {
 		ext->packet.local_port = READ_ONCE(inet_sk(sk)->inet_num);
-		ext->packet.peer_port = magnet_udp_peer_port(sk, (const struct msghdr *)arguments[1]);
+		ext->packet.peer_port = magnet_udp_peer_port(sk, message);
 		ext->packet.payload = min_t(size_t, length, U32_MAX);
 		ext->packet.family = sk->sk_family;
 		ext->packet.protocol = sk->sk_protocol;
@@ -44,20 +41,27 @@ void magnet_udp_send6(const unsigned long *arguments)
 	magnet_record_end(record, timestamp);
 }
 
-/* udpv6_sendmsg() comes here for mapped addresses, and has the record. */
-void magnet_udp_send4(const unsigned long *arguments)
+/* udp_sendmsg(sk, msg, len), udpv6_sendmsg(sk, msg, len) */
+MAGNET_ENTERED(magnet_udp_send6)
 {
-	const struct sock *sk = (const struct sock *)arguments[0];
+	const struct sock *sk = (const struct sock *)first;
 
-	if (sk->sk_family != AF_INET6)
-		magnet_udp_send6(arguments);
+	if (!magnet_record_plain_of(sk, MAGNET_UDP_SEND, min_t(size_t, third, S32_MAX)))
+		magnet_udp_sent_with(sk, (const struct msghdr *)second, third);
 }
 
-/* __udp_enqueue_schedule_skb(sk, skb): skb->data stands behind the UDP header, the headers before it. */
-void magnet_udp_receive(const unsigned long *arguments)
+/* udpv6_sendmsg() comes here for mapped addresses, and has the record. */
+MAGNET_ENTERED(magnet_udp_send4)
 {
-	const struct sock *sk = (const struct sock *)arguments[0];
-	const struct sk_buff *skb = (const struct sk_buff *)arguments[1];
+	const struct sock *sk = (const struct sock *)first;
+
+	if (sk->sk_family != AF_INET6)
+		magnet_udp_send6(first, second, third, fourth, fifth);
+}
+
+/* skb->data stands behind the UDP header, the headers before it. */
+static noinline void magnet_udp_received_with(const struct sock *sk, const struct sk_buff *skb)
+{
 	const u64 sockid = magnet_cookie(sk);
 	struct magnet_record *record;
 	union magnet_ext *ext;
@@ -79,4 +83,14 @@ void magnet_udp_receive(const unsigned long *arguments)
 		magnet_packet_fill(&ext->packet, &packet);
 	}
 	magnet_record_end(record, timestamp);
+}
+
+/* __udp_enqueue_schedule_skb(sk, skb) */
+MAGNET_ENTERED(magnet_udp_receive)
+{
+	const struct sock *sk = (const struct sock *)first;
+	const struct sk_buff *skb = (const struct sk_buff *)second;
+
+	if (!magnet_record_plain_of(sk, MAGNET_UDP_RECV, skb->len))
+		magnet_udp_received_with(sk, skb);
 }

@@ -3,8 +3,10 @@
 #ifndef MAGNET_UDP_H
 #define MAGNET_UDP_H
 
-void magnet_udp_send4(const unsigned long *arguments);
-void magnet_udp_send6(const unsigned long *arguments);
-void magnet_udp_receive(const unsigned long *arguments);
+#include "hooks.h"
+
+MAGNET_ENTERED(magnet_udp_send4);
+MAGNET_ENTERED(magnet_udp_send6);
+MAGNET_ENTERED(magnet_udp_receive);
 
 #endif

@@ -74,11 +74,12 @@ std::atomic<std::uint64_t> signal_nested{0};  // came between an outer reserve a
 unsigned signal_burst = 1;
 
 // ThreadSanitizer holds a signal back until the thread's next atomic operation or system call.
-// Those of the ring are where head, nest, pending and timestamps change, so that nested writers
+// Those of the ring are where head, floor, pending and timestamps change, so that nested writers
 // come in at each step there as well; between two of them an outer writer does nothing but fill its
 // slot.
 void on_signal(int) {
-  if (READ_ONCE(signal_ring->ring.nest) != 0)
+  magnet_ring& ring = signal_ring->ring;
+  if (READ_ONCE(ring.floor) != static_cast<unsigned long>(local_read(&ring.head)))
     signal_nested.store(signal_nested.load(std::memory_order_relaxed) + 1,
                         std::memory_order_relaxed);
   for (unsigned i = 0; i < signal_burst; ++i) {
@@ -238,6 +239,55 @@ TEST_CASE("ring: a nested writer that comes round to the outer one's slot does n
   REQUIRE(add_number(ring, 1));
   CHECK(magnet_ring_lost(&ring.ring) == lost);
   CHECK(magnet_ring_recorded(&ring.ring) == nested + 2);
+}
+
+TEST_CASE("ring: the short way is left where anything is out of the ordinary, with nothing done") {
+  MemoryRing ring(0, 4096, 24);
+  const auto state = [&] {
+    return std::vector<unsigned long>{static_cast<unsigned long>(local_read(&ring.ring.head)),
+                                      ring.ring.floor, magnet_ring_lost(&ring.ring)};
+  };
+  const auto refused = [&] {
+    const auto before = state();
+    const std::vector<std::uint8_t> slots(ring.bytes(), ring.bytes() + ring.mapped());
+    const bool put = ring.put(1, MAGNET_TCP_SEND, 1);
+    return !put && state() == before && std::equal(slots.begin(), slots.end(), ring.bytes());
+  };
+  REQUIRE(add_number(ring, 1));
+  REQUIRE(ring.put(2, MAGNET_TCP_SEND, 2));
+
+  SECTION("a writer that is nested") {
+    u64 when = 0;
+    magnet_record* outer = magnet_ring_reserve(&ring.ring, &when);
+    REQUIRE(outer != nullptr);
+    CHECK(refused());
+    REQUIRE(add_number(ring, 4));
+    magnet_ring_commit(&ring.ring, outer, when);
+    CHECK(ring.put(5, MAGNET_TCP_SEND, 5));
+  }
+  SECTION("a full ring, and a loss that is not yet marked") {
+    while (add_number(ring, 3)) continue;
+    CHECK(refused());
+    PlainReader reader(ring);
+    magnet_record_ext record;
+    while (reader.read(record)) continue;
+    CHECK(refused());
+    REQUIRE(add_number(ring, 4));
+    REQUIRE(reader.read(record));
+    CHECK(record.head.event == MAGNET_LOST);
+    CHECK(ring.put(5, MAGNET_TCP_SEND, 5));
+  }
+  SECTION("the last slot, behind which the ring begins anew") {
+    PlainReader reader(ring);
+    magnet_record_ext record;
+    while (magnet_ring_next_slot(&ring.ring) != ring.ring.slots - 1) {
+      REQUIRE(add_number(ring, 3));
+      while (reader.read(record)) continue;
+    }
+    CHECK(refused());
+    REQUIRE(add_number(ring, 4));
+    CHECK(magnet_ring_next_slot(&ring.ring) == 1);
+  }
 }
 
 TEST_CASE("ring: millions of records between two threads: read + lost = added") {
