@@ -137,7 +137,7 @@ Result<ReadLoop::Took> ReadLoop::drain(magnet::Ring& ring, PerRing& state) {
     const bool gone = !refresh(ring, state);
     if (auto done = commit(ring, state, copied); !done) return done.error();
     ring.release(copied);
-    count(records);
+    count(records, state);
     drained += copied;
     if (gone) return Took::gone;
     if (records.size() < space.size()) break;
@@ -146,8 +146,13 @@ Result<ReadLoop::Took> ReadLoop::drain(magnet::Ring& ring, PerRing& state) {
   return drained == 0 ? Took::nothing : Took::some;
 }
 
-void ReadLoop::count(std::span<const std::uint8_t> records) {
+// `state` is of after the copy: a ring that has lost nothing has no mark of it.
+void ReadLoop::count(std::span<const std::uint8_t> records, const PerRing& state) {
   const std::size_t size = rings_.record_size();
+  if (state.lost == 0) {
+    counts_.records += records.size() / size;
+    return;
+  }
   for (std::size_t at = 0; at < records.size(); at += size) {
     std::uint32_t event = 0;
     std::memcpy(&event, records.data() + at + offsetof(magnet_record, event), sizeof event);

@@ -60,7 +60,7 @@ class ReadLoop {
   Result<Took> drain(magnet::Ring& ring, PerRing& state);
   Result<void> commit(const magnet::Ring& ring, const PerRing& state, std::size_t count);
   bool refresh(magnet::Ring& ring, PerRing& state);
-  void count(std::span<const std::uint8_t> records);
+  void count(std::span<const std::uint8_t> records, const PerRing& state);
   Result<bool> wait(Took took);
   bool pause(std::uint64_t ns);
   std::uint64_t left_ns() const;

@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstring>
@@ -19,6 +20,18 @@ constexpr std::size_t kTimestamp = offsetof(magnet_record, timestamp);
 std::atomic_ref<std::uint64_t> timestamp_of(std::uint8_t* slot) {
   // Slots are 8-aligned: the mapping is of pages, and 24 and 64 are multiples of 8.
   return std::atomic_ref<std::uint64_t>(*reinterpret_cast<std::uint64_t*>(slot + kTimestamp));
+}
+
+// Slots that follow each other, up to one that is free; how many.
+template <std::size_t kSize>
+std::size_t copy_records(std::uint8_t* from, std::uint8_t* into, std::size_t most) {
+  std::size_t copied = 0;
+  for (; copied < most; ++copied, from += kSize, into += kSize) {
+    // Pairs with the kernel's store-release at commit: the rest of the record is there.
+    if (timestamp_of(from).load(std::memory_order_acquire) == 0) break;
+    std::memcpy(into, from, kSize);
+  }
+  return copied;
 }
 
 }  // namespace
@@ -84,36 +97,34 @@ std::uint32_t Ring::find_oldest(std::uint32_t next_slot) const {
   return oldest;
 }
 
-template <std::size_t kSize>
-std::size_t Ring::copy_records(std::uint8_t* into, std::size_t most) {
-  std::size_t copied = 0;
-  std::uint32_t at = next_;
-  for (; copied < most; ++copied, into += kSize) {
-    // Pairs with the kernel's store-release at commit: the rest of the record is there.
-    const std::uint64_t timestamp = timestamp_of(slot(at)).load(std::memory_order_acquire);
-    if (timestamp == 0) break;
-    std::memcpy(into, slot(at), kTimestamp);
-    std::memcpy(into + kTimestamp, &timestamp, sizeof timestamp);
-    constexpr std::size_t kRest = kTimestamp + sizeof timestamp;
-    std::memcpy(into + kRest, slot(at) + kRest, kSize - kRest);
-    if (++at == first_.slots) at = 1;
-  }
+std::size_t Ring::copy(std::span<std::uint8_t> into) {
+  const std::size_t most = std::min(into.size() / first_.record_size, slots());
+  const std::size_t to_end = std::min<std::size_t>(most, first_.slots - next_);
+  std::size_t copied = copy_run(slot(next_), into.data(), to_end);
+  if (copied == to_end)
+    copied += copy_run(slot(1), into.data() + copied * first_.record_size, most - copied);
   return copied;
 }
 
-std::size_t Ring::copy(std::span<std::uint8_t> into) {
-  const std::size_t most = std::min(into.size() / first_.record_size, slots());
+std::size_t Ring::copy_run(std::uint8_t* from, std::uint8_t* into, std::size_t most) const {
   return first_.record_size == sizeof(magnet_record)
-             ? copy_records<sizeof(magnet_record)>(into.data(), most)
-             : copy_records<sizeof(magnet_record_ext)>(into.data(), most);
+             ? copy_records<sizeof(magnet_record)>(from, into, most)
+             : copy_records<sizeof(magnet_record_ext)>(from, into, most);
 }
 
 void Ring::release(std::size_t count) {
-  for (; count > 0; --count) {
-    // Pairs with the kernel's load-acquire before it writes here again: the copy comes first.
-    timestamp_of(slot(next_)).store(0, std::memory_order_release);
-    if (++next_ == first_.slots) next_ = 1;
-  }
+  const std::size_t to_end = std::min<std::size_t>(count, first_.slots - next_);
+  release_run(slot(next_), to_end);
+  release_run(slot(1), count - to_end);
+  next_ += static_cast<std::uint32_t>(count);
+  if (next_ >= first_.slots) next_ -= first_.slots - 1;
+}
+
+void Ring::release_run(std::uint8_t* from, std::size_t count) const {
+  const std::size_t size = first_.record_size;
+  // Pairs with the kernel's load-acquire before it writes here again: the copy comes first.
+  for (std::uint8_t* const end = from + count * size; from != end; from += size)
+    timestamp_of(from).store(0, std::memory_order_release);
 }
 
 Result<magnet_info> Ring::info() {

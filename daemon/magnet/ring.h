@@ -59,8 +59,8 @@ class Ring {
   Result<void> read_sysinfo();
   std::uint32_t find_oldest(std::uint32_t next_slot) const;
   std::uint8_t* slot(std::size_t index) const { return memory_ + index * first_.record_size; }
-  template <std::size_t kSize>
-  std::size_t copy_records(std::uint8_t* into, std::size_t most);
+  std::size_t copy_run(std::uint8_t* from, std::uint8_t* into, std::size_t most) const;
+  void release_run(std::uint8_t* from, std::size_t count) const;
 
   std::unique_ptr<Device> device_;
   std::uint8_t* memory_ = nullptr;
