@@ -210,3 +210,17 @@ class Without(unittest.TestCase):
         self.assertEqual(states["__tcp_transmit_skb"], "off")
         self.assertEqual(states["__tcp_retransmit_skb"], "armed", "in place of the tracepoint")
         self.assertEqual(states["inet_sendmsg"], "armed", "on every kernel that can be made to need it")
+
+    def test_tcp_receives_by_the_tracepoint_with_its_partner_or_by_neither(self):
+        payload = set()
+        for without, armed, spare in (
+            ("", "tcp_probe tcp_rcv_state_process", "tcp_v4_do_rcv tcp_v6_do_rcv tcp_child_process"),
+            ("tcp_probe", "tcp_v4_do_rcv tcp_v6_do_rcv tcp_child_process", "tcp_rcv_state_process"),
+            ("tcp_rcv_state_process", "tcp_v4_do_rcv tcp_v6_do_rcv tcp_child_process", "tcp_probe"),
+        ):
+            records, proc = self.events(f"without={without}" if without else "")
+            states = {symbol: state for (_, symbol), state in proc.states().items()}
+            self.assertEqual({states[symbol] for symbol in armed.split()}, {"armed"}, without)
+            self.assertEqual({states[symbol] for symbol in spare.split()}, {"spare"}, without)
+            payload.add(sum(r.size for r in records if r.event == rings.TCP_RECV))
+        self.assertEqual(len(payload), 1, payload)
