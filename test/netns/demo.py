@@ -104,6 +104,7 @@ def judge(site, report, captured):
     sides = ("?", "?") if section is None else (
         points[section - 1]["sensor"] if section > 0 else "a", points[section]["sensor"] if section < len(points) else "b")
     return {"injected": sum(injected.values()), "lost": named["lost"], "between": sides, "same_packets": lost == injected,
+            "retrans": json.loads(site.fieldline("retrans", report["run"], "--json").stdout)["totals"],
             "tcpdump": compare(site, report, captured), "hosts": host_half(site, report["run"], named["lost_packets"])}
 
 
@@ -147,6 +148,8 @@ def show(report, verdict, files, folder, run, seconds):
             if entry["tshark"] is not None and entry["tcpdump"] is not None else f"FILE      {entry['file']} NOT READABLE")
     say(f"TOOK      {seconds:.0f} s")
     say(f"NEXT      {build_folder()}/bin/fieldline path {files[0]['file']} --lost")
+    captures = " ".join(str(pathlib.Path(f["file"]).name) for f in files[1:] if f["file"].endswith("-fwd.pcap"))
+    say(f"          cd {folder} && {build_folder()}/bin/fieldline path {captures}     without any sensor")
     say(f"          tshark -r {files[0]['file']}     each packet is there once for each sensor that saw it")
     say("          README.md, \"First use on your own machines\"")
 
@@ -175,6 +178,12 @@ def main():
     say(f"$ fieldline path {run[:6]}")
     say("\n".join(line for line in site.fieldline("path", run).stdout.rstrip().splitlines() if not line.startswith("NEXT")))
     say()
+    say(f"$ fieldline retrans {run[:6]} | head -n 4")
+    say("\n".join(site.fieldline("retrans", run).stdout.splitlines()[:4]))
+    say()
+    say(f"$ fieldline coverage {run[:6]}")
+    say(site.fieldline("coverage", run, check=False).stdout.rstrip())
+    say()
     archive = folder / "run.pcapng"
     site.fieldline("query", run, "-o", archive)
     files = [readable(file) for file in [archive, *sorted(folder.glob("tcpdump-*.pcap"))]]
@@ -184,7 +193,7 @@ def main():
     show(report, verdict, files, folder, run, time.monotonic() - begin)
     hosts = verdict["hosts"]
     both = hosts["wrote"]["bytes"] == sent["written"] + IPERF_COOKIE and hosts["lost_sent_again"] == verdict["lost"]
-    good = both and verdict["same_packets"] and verdict["injected"] > 0 and report["complete"] and all(
+    good = both and verdict["same_packets"] and verdict["retrans"]["lost"] == verdict["lost"] and verdict["injected"] > 0 and report["complete"] and all(
         row["equal"] for row in verdict["tcpdump"]) and all(f["tshark"] is not None and f["tcpdump"] is not None for f in files)
     if ARGUMENTS.json:
         print(json.dumps({"schema": "fieldline.demo/1", "ok": good, "run": run, "folder": str(folder),
