@@ -11,6 +11,7 @@
 #include "cli/coverage.h"
 #include "cli/events.h"
 #include "cli/exit_code.h"
+#include "cli/magnet/usage.h"
 #include "cli/path.h"
 #include "cli/ping.h"
 #include "cli/query.h"
@@ -270,7 +271,7 @@ int run(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? kOk : kUsage;
+    return end_usage("fieldline", app, error);
   }
   return dispatch(app, typed);
 }

@@ -13,6 +13,7 @@
 #include "cli/magnet/read_loop.h"
 #include "cli/magnet/read_report.h"
 #include "cli/magnet/tool.h"
+#include "cli/magnet/usage.h"
 #include "magnet/device.h"
 
 namespace fieldline::cli {
@@ -116,7 +117,7 @@ int run(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? kOk : kUsage;
+    return end_usage(kTool, app, error);
   }
   auto options = check(typed);
   if (!options) {

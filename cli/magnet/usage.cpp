@@ -46,7 +46,11 @@ std::string usage_text(const CLI::ParseError& error) {
 
 int end_usage(const char* tool, const CLI::App& app, const CLI::ParseError& error) {
   if (error.get_exit_code() == 0) return app.exit(error);
-  say(tool, usage_text(error) + " (" + tool + " --help)");
+  const auto typed = app.remaining();
+  const bool command = is<CLI::RequiredError>(error) && !app.get_subcommands({}).empty();
+  const bool unknown = command && !typed.empty() && app.get_subcommands().empty();
+  say(tool, (unknown ? "'" + typed.front() + "' is no command" : usage_text(error)) + " (" + tool +
+                " --help)");
   return kUsage;
 }
 
