@@ -86,16 +86,25 @@ class Identity(unittest.TestCase):
             self.assertEqual(stamps, sorted(set(stamps)), "rising, none twice")
             self.assertTrue(all(0 < stamp <= info["cycles"] for stamp in stamps))
 
+    @staticmethod
+    def later(ring):
+        limit = time.monotonic() + 0.25
+        while time.monotonic() < limit:
+            os.sched_yield()
+        return ring.info()
+
+    @staticmethod
+    def rate(first, second):
+        return (second["cycles"] - first["cycles"]) / (second["tai_ns"] - first["tai_ns"])
+
     def test_the_clock_pair_tells_the_time(self):
         with Rings() as taken:
             ring = taken.rings[0]
             self.assertEqual(ring.sysinfo.event, rings.SYSINFO)
             self.assertEqual(ring.sysinfo.sockid, 0)
             first, before = ring.info(), time.time_ns()
-            limit = time.monotonic() + 0.5
-            while time.monotonic() < limit:
-                os.sched_yield()
-            after, second = time.time_ns(), ring.info()
+            middle = self.later(ring)
+            after, second = time.time_ns(), self.later(ring)
             tai = time.clock_gettime_ns(time.CLOCK_TAI)
         khz = first["cycles_khz"]
         self.assertEqual(ring.sysinfo.size, khz)
@@ -105,8 +114,10 @@ class Identity(unittest.TestCase):
         self.assertGreaterEqual(second["realtime_ns"], after)
         self.assertLessEqual(second["tai_ns"], tai)
         self.assertEqual(first["tai_ns"] - first["realtime_ns"], second["tai_ns"] - second["realtime_ns"])
-        spent, cycles = second["tai_ns"] - first["tai_ns"], second["cycles"] - first["cycles"]
-        self.assertAlmostEqual(cycles * 1e6 / khz / spent, 1, delta=0.02)
+        # By the pairs, not by khz: on a busy machine a guest's kernel measures its counter wrongly at boot.
+        self.assertAlmostEqual(self.rate(first, middle) / self.rate(middle, second), 1, delta=0.02)
+        said = [float(mhz) for mhz in re.findall(r"tsc: (?:Detected|Refined \D+) ([0-9.]+) MHz", run("dmesg"))]
+        self.assertTrue(any(abs(mhz * 1000 / khz - 1) < 0.01 for mhz in said), (khz, said))
         self.assertLess(first["error_ns"], 10_000_000)
 
     def test_a_segment_is_found_again_in_each_layer(self):
