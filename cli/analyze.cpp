@@ -93,15 +93,19 @@ Result<std::unique_ptr<PathAnalyzer>> analyze_captures(const AnalyzeOptions& opt
   });
   if (!seen) return seen.error();
   if (auto settled = survey.settle(*hosts); !settled) return settled.error();
-  if (survey.other_packets()) {
-    note(grouped(survey.other_packets()) + " packets are of " + grouped(survey.other_pairs()) +
-         " other pairs of hosts; choose with --hosts A,B");
+  if (const auto others = survey.other_pairs(); !others.empty()) {
+    note(grouped(survey.other_packets()) + " packets are of " + grouped(others.size()) +
+         " other pairs of hosts, most of them of " + others.front() + "; choose with --hosts A,B");
   }
   auto analyzer = PathAnalyzer::of_captures(std::move(survey));
   auto fed = merge_captures(options.what, [&](std::size_t file, const pcapng::Block& block) {
     return analyzer->feed(block, file);
   });
   if (!fed) return fed.error();
+  for (const std::string& remark : *fed) {
+    note(remark);
+    analyzer->doubt(remark);
+  }
   return analyzer;
 }
 
@@ -123,6 +127,10 @@ Result<std::unique_ptr<PathAnalyzer>> analyze_files(const AnalyzeOptions& option
     return analyzer->feed(block, file);
   });
   if (!fed) return fed.error();
+  for (const std::string& remark : *fed) {
+    note(remark);
+    analyzer->doubt(remark);
+  }
   return analyzer;
 }
 

@@ -9,7 +9,6 @@
 
 #include "analysis/packet.h"
 #include "base/file.h"
-#include "cli/exit_code.h"
 
 namespace fieldline::cli {
 namespace {
@@ -146,7 +145,9 @@ Result<bool> is_of_run(const std::string& path) {
   }
 }
 
-Result<void> merge_captures(const std::vector<std::string>& paths, const TakeBlock& take) {
+Result<std::vector<std::string>> merge_captures(const std::vector<std::string>& paths,
+                                                const TakeBlock& take) {
+  std::vector<std::string> remarks;
   std::vector<std::unique_ptr<CaptureFile>> files;
   std::vector<std::optional<pcapng::Block>> fronts(paths.size());
   std::priority_queue<Front> queue;
@@ -155,7 +156,8 @@ Result<void> merge_captures(const std::vector<std::string>& paths, const TakeBlo
     if (!block) return block.error();
     fronts[file] = std::move(*block);
     if (!fronts[file]) {
-      if (const std::string remark = files[file]->remark(); !remark.empty()) note(remark);
+      if (const std::string remark = files[file]->remark(); !remark.empty())
+        remarks.push_back(remark);
       return {};
     }
     const auto* packet = std::get_if<pcapng::Packet>(&*fronts[file]);
@@ -174,7 +176,7 @@ Result<void> merge_captures(const std::vector<std::string>& paths, const TakeBlo
     if (auto taken = take(file, *fronts[file]); !taken) return taken.error();
     if (auto pulled = pull(file); !pulled) return pulled.error();
   }
-  return {};
+  return remarks;
 }
 
 }  // namespace fieldline::cli

@@ -32,6 +32,8 @@ Result<bool> is_of_run(const std::string& path);
 // Every block of all files to `take`, with the file's number: packets in order of time as far as
 // each file has them so, other blocks as soon as they stand in front. Stops at the first error.
 using TakeBlock = std::function<Result<void>(std::size_t file, const pcapng::Block& block)>;
-Result<void> merge_captures(const std::vector<std::string>& paths, const TakeBlock& take);
+// Returns what is to be told about files that were not whole.
+Result<std::vector<std::string>> merge_captures(const std::vector<std::string>& paths,
+                                                const TakeBlock& take);
 
 }  // namespace fieldline::cli

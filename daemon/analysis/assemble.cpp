@@ -9,6 +9,7 @@ void take(EndEvidence&& evidence, Section& section) {
   section.lost = evidence.lost;
   section.reordered = evidence.reordered;
   section.undecided = evidence.undecided;
+  section.undecided_digests = std::move(evidence.undecided_digests);
   section.lost_packets = std::move(evidence.packets);
   section.note = std::move(evidence.note);
 }
@@ -91,9 +92,13 @@ Section Matcher::between(std::size_t at, bool reverse, const std::vector<Point>&
     add_note(section.note,
              "no packet was seen at both: rewritten on the way (NAT), or different paths");
   }
+  // What was concluded while the points stood in another order, or not all of them were known.
+  const std::uint64_t told =
+      section.delay.samples + section.lost.value_or(0) + section.unseen + section.undecided;
+  if (told < section.packets) section.undecided += section.packets - told;
   note(section.unseen, " passed " + down.name + " without being seen there");
   note(section.appeared, " came to " + down.name + " without being seen at " + up.name);
-  note(section.undecided, " undecided: in flight, or at the edge of an activation");
+  note(section.undecided, " undecided: in flight, at the edge of an activation, or not joined");
   if (section.lost.value_or(0) > section.lost_packets.size()) {
     add_note(section.note,
              "the list names the first " + std::to_string(section.lost_packets.size()));

@@ -10,8 +10,10 @@ namespace fieldline::analysis {
 namespace {
 
 constexpr std::uint8_t kPush = 8;
-// The largest payload of a frame of 9,000 bytes; a longer packet was never on an Ethernet as it is.
-constexpr std::uint32_t kJumboPayload = 8960;
+constexpr std::uint32_t kEthernetPayload = 1460;
+constexpr std::uint32_t kPayloadMax = 1 << 20;  // longer: not of this world
+constexpr std::uint32_t kSmallest = 256;        // full segments are not smaller
+constexpr std::size_t kSizesMax = 1024;
 constexpr std::uint32_t kTimestampOption = 12;
 constexpr std::uint64_t kOften = 8;
 
@@ -36,70 +38,108 @@ fl_digest_input input_of(const PacketInfo& packet) {
 std::size_t CaptureSurvey::add(std::string name) {
   files_.emplace_back();
   files_.back().name = std::move(name);
+  readings_.emplace_back();
   return files_.size() - 1;
 }
 
 const char* CaptureSurvey::see(std::size_t file, const pcapng::Block& block) {
-  Capture& capture = files_[file];
-  if (const auto* interface = std::get_if<pcapng::Interface>(&block)) {
-    capture.interfaces.push_back(*interface);
-    capture.packets.push_back(0);
+  Reading& reading = readings_[file];
+  const auto known = [&](std::uint32_t number) {
+    return reading.section + number < reading.interfaces.size();
+  };
+  if (std::holds_alternative<pcapng::Section>(block)) {
+    reading.section = reading.interfaces.size();
+  } else if (const auto* interface = std::get_if<pcapng::Interface>(&block)) {
+    reading.interfaces.push_back({interface->link_type, 0, std::nullopt});
   } else if (const auto* counts = std::get_if<pcapng::Statistics>(&block)) {
-    if (counts->dropped) capture.dropped = capture.dropped.value_or(0) + *counts->dropped;
+    if (counts->dropped && known(counts->interface))
+      reading.interfaces[reading.section + counts->interface].dropped = *counts->dropped;
+  } else if (const auto* packet = std::get_if<pcapng::Packet>(&block)) {
+    if (!known(packet->interface)) return "packet_interface_unknown";
+    const char* reason = see_packet(file, *packet);
+    if (reason) ++unread_[reason];
+    return reason;
   }
-  const auto* packet = std::get_if<pcapng::Packet>(&block);
-  if (!packet) return nullptr;
-  if (packet->interface >= capture.interfaces.size()) return "packet_interface_unknown";
-  ++capture.packets[packet->interface];
-  const PacketInfo info =
-      parse_packet(packet->data, packet->wire_len, capture.interfaces[packet->interface].link_type);
-  if (!info.transport) return info.problem ? info.problem : "not_ip";
+  return nullptr;
+}
+
+const char* CaptureSurvey::see_packet(std::size_t file, const pcapng::Packet& packet) {
+  Reading& reading = readings_[file];
+  Interface& interface = reading.interfaces[reading.section + packet.interface];
+  ++interface.packets;
+  const PacketInfo info = parse_packet(packet.data, packet.wire_len, interface.link_type);
+  if (!info.network) return info.problem ? info.problem : "not_ip";
   const bool swap = info.dst < info.src;
-  Exchange& exchange = pairs_[swap ? Hosts{info.dst, info.src} : Hosts{info.src, info.dst}];
+  const Hosts hosts = swap ? Hosts{info.dst, info.src} : Hosts{info.src, info.dst};
+  auto& [all, cut] = reading.packets[hosts];
+  ++all;
+  cut += !info.transport;
+  Exchange& exchange = pairs_[hosts];
   ++exchange.packets;
   exchange.payload[swap] += info.payload;
-  capture.first_ns = std::min(capture.first_ns, packet->timestamp_ns);
-  capture.last_ns = std::max(capture.last_ns, packet->timestamp_ns);
+  Capture& capture = files_[file];
+  capture.first_ns = std::min(capture.first_ns, packet.timestamp_ns);
+  capture.last_ns = std::max(capture.last_ns, packet.timestamp_ns);
+  if (!info.transport) return info.problem;
   if (info.protocol == kTcp) {
-    note_segment(file, info);
+    options_cut_ |= info.problem != nullptr;
+    note_segment(info);
   } else if (info.body.size() < info.payload) {
     body_ = std::min(body_, info.body.size());
   }
   return nullptr;
 }
 
-void CaptureSurvey::note_segment(std::size_t file, const PacketInfo& packet) {
+void CaptureSurvey::note_segment(const PacketInfo& packet) {
   Segments& segments = segments_[{packet.src, packet.dst, packet.sport, packet.dport}];
-  Largest& largest = segments.largest[file];
-  if (packet.payload > largest.payload) largest = {packet.payload, 0};
-  largest.times += packet.payload == largest.payload;
+  segments.largest = std::max(segments.largest, packet.payload);
+  if (packet.payload >= kSmallest) {
+    const auto known = segments.sizes.find(packet.payload);
+    if (known != segments.sizes.end()) {
+      ++known->second;
+    } else if (segments.sizes.size() < kSizesMax) {
+      segments.sizes.emplace(packet.payload, 1);
+    }
+  }
   segments.timestamps |= packet.tcp.has_timestamp;
   if ((packet.tcp.flags & kSyn) && packet.tcp.mss) segments.mss = packet.tcp.mss;
 }
 
-// What a full segment of this sender carries on the wire: the handshake bounds it, and the largest
-// packet within the bound shows it. Without a handshake it is the size at which most captures agree
-// not to go further: the least that occurs again and again as somebody's largest.
+// What a full segment of this sender carries on the wire. Nothing is longer than the handshake
+// allows (without one: than an Ethernet frame of 1,500 bytes does): then the largest packet shows
+// it. Else offloads were at work, whose packets are whole multiples: the size that occurs by
+// itself, or that the handshake allows, and of which most of the longer packets are multiples. 0:
+// none is.
 std::uint32_t CaptureSurvey::wire_size(const Sender& sender, const Segments& segments) const {
   const auto& [src, dst, sport, dport] = sender;
   const auto peer = segments_.find({dst, src, dport, sport});
-  if (peer != segments_.end() && peer->second.mss) {
-    std::uint32_t bound = peer->second.mss;
+  std::uint32_t bound = kEthernetPayload;
+  const bool handshake = peer != segments_.end() && peer->second.mss;
+  if (handshake) {
+    bound = peer->second.mss;
     if (segments.mss) bound = std::min<std::uint32_t>(bound, segments.mss);
     if (segments.timestamps && bound > kTimestampOption) bound -= kTimestampOption;
-    std::uint32_t within = 0;
-    for (const auto& [file, largest] : segments.largest) {
-      if (largest.payload <= bound) within = std::max(within, largest.payload);
+  }
+  if (segments.largest <= bound) return segments.largest;
+  std::uint32_t best = 0;
+  double share = 0;
+  const auto consider = [&](std::uint32_t size) {
+    std::uint64_t longer = 0, multiples = 0;
+    for (const auto& [payload, packets] : segments.sizes) {
+      if (payload <= size) continue;
+      longer += packets;
+      multiples += payload % size == 0 ? packets : 0;
     }
-    return within ? within : bound;
+    const double of = longer ? static_cast<double>(multiples) / static_cast<double>(longer) : 0;
+    if (of < 0.5 || of < share) return;
+    share = of;
+    best = size;
+  };
+  for (const auto& [payload, packets] : segments.sizes) {
+    if (payload <= bound && packets >= kOften) consider(payload);
   }
-  std::uint32_t often = 0, most = 0;
-  for (const auto& [file, largest] : segments.largest) {
-    if (largest.payload > kJumboPayload) continue;
-    most = std::max(most, largest.payload);
-    if (largest.times >= kOften) often = often ? std::min(often, largest.payload) : largest.payload;
-  }
-  return often ? often : most;
+  if (handshake && bound >= kSmallest) consider(bound);
+  return best;
 }
 
 Result<void> CaptureSurvey::settle(const std::optional<HostPair>& hosts) {
@@ -116,17 +156,50 @@ Result<void> CaptureSurvey::settle(const std::optional<HostPair>& hosts) {
   if (chosen == pairs_.end()) {
     return fail(Code::not_found, hosts ? "no packet between " + hosts->a.to_string() + " and " +
                                              hosts->b.to_string() + " is in these files"
-                                       : "no IP packet is in these files");
+                                       : "no IP packet is in these files" + reasons());
   }
   const auto& [pair, exchange] = *chosen;
   other_packets_ = packets - exchange.packets;
   hosts_ = exchange.payload[1] > exchange.payload[0] ? HostPair{pair.second, pair.first}
                                                      : HostPair{pair.first, pair.second};
+  for (std::size_t file = 0; file < files_.size(); ++file) {
+    Capture& capture = files_[file];
+    std::tie(capture.taken, capture.cut) = readings_[file].packets[pair];
+    capture.dropped = 0;
+    for (const Interface& interface : readings_[file].interfaces) {
+      if (interface.packets == 0) continue;
+      if (!interface.dropped) {
+        capture.dropped.reset();
+        break;
+      }
+      *capture.dropped += *interface.dropped;
+    }
+  }
   for (const auto& [sender, segments] : segments_) {
     const std::uint32_t size = sizes_[sender] = wire_size(sender, segments);
-    for (const auto& [file, largest] : segments.largest) offloaded_ |= largest.payload > size;
+    offloaded_ |= segments.largest > size;
   }
   return {};
+}
+
+std::string CaptureSurvey::reasons() const {
+  std::string text;
+  for (const auto& [reason, packets] : unread_)
+    text += (text.empty() ? " (" : ", ") + reason + " " + std::to_string(packets);
+  return text.empty() ? "" : text + ")";
+}
+
+std::vector<std::string> CaptureSurvey::other_pairs() const {
+  std::vector<std::pair<std::uint64_t, std::string>> others;
+  for (const auto& [pair, exchange] : pairs_) {
+    if (pair == Hosts{hosts_.a, hosts_.b} || pair == Hosts{hosts_.b, hosts_.a}) continue;
+    others.emplace_back(exchange.packets, pair.first.to_string() + "," + pair.second.to_string());
+  }
+  std::sort(others.rbegin(), others.rend());
+  std::vector<std::string> texts;
+  for (const auto& [packets, text] : others)
+    texts.push_back(text + " (" + std::to_string(packets) + ")");
+  return texts;
 }
 
 std::optional<bool> CaptureSurvey::reverse(const PacketInfo& packet) const {
@@ -140,7 +213,7 @@ std::optional<std::uint32_t> CaptureSurvey::segment_size(const PacketInfo& packe
   const auto known = sizes_.find({packet.src, packet.dst, packet.sport, packet.dport});
   const std::uint32_t size = known == sizes_.end() ? 0 : known->second;
   if (packet.payload <= size) return std::nullopt;
-  return size;
+  return packet.payload > kPayloadMax ? 0 : size;
 }
 
 std::uint64_t CaptureSurvey::key(const PacketInfo& packet) const {
@@ -165,12 +238,15 @@ std::uint64_t CaptureSurvey::key(const PacketInfo& packet, const WireSegment& se
   put(input, segment.sequence);
   put(input, packet.tcp.ack);
   put(input, static_cast<std::uint8_t>(segment.flags & (kSyn | kFin | kRst | kAck)));
-  put(input, packet.tcp.tsval);
-  put(input, packet.tcp.tsecr);
+  if (!options_cut_) {
+    put(input, packet.tcp.tsval);
+    put(input, packet.tcp.tsecr);
+  }
   if (!offloaded_ || segment.payload == 0) {
     input.ip_id = segment.ip_id;
     put(input, packet.tcp.window);
-    for (std::size_t at = 0; at < packet.tcp.sacks; ++at) put(input, packet.tcp.sack[at]);
+    for (std::size_t at = 0; at < packet.tcp.sacks && !options_cut_; ++at)
+      put(input, packet.tcp.sack[at]);
   }
   return fl_digest(&input);
 }

@@ -20,10 +20,10 @@ namespace fieldline::analysis {
 struct Capture {
   std::string name;
   std::uint64_t first_ns = UINT64_MAX, last_ns = 0;
-  std::optional<std::uint64_t> dropped;  // by the recorder, if the file says so
-
-  std::vector<pcapng::Interface> interfaces;
-  std::vector<std::uint64_t> packets;  // by interface
+  // By the recorder, if the file says so of each interface.
+  std::optional<std::uint64_t> dropped;
+  std::uint64_t taken = 0;  // packets between the hosts in question
+  std::uint64_t cut = 0;    // of these: inside their headers
 };
 
 // The two hosts whose packets are joined; a is the one that sends more payload.
@@ -50,7 +50,9 @@ class CaptureSurvey {
   const std::vector<Capture>& files() const { return files_; }
   const HostPair& hosts() const { return hosts_; }
   std::uint64_t other_packets() const { return other_packets_; }
-  std::size_t other_pairs() const { return pairs_.empty() ? 0 : pairs_.size() - 1; }
+  // The pairs of hosts that were not chosen, with most packets first: "10.0.0.1,10.0.0.2 (12)".
+  std::vector<std::string> other_pairs() const;
+  bool options_cut() const { return options_cut_; }
   // No value: of other hosts. Else whether it goes from b to a.
   std::optional<bool> reverse(const PacketInfo& packet) const;
   // More than one wire segment, and how long each is; 0: it cannot be told.
@@ -66,25 +68,37 @@ class CaptureSurvey {
     std::uint64_t packets = 0;
     std::uint64_t payload[2] = {0, 0};  // from first, from second
   };
-  struct Largest {
-    std::uint32_t payload = 0;
-    std::uint64_t times = 0;
-  };
   struct Segments {
-    std::map<std::size_t, Largest> largest;  // by file
-    std::uint16_t mss = 0;                   // that this sender announced
+    std::map<std::uint32_t, std::uint64_t> sizes;  // payload -> packets; at most kSizesMax
+    std::uint32_t largest = 0;
+    std::uint16_t mss = 0;  // that this sender announced
     bool timestamps = false;
   };
+  struct Interface {
+    std::uint16_t link_type = 0;
+    std::uint64_t packets = 0;
+    std::optional<std::uint64_t> dropped;  // the last that was said: counts are cumulative
+  };
+  struct Reading {
+    std::vector<Interface> interfaces;
+    std::size_t section = 0;  // where those of this section begin
+    std::map<Hosts, std::pair<std::uint64_t, std::uint64_t>> packets;  // all, cut
+  };
 
-  void note_segment(std::size_t file, const PacketInfo& packet);
+  const char* see_packet(std::size_t file, const pcapng::Packet& packet);
+  void note_segment(const PacketInfo& packet);
+  std::string reasons() const;
   std::uint32_t wire_size(const Sender& sender, const Segments& segments) const;
 
   std::vector<Capture> files_;
+  std::vector<Reading> readings_;                // of the files
+  std::map<std::string, std::uint64_t> unread_;  // packets, by reason
   std::map<Hosts, Exchange> pairs_;
   std::map<Sender, Segments> segments_;
   std::map<Sender, std::uint32_t> sizes_;  // settled: of a full wire segment; 0: unknown
   std::size_t body_ = 32;                  // payload bytes that every capture has of every packet
   bool offloaded_ = false;                 // some packets stand for several
+  bool options_cut_ = false;               // some TCP options are not in some file
   HostPair hosts_;
   std::uint64_t other_packets_ = 0;
 };

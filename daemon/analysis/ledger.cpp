@@ -187,6 +187,7 @@ Watch Ledger::watch(const std::string& sensor) const {
   const auto book = sensors_.find(sensor);
   if (book == sensors_.end()) return watch;
   watch.final = final(sensor);
+  watch.drained = watch.final && !book->second.capture;
   if (const auto& capture = book->second.capture) {
     watch.started_ns = capture->first_ns;
     watch.ended_ns = capture->last_ns;
@@ -262,27 +263,32 @@ void Ledger::check_balance(const std::string& name, const Sensor& sensor, bool r
   }
 }
 
-std::optional<std::string> Ledger::doubt(const std::string& name, const Capture& capture) {
-  if (capture.dropped == 0u) return std::nullopt;
-  if (!capture.dropped) {
-    return name +
-           ": the file does not say what its recorder dropped (tcpdump prints it at the end): "
-           "a loss beside it may be its own";
+void Ledger::doubt_captures(std::vector<std::string>& lines) const {
+  std::string silent;
+  for (const auto& [name, sensor] : sensors_) {
+    if (!sensor.capture || sensor.capture->dropped == 0u) continue;
+    if (!sensor.capture->dropped) {
+      silent += (silent.empty() ? "" : ", ") + name;
+    } else {
+      lines.push_back(name + ": its recorder dropped " + grouped(*sensor.capture->dropped) +
+                      ": losses beside it are in doubt by that many");
+    }
   }
-  return name + ": its recorder dropped " + grouped(*capture.dropped) +
-         ": losses beside it are in doubt by that many";
+  if (!silent.empty()) {
+    lines.push_back(silent +
+                    ": the file does not say what its recorder dropped (pcapng by dumpcap does; "
+                    "tcpdump prints it at its end): a loss beside it may be its own");
+  }
 }
 
 std::vector<std::string> Ledger::incomplete() const {
   std::vector<std::string> lines;
   for (const auto& [name, sensor] : sensors_) {
-    if (sensor.capture) {
-      if (const auto line = doubt(name, *sensor.capture)) lines.push_back(*line);
-      continue;
-    }
+    if (sensor.capture) continue;
     if (!final(name)) lines.push_back(without_final(name, sensor));
     for (const bool reverse : {false, true}) check_balance(name, sensor, reverse, lines);
   }
+  doubt_captures(lines);
   return lines;
 }
 

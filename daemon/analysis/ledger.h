@@ -88,7 +88,7 @@ class Ledger {
 
   const char* activation(const nlohmann::json& document, const std::string& sensor);
   const char* counts(const nlohmann::json& document, Sensor& sensor, const std::string& session);
-  static std::optional<std::string> doubt(const std::string& name, const Capture& capture);
+  void doubt_captures(std::vector<std::string>& lines) const;
   static std::string without_final(const std::string& name, const Sensor& sensor);
   void check_balance(const std::string& name, const Sensor& sensor, bool reverse,
                      std::vector<std::string>& lines) const;

@@ -55,6 +55,7 @@ void Matcher::advance(const Ledger& ledger) {
   since_ = 0;
   if (ways_[0].is_to_be_ordered() || ways_[1].is_to_be_ordered()) order();
   const bool patient = held() <= held_max_;
+  gave_up_ |= !patient;
   conclude({ways_[0].horizon(ledger, patient), ways_[1].horizon(ledger, patient)}, ledger);
 }
 

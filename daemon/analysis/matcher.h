@@ -42,6 +42,8 @@ class Matcher {
   std::uint64_t records() const;
   const std::vector<Lane>& lanes(bool reverse) const { return ways_[reverse].lanes(); }
   std::size_t held() const;  // sightings
+  // More was held than may be: vantage points that were behind were not waited for.
+  bool gave_up() const { return gave_up_; }
 
  private:
   // What one sensor saw in both directions, by its one clock: the evidence of the path's ends.
@@ -73,6 +75,7 @@ class Matcher {
 
   const FlowTable* flows_;
   std::size_t held_max_;
+  bool gave_up_ = false;
   std::array<Way, 2> ways_;
   std::array<End, 2> ends_;
   std::vector<Place> places_;

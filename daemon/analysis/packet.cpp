@@ -205,6 +205,10 @@ bool is_link_known(std::uint16_t link_type) {
   return header_of(link_type).has_value();
 }
 
+std::uint32_t interface_inside(ByteView frame, std::uint16_t link_type) {
+  return link_type == kLinkLinuxSll2 && frame.size() >= 8 ? be32(frame, 4) : 0;
+}
+
 PacketInfo parse_packet(ByteView frame, std::uint32_t wire_len, std::uint16_t link_type) {
   PacketInfo info;
   Cursor at{frame, wire_len};

@@ -59,6 +59,9 @@ enum LinkType : std::uint16_t {
   kLinkLinuxSll2 = 276
 };
 bool is_link_known(std::uint16_t link_type);
+// Which interface of the host the packet was at, where the link header says so (`tcpdump -i any`);
+// else 0.
+std::uint32_t interface_inside(ByteView frame, std::uint16_t link_type);
 
 // wire_len stands in where the IP header has no length (super-packets above 64 KiB).
 PacketInfo parse_packet(ByteView frame, std::uint32_t wire_len,

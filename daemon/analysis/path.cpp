@@ -30,7 +30,8 @@ struct Source {
   VantageKey vantage;
   std::string session;
   std::uint16_t link_type = kLinkEthernet;
-  std::array<std::optional<std::uint32_t>, 2> lanes;  // forward, reverse; once there is a record
+  // By the interface inside (0: the source is one): forward, reverse; once there is a record.
+  std::map<std::uint32_t, std::array<std::optional<std::uint32_t>, 2>> lanes;
   const char* problem = nullptr;
 };
 
@@ -56,6 +57,7 @@ class Analyzer final : public PathAnalyzer {
   }
 
   std::size_t held() const override { return matcher_.held(); }
+  void doubt(const std::string& remark) override { remarks_.push_back(remark); }
 
   PathReport report() override {
     PathReport report;
@@ -96,8 +98,6 @@ class Analyzer final : public PathAnalyzer {
     if (packet.interface >= input.sources.size()) return ignore("packet_interface_unknown");
     Source& source = input.sources[packet.interface];
     if (source.problem) return ignore("packet_interface_unusable");
-    first_ns_ = first_ns_ == 0 ? packet.timestamp_ns : std::min(first_ns_, packet.timestamp_ns);
-    last_ns_ = std::max(last_ns_, packet.timestamp_ns);
     const PacketInfo info = parse_packet(packet.data, packet.wire_len, source.link_type);
     if (survey_) return take_captured(source, packet, info);
     if (!packet.meta) return ignore("packet_without_digest");
@@ -105,6 +105,7 @@ class Analyzer final : public PathAnalyzer {
     if (!ledger_.record(source.vantage.sensor, source.session, reverse, packet.sequence))
       return ignore("packet_twice");
     if (info.problem) ++ignored_[std::string("headers_") + info.problem];
+    note_time(packet.timestamp_ns);
     const bool is_super = packet.meta->gso_segs > 1;
     const std::uint32_t lane = lane_of(source, reverse);
     matcher_.lane(lane, reverse).bytes += packet.wire_len;
@@ -121,7 +122,9 @@ class Analyzer final : public PathAnalyzer {
     if (!info.transport) return ignore(std::string("headers_") + info.problem);
     const auto reverse = survey_->reverse(info);
     if (!reverse) return {};  // counted by the survey
-    const std::uint32_t lane = lane_of(source, *reverse);
+    note_time(packet.timestamp_ns);
+    const std::uint32_t lane =
+        lane_of(source, *reverse, interface_inside(packet.data, source.link_type));
     const std::uint32_t flow = flows_.number(info, *reverse);
     matcher_.lane(lane, *reverse).bytes += packet.wire_len;
     const auto size = survey_->segment_size(info);
@@ -146,9 +149,17 @@ class Analyzer final : public PathAnalyzer {
     return {};
   }
 
-  std::uint32_t lane_of(Source& source, bool reverse) {
-    auto& lane = source.lanes[reverse];
-    if (!lane) lane = matcher_.lane_of(source.vantage, reverse);
+  void note_time(std::uint64_t time) {
+    first_ns_ = first_ns_ == 0 ? time : std::min(first_ns_, time);
+    last_ns_ = std::max(last_ns_, time);
+  }
+
+  std::uint32_t lane_of(Source& source, bool reverse, std::uint32_t inside = 0) {
+    auto& lane = source.lanes[inside][reverse];
+    if (lane) return *lane;
+    VantageKey key = source.vantage;
+    if (inside != 0) key.interface = "if" + std::to_string(inside);
+    lane = matcher_.lane_of(key, reverse);
     return *lane;
   }
 
@@ -181,9 +192,14 @@ class Analyzer final : public PathAnalyzer {
     const Capture& capture = survey_->files()[file];
     source.link_type = interface.link_type;
     if (!is_link_known(interface.link_type)) source.problem = "interface_link_unknown";
-    source.vantage = {"", capture.name,
-                      interface.name.empty() ? "if" + std::to_string(inputs_[file].sources.size())
-                                             : interface.name};
+    source.vantage = {
+        "", capture.name,
+        interface.name.empty() ? "if" + std::to_string(interfaces_[file]) : interface.name};
+    for (const Source& other : inputs_[file].sources) {
+      if (other.vantage == source.vantage)
+        source.vantage.interface += "#" + std::to_string(interfaces_[file]);
+    }
+    ++interfaces_[file];
     if (!source.problem) matcher_.open(source.vantage, "");
     return source;
   }
@@ -250,6 +266,13 @@ class Analyzer final : public PathAnalyzer {
         if (lane.late) late.insert(lane.key.sensor);
       }
     }
+    if (survey_) doubt_captures(lines);
+    lines.insert(lines.end(), remarks_.begin(), remarks_.end());
+    if (matcher_.gave_up()) {
+      lines.push_back(
+          "too much came at once to wait for every vantage point: what some brought "
+          "later is joined with nothing");
+    }
     for (const std::string& sensor : late) {
       lines.push_back("sensor " + sensor +
                       ": some of its records came long behind the others' and were not joined; "
@@ -267,9 +290,28 @@ class Analyzer final : public PathAnalyzer {
       lines.push_back("no header records: no sensor saw a packet of this run");
   }
 
+  void doubt_captures(std::vector<std::string>& lines) const {
+    for (const Capture& file : survey_->files()) {
+      if (file.taken == 0) {
+        lines.push_back(file.name + ": no packet between these hosts is in it");
+      } else if (file.cut) {
+        lines.push_back(file.name + ": " + std::to_string(file.cut) +
+                        " packets are cut inside their headers and left out; capture more of each "
+                        "(tcpdump -s 160)");
+      }
+    }
+    if (survey_->options_cut()) {
+      lines.push_back(
+          "some TCP options are cut off: sendings that look alike are told apart by "
+          "less; capture more of each packet (tcpdump -s 160)");
+    }
+  }
+
+  std::vector<std::string> remarks_;
   std::optional<CaptureSurvey> survey_;
   std::map<std::size_t, Input> inputs_;
-  std::size_t stream_ = 0;  // being fed
+  std::map<std::size_t, std::size_t> interfaces_;  // of each capture so far
+  std::size_t stream_ = 0;                         // being fed
   FlowTable flows_;
   Matcher matcher_;
   Ledger ledger_;

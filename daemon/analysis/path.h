@@ -39,7 +39,8 @@ struct LostPacket {
 
 // Data that was sent again, as the first vantage point saw it.
 struct Again {
-  enum class How { fast, timer };  // told by acknowledgements, or by none
+  // Told by acknowledgements, or by none; unknown: they, or their options, are not all here.
+  enum class How { fast, timer, unknown };
 
   LostPacket packet;          // this sending
   LostPacket before;          // the last one before it, unless `acknowledged`
@@ -130,6 +131,8 @@ class PathAnalyzer {
   virtual Result<void> feed(const pcapng::Block& block, std::size_t stream = 0) = 0;
   virtual PathReport report() = 0;
   virtual std::size_t held() const = 0;
+  // Why the input itself is not whole, as an incomplete line of captures.
+  virtual void doubt(const std::string& remark) = 0;
 };
 
 nlohmann::json to_json(const PathReport& report);  // docs/format/json.md, "path"

@@ -15,7 +15,8 @@ constexpr std::uint64_t kCopyNs = 2'000'000;
 }  // namespace
 
 bool is_network_copy(const Observation& first, const Observation& second) {
-  return first.digest == second.digest && (second.ip_id != 0 || second.time - first.time < kCopyNs);
+  return first.digest == second.digest && first.ip_id == second.ip_id &&
+         (second.ip_id != 0 || second.time - first.time < kCopyNs);
 }
 
 // Takes [begin, end) out of what is outstanding; `touch` sees each segment before it is cut.
@@ -56,7 +57,7 @@ void ReceiverEvidence::see(const Observation& seen) {
 
 void ReceiverEvidence::see_data(Receiver& receiver, const Observation& seen) {
   if (seen.flags & kSyn) {
-    if (receiver.has_syn && receiver.syn != seen.sequence) restart(receiver);
+    if (begins_anew(seen, receiver.started, receiver.has_syn, receiver.syn)) restart(receiver);
     receiver.has_syn = true;
     receiver.syn = seen.sequence;
   }
@@ -135,22 +136,28 @@ void ReceiverEvidence::judge(const Watch& watch) {
       if (watch.settled(candidate.again_ns, last_ns_) || (watch.final && arrived)) {
         lose(candidate);
       } else {
-        ++evidence_.undecided;
+        doubt(candidate.packet);
       }
     }
     open += receiver.outstanding.size();
+    for (const auto& [begin, segment] : receiver.outstanding) doubt(segment.packet);
   }
   std::sort(
       evidence_.packets.begin(), evidence_.packets.end(),
       [](const LostPacket& a, const LostPacket& b) { return a.timestamp_ns < b.timestamp_ns; });
   evidence_.lost = lost_;
-  evidence_.undecided += open;
   if (open && watch.final)
     add_note(evidence_.note, std::to_string(open) + " never acknowledged: undecided");
   if (lost_ > evidence_.packets.size()) {
     add_note(evidence_.note,
              "the list names the first " + std::to_string(evidence_.packets.size()));
   }
+}
+
+void ReceiverEvidence::doubt(const Observation& packet) {
+  ++evidence_.undecided;
+  if (evidence_.undecided_digests.size() < kListedMax)
+    evidence_.undecided_digests.push_back(packet.digest);
 }
 
 void ReceiverEvidence::restart(Receiver& receiver) {

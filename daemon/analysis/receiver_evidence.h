@@ -60,6 +60,7 @@ class ReceiverEvidence {
   void see_data(Receiver& receiver, const Observation& seen);
   void restart(Receiver& receiver);
   void lose(const Candidate& candidate);
+  void doubt(const Observation& packet);
   void judge(const Watch& watch);
 
   const FlowTable* flows_;

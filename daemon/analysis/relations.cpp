@@ -8,7 +8,8 @@ namespace {
 
 // A median over this many is as good as one over all.
 constexpr std::size_t kSamples = 4096;
-constexpr std::size_t kBundles = 65'536;
+constexpr std::size_t kBundles = 65'536;  // that several lanes have
+constexpr std::int64_t kFarthest = std::int64_t{1} << 58;
 
 struct Samples {
   std::vector<int> falls;
@@ -44,7 +45,8 @@ struct Lanes {
 void sample(Samples& to, const Sight& first, const Sight& second) {
   if (to.falls.size() >= kSamples) return;
   to.falls.push_back(first.ttl - second.ttl);
-  to.delays.push_back(static_cast<std::int64_t>(second.time - first.time));
+  to.delays.push_back(
+      std::clamp(static_cast<std::int64_t>(second.time - first.time), -kFarthest, kFarthest));
 }
 
 }  // namespace
@@ -66,7 +68,8 @@ void Relations::learn(const Window& window, std::size_t lanes) {
           sample(samples[{first.lane, second.lane}], first, second);
       }
     }
-    return ++bundles < kBundles;
+    bundles += by_lane.sights.size() > 1;
+    return bundles < kBundles;
   });
   for (auto& [pair, of] : samples) {
     Relation& relation = relations_[pair];

@@ -36,6 +36,9 @@ class Fates {
             Lost{at, static_cast<std::int64_t>(packet.timestamp_ns) - shift, packet.or_its_ack});
       }
       for (const std::uint64_t digest : section.undecided_digests) undecided_.emplace(digest, at);
+      const bool inner = section.upstream >= 0;  // a hole in front of all has no digest
+      whole_ &= !inner || (section.lost.value_or(0) == section.lost_packets.size() &&
+                           section.undecided == section.undecided_digests.size());
     }
   }
 
@@ -56,6 +59,8 @@ class Fates {
     lost_.erase(nearest);
     return lost;
   }
+  // Every packet that did not come to the last point is in here.
+  bool whole() const { return whole_; }
   std::optional<std::size_t> undecided(std::uint64_t digest) const {
     const auto found = undecided_.find(digest);
     if (found == undecided_.end()) return std::nullopt;
@@ -65,6 +70,7 @@ class Fates {
  private:
   std::unordered_multimap<std::uint64_t, Lost> lost_;
   std::unordered_map<std::uint64_t, std::size_t> undecided_;
+  bool whole_ = true;
 };
 
 class Judge {
@@ -88,7 +94,7 @@ class Judge {
       verdict.again.packet.timestamp_ns = hole.again_ns;
       verdict.reverse = reverse_;
       verdict.unseen_before = true;
-      verdict.cause = Cause::lost;
+      convict(data_, 0, Cause::lost, verdict);
       verdicts.push_back(std::move(verdict));
     }
   }
@@ -126,11 +132,13 @@ class Judge {
     } else if (const auto where = fates_.undecided(again.before.digest)) {
       verdict.section = *where;
       verdict.why = "the one before it: " + data_.sections[*where].note;
+    } else if (!fates_.whole()) {
+      verdict.why = "not of every packet is it known where it came to";
     } else if (!data_.sections.back().lost) {
       verdict.why = "no acknowledgements were seen at " + data_.points.back().name;
     } else if (const LostAck* ack = acknowledgement_lost(again)) {
-      verdict.cause = Cause::ack_lost;
       verdict.section = ack->section;
+      convict(acks_, ack->section, Cause::ack_lost, verdict);
     } else {
       verdict.cause = Cause::spurious;
       verdict.why = "the one before it came to " + data_.points.back().name;
@@ -142,16 +150,21 @@ class Judge {
   void judge_lost(const Fates::Lost& lost, Verdict& verdict) {
     verdict.section = lost.section;
     if (lost.or_its_ack) verdict.why = "it, or the acknowledgement of it";
-    const int down = data_.sections[lost.section].downstream;
+    convict(data_, lost.section, Cause::lost, verdict);
+  }
+
+  static void convict(const Direction& direction, std::size_t section, Cause cause,
+                      Verdict& verdict) {
+    const int down = direction.sections[section].downstream;
     std::uint64_t dropped = 0;
     if (down >= 0) {
-      for (const auto& [name, count] : data_.points[static_cast<std::size_t>(down)].dropped)
+      for (const auto& [name, count] : direction.points[static_cast<std::size_t>(down)].dropped)
         dropped += count;
     }
     if (dropped == 0) {
-      verdict.cause = Cause::lost;
+      verdict.cause = cause;
     } else {
-      verdict.why = data_.points[static_cast<std::size_t>(down)].name + " dropped " +
+      verdict.why = direction.points[static_cast<std::size_t>(down)].name + " dropped " +
                     std::to_string(dropped) + " packets itself";
     }
   }

@@ -61,7 +61,15 @@ std::string text_of(const RetransReport& report, const Verdict& verdict) {
 
 const char* how_of(const Verdict& verdict) {
   if (verdict.unseen_before) return "-";
-  return verdict.again.how == Again::How::fast ? "fast" : "timer";
+  switch (verdict.again.how) {
+    case Again::How::fast:
+      return "fast";
+    case Again::How::timer:
+      return "timer";
+    case Again::How::unknown:
+      return "?";
+  }
+  return "";
 }
 
 std::map<std::string, std::uint64_t> totals_of(const RetransReport& report) {
@@ -70,10 +78,13 @@ std::map<std::string, std::uint64_t> totals_of(const RetransReport& report) {
   return totals;
 }
 
-// Which points saw the sending before: as far as the section that lost it.
-std::string seen_at(const RetransReport& report, const Verdict& verdict, std::size_t at) {
+// Whether a point saw the sending before: as far as the section that lost it.
+std::string seen_at(const RetransReport& report, const Verdict& verdict, const std::string& name) {
   const Direction& direction = verdict.reverse ? report.path.reverse : report.path.forward;
-  if (at >= direction.points.size()) return "";
+  const auto found = std::find_if(direction.points.begin(), direction.points.end(),
+                                  [&](const Point& point) { return point.name == name; });
+  if (found == direction.points.end()) return "";
+  const auto at = found - direction.points.begin();
   const bool stopped = verdict.cause == Cause::lost;
   if (verdict.cause == Cause::undecided) return "?";
   return !stopped || static_cast<int>(at) <= direction.sections[verdict.section].upstream ? "seen"
@@ -93,6 +104,7 @@ json to_json(const RetransReport& report, const Verdict& verdict) {
     };
     section = {{"from", name(of.upstream)}, {"to", name(of.downstream)}};
   }
+  const bool knows_how = !verdict.unseen_before && again.how != Again::How::unknown;
   const bool has_before = !verdict.unseen_before && !again.acknowledged;
   return {{"timestamp_ns", packet.timestamp_ns},
           {"before_ns", has_before ? json(again.before.timestamp_ns) : json()},
@@ -101,7 +113,7 @@ json to_json(const RetransReport& report, const Verdict& verdict) {
           {"dport", packet.dport},
           {"sequence", packet.sequence},
           {"payload", packet.payload},
-          {"how", verdict.unseen_before ? json() : json(how_of(verdict))},
+          {"how", knows_how ? json(how_of(verdict)) : json()},
           {"cause", name_of(verdict.cause)},
           {"section", section},
           {"why", verdict.why}};
@@ -120,13 +132,16 @@ std::string table_row(const std::vector<std::string>& row, const std::vector<std
 
 std::string list_of(const RetransReport& report, std::size_t rows) {
   const auto& path = report.path;
-  const std::size_t points = std::max(path.forward.points.size(), path.reverse.points.size());
-  std::vector<std::vector<std::string>> table{{"T+s", "WAY", "PORTS", "SEQ", "LEN", "HOW"}};
-  for (std::size_t at = 0; at < points; ++at) {
-    const bool known = at < path.forward.points.size();
-    table[0].push_back(known ? printable(path.forward.points[at].name)
-                             : "#" + std::to_string(at + 1));
+  // Points in the order of the forward path; those of the way back alone behind them.
+  std::vector<std::string> points;
+  for (const Direction* direction : {&path.forward, &path.reverse}) {
+    for (const Point& point : direction->points) {
+      if (std::find(points.begin(), points.end(), point.name) == points.end())
+        points.push_back(point.name);
+    }
   }
+  std::vector<std::vector<std::string>> table{{"T+s", "WAY", "PORTS", "SEQ", "LEN", "HOW"}};
+  for (const std::string& name : points) table[0].push_back(printable(name));
   table[0].push_back("VERDICT");
   for (std::size_t i = 0; i < std::min(rows, report.verdicts.size()); ++i) {
     const Verdict& verdict = report.verdicts[i];
@@ -138,7 +153,7 @@ std::string list_of(const RetransReport& report, std::size_t rows) {
         std::to_string(packet.sequence),
         std::to_string(packet.payload),
         how_of(verdict)};
-    for (std::size_t at = 0; at < points; ++at) row.push_back(seen_at(report, verdict, at));
+    for (const std::string& name : points) row.push_back(seen_at(report, verdict, name));
     row.push_back(text_of(report, verdict) +
                   (verdict.why.empty() ? "" : ": " + printable(verdict.why)));
     table.push_back(std::move(row));

@@ -21,7 +21,7 @@ Retransmissions::Sender& Retransmissions::sender_of(std::uint32_t flow) {
 void Retransmissions::see(const Observation& seen) {
   if (!flows_->is_tcp(seen.flow) || seen.length() == 0 || (seen.flags & kRst)) return;
   Sender& sender = sender_of(seen.flow);
-  if ((seen.flags & kSyn) && sender.has_syn && sender.syn != seen.sequence) sender = Sender{};
+  if (begins_anew(seen, sender.started, sender.has_syn, sender.syn)) sender = Sender{};
   if (seen.flags & kSyn) {
     sender.has_syn = true;
     sender.syn = seen.sequence;
@@ -72,7 +72,8 @@ void Retransmissions::note(const Sender& sender, const Observation& seen, const 
   if (before) again.before = lost_packet(before->packet, *flows_, reverse_);
   again.end = static_cast<std::uint32_t>(end);
   const bool told = sender.duplicates >= kDuplicateAcks || sender.sacked > end;
-  again.how = told ? Again::How::fast : Again::How::timer;
+  const bool knows = sender.acknowledged && !sender.options_cut;
+  again.how = told ? Again::How::fast : knows ? Again::How::timer : Again::How::unknown;
   if (again_.size() < kListedMax) again_.push_back(again);
 }
 
@@ -82,6 +83,7 @@ void Retransmissions::see_ack(const Sighting& ack) {
   Sender& sender = sender_of(seen.flow);
   if (!sender.started) return;
   sender.acknowledged = true;
+  sender.options_cut |= (seen.flags & kOptionsCut) != 0;
   const std::uint64_t acked = position(sender.high, seen.ack);
   if (acked > sender.high + kJumpMax) return;
   if (ack.sacks) {

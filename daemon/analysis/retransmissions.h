@@ -32,6 +32,7 @@ class Retransmissions {
     std::uint64_t sacked = 0;  // behind the highest byte that a SACK has named
     std::uint32_t syn = 0;
     bool has_syn = false;
+    bool options_cut = false;              // of acknowledgements
     std::uint32_t duplicates = 0;          // acknowledgements of no progress in a row
     std::map<std::uint64_t, Sent> flight;  // by first byte, disjoint: the last sending of each
   };

@@ -62,8 +62,8 @@ struct Bounds {
   bool final;  // nothing more comes from either side
 
   bool begun(std::uint64_t here, std::uint64_t there) const {
-    return (joined.any && here >= joined.first) || !other.watch.started_ns ||
-           there >= *other.watch.started_ns + kEdgeNs;
+    if (joined.any && here >= joined.first) return true;
+    return other.watch.started_ns && there >= *other.watch.started_ns + kEdgeNs;
   }
   bool passed(std::uint64_t here) const { return joined.any && here + kGraceNs < joined.last; }
   bool judges(std::uint64_t here, std::uint64_t there) const {
@@ -145,6 +145,9 @@ void SectionMatcher::matched(const Observation& packet, std::uint64_t up, std::u
   from_up_.include(up);
   from_down_.include(down);
   passed_.push(down, {packet.flow, up});
+  if (packet.flow == FlowTable::kNone) return;
+  if (packet.flow >= joined_flows_.size()) joined_flows_.resize(packet.flow + std::size_t{1});
+  joined_flows_[packet.flow] = true;
 }
 
 void SectionMatcher::sample(std::int64_t delay) {
@@ -170,16 +173,38 @@ std::int64_t SectionMatcher::typical() const {
 }
 
 void SectionMatcher::suspect(const Observation& packet, std::uint64_t time, bool beyond) {
-  if (suspects_.size() >= kListedMax) {
-    ++undecided_;
-    return;
-  }
+  if (suspects_.size() >= kListedMax) make_room();
+  if (suspects_.size() >= kListedMax) return doubt(packet);
   suspects_.push_back({packet, beyond});
   suspects_.back().packet.time = time;
 }
 
 void SectionMatcher::surplus(std::uint64_t time, bool copy) {
+  if (surplus_.size() >= kListedMax) make_room();
   if (surplus_.size() < kListedMax) surplus_.push_back({time, copy});
+}
+
+// What passed before any packet was seen at both ends waits for a report of when the other one
+// began to look; it goes first.
+void SectionMatcher::make_room() {
+  std::erase_if(suspects_, [this](const Suspect& suspect) {
+    const bool early = !from_up_.any || suspect.packet.time < from_up_.first;
+    if (early) doubt(suspect.packet);
+    return early;
+  });
+  std::erase_if(surplus_, [this](const Surplus& packet) {
+    return !from_down_.any || packet.time < from_down_.first;
+  });
+}
+
+void SectionMatcher::doubt(const Observation& packet) {
+  ++undecided_;
+  if (doubted_.size() < kListedMax) doubted_.push_back(packet.digest);
+}
+
+// Of a flow that only one end shows nothing is known: the other may not have been asked for it.
+bool SectionMatcher::joins(std::uint32_t flow) const {
+  return flow == FlowTable::kNone || (flow < joined_flows_.size() && joined_flows_[flow]);
 }
 
 // It did not come: lost, or passed where the downstream point does not look.
@@ -214,10 +239,11 @@ void SectionMatcher::decide(const Side& up, const Side& down, const FlowTable& f
   std::erase_if(suspects_, [&](const Suspect& suspect) {
     const std::uint64_t time = suspect.packet.time;
     if (!lost.passed(time) || !lost.begun(time, time + shift)) return false;
+    if (!joins(suspect.packet.flow)) return false;
     if (lost.judges(time, time + shift)) {
       convict(suspect, flows, reverse);
     } else {
-      ++undecided_;
+      doubt(suspect.packet);
     }
     return true;
   });
@@ -240,11 +266,11 @@ void SectionMatcher::fill(const Side& up, const Side& down, const FlowTable& flo
   const auto shift = static_cast<std::uint64_t>(typical());
   const Bounds lost{from_up_, up, down, final}, more{from_down_, down, up, final};
   for (const Suspect& suspect : suspects_) {
-    if (lost.judges(suspect.packet.time, suspect.packet.time + shift)) {
+    if (joins(suspect.packet.flow) &&
+        lost.judges(suspect.packet.time, suspect.packet.time + shift)) {
       convict(suspect, flows, reverse);
     } else {
-      ++undecided_;
-      section.undecided_digests.push_back(suspect.packet.digest);
+      doubt(suspect.packet);
     }
   }
   for (const Surplus& packet : surplus_) {
@@ -254,6 +280,7 @@ void SectionMatcher::fill(const Side& up, const Side& down, const FlowTable& flo
     if (a.timestamp_ns != b.timestamp_ns) return a.timestamp_ns < b.timestamp_ns;
     return before(a.sequence, b.sequence);
   });
+  section.undecided_digests = std::move(doubted_);
   section.lost = lost_;
   section.lost_packets = std::move(listed_);
   section.reordered = reordered_;

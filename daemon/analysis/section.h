@@ -31,7 +31,8 @@ constexpr std::size_t kListedMax = 65'536;
 // is asked about.
 struct Watch {
   std::optional<std::uint64_t> started_ns, ended_ns;
-  bool final = false;  // nothing more will come from there
+  bool final = false;    // what it saw is known to its end
+  bool drained = false;  // nothing more will come from there; a file may still be read
 
   // Whether what would still have followed an event of this time has been seen; newest: its last
   // record.
@@ -96,6 +97,9 @@ class SectionMatcher {
                    std::vector<bool>& left_down) const;
   void suspect(const Observation& packet, std::uint64_t time, bool beyond);
   void surplus(std::uint64_t time, bool copy);
+  void doubt(const Observation& packet);
+  void make_room();
+  bool joins(std::uint32_t flow) const;
   void convict(const Suspect& suspect, const FlowTable& flows, bool reverse);
   void sample(std::int64_t delay);
   std::int64_t typical() const;
@@ -111,7 +115,9 @@ class SectionMatcher {
   Stretch from_up_, from_down_;  // times of joined packets
   std::vector<Suspect> suspects_;
   std::vector<Surplus> surplus_;
+  std::vector<bool> joined_flows_;
   std::vector<LostPacket> listed_;
+  std::vector<std::uint64_t> doubted_;  // digests of the undecided, as far as they are kept
   std::uint64_t lost_ = 0, undecided_ = 0, unseen_ = 0, appeared_ = 0, duplicated_ = 0;
 };
 

@@ -69,7 +69,7 @@ void SenderHoles::see(const Observation& seen) {
 
 void SenderHoles::see_data(Sender& sender, const Observation& seen) {
   if (seen.flags & kSyn) {
-    if (sender.has_syn && sender.syn != seen.sequence) restart(seen.flow);
+    if (begins_anew(seen, sender.started, sender.has_syn, sender.syn)) restart(seen.flow);
     sender.has_syn = true;
     sender.syn = seen.sequence;
   }
@@ -132,7 +132,15 @@ std::uint64_t SenderHoles::pieces(const Sender& sender, std::uint64_t bytes) {
 // filled.
 void SenderHoles::restart(std::uint32_t flow) {
   Sender& sender = senders_[flow];
-  for (const auto& [begin, hole] : sender.holes) lose(flow, begin, hole.end, hole);
+  for (const auto& [begin, hole] : sender.holes) {
+    const bool arrived = sender.acked && position(sender.next, *sender.acked) >= hole.end;
+    if (arrived) {
+      unseen_ += pieces(sender, hole.end - begin);
+    } else {
+      lose(flow, begin, hole.end, hole);
+    }
+  }
+  sender.acked.reset();
   sender.holes.clear();
   sender.started = false;
   sender.segments = 0;

@@ -24,6 +24,7 @@ Sighting sighting_of(const PacketInfo& packet, std::uint32_t flow, std::uint64_t
   seen.sequence = packet.tcp.sequence;
   seen.ack = packet.tcp.ack;
   seen.flags = packet.tcp.flags & kTcpFlags;
+  if (packet.problem) seen.flags |= kOptionsCut;
   if (packet.tcp.has_timestamp) {
     seen.flags |= kHasTimestamp;
     seen.tsval = packet.tcp.tsval;

@@ -10,7 +10,8 @@
 
 namespace fieldline::analysis {
 
-enum ObservationFlag : std::uint8_t { kHasTimestamp = 64 };  // beside the low TCP flags
+// Beside the low TCP flags.
+enum ObservationFlag : std::uint8_t { kOptionsCut = 32, kHasTimestamp = 64 };
 
 struct Observation {
   std::uint64_t digest = 0;
@@ -40,6 +41,11 @@ struct Sighting {
   Observation seen;
   std::shared_ptr<const SackList> sacks;
 };
+
+// Whether a SYN opens a new connection on the addresses and ports of one that has begun.
+constexpr bool begins_anew(const Observation& seen, bool started, bool has_syn, std::uint32_t syn) {
+  return (seen.flags & kSyn) && started && !(has_syn && syn == seen.sequence);
+}
 
 Sighting sighting_of(const PacketInfo& packet, std::uint32_t flow, std::uint64_t digest,
                      std::uint64_t time);

@@ -4,6 +4,12 @@
 #include <algorithm>
 
 namespace fieldline::analysis {
+namespace {
+
+constexpr std::int64_t kFarthest = std::int64_t{1} << 60;  // ns
+
+}  // namespace
+
 std::uint32_t Way::lane_of(const VantageKey& key) {
   const auto found =
       std::find_if(lanes_.begin(), lanes_.end(), [&](const Lane& lane) { return lane.key == key; });
@@ -57,7 +63,7 @@ std::int64_t Way::horizon(const Ledger& ledger, bool patient) const {
   for (const Lane& lane : lanes_) {
     const std::int64_t reached = at_start(lane.newest_ns, lane.shift);
     newest = std::max(newest, reached);
-    if (!ledger.watch(lane.key.sensor).final) least = std::min(least, reached);
+    if (!ledger.watch(lane.key.sensor).drained) least = std::min(least, reached);
   }
   return (patient ? std::min(least, newest) : newest) - static_cast<std::int64_t>(2 * kGraceNs);
 }
@@ -114,23 +120,39 @@ void Way::name_stops() {
   }
 }
 
+// Once a stop is placed it keeps its shift: what is concluded is counted from it.
 void Way::place_stops() {
   stop_of_.assign(lanes_.size(), 0);
   for (std::size_t at = 0; at < path_.size(); ++at) {
     for (const std::uint32_t lane : path_[at].lanes) stop_of_[lane] = at;
-    const Seat here{path_[at].lanes, "", ""};
-    // Behind the nearest stop with which it shares packets; the first one begins the count.
-    for (std::size_t before = at; before-- > 0;) {
-      const Stop& other = path_[before];
-      const auto relation = relation_of({other.lanes, "", ""}, here, relations_);
-      if (!relation) continue;
-      if (before == 0 || lanes_[other.id()].placed)
-        place(path_[at], lanes_[other.id()].shift + relation->delay);
-      if (before == 0) place(other, lanes_[other.id()].shift);
-      break;
+  }
+  const auto is_placed = [this](const Stop& stop) { return lanes_[stop.id()].placed; };
+  const auto found = std::find_if(path_.begin(), path_.end(), is_placed);
+  const bool any = found != path_.end();
+  const auto anchor = static_cast<std::size_t>(any ? found - path_.begin() : 0);
+  if (path_.empty() || (!any && path_.size() > 1 && !meets_another(path_.front()))) return;
+  place(path_[anchor], lanes_[path_[anchor].id()].shift);
+  for (std::size_t at = anchor; at-- > 0;) place_beside(at, path_[at + 1]);
+  for (std::size_t at = anchor + 1; at < path_.size(); ++at) {
+    // Behind the nearest stop with which it shares packets.
+    for (std::size_t before = at; before-- > 0 && !place_beside(at, path_[before]);) {
     }
   }
-  if (path_.size() == 1) place(path_.front(), lanes_[path_.front().id()].shift);
+}
+
+bool Way::meets_another(const Stop& stop) const {
+  return std::any_of(path_.begin(), path_.end(), [&](const Stop& other) {
+    return other.id() != stop.id() &&
+           relation_of({stop.lanes, "", ""}, {other.lanes, "", ""}, relations_);
+  });
+}
+
+bool Way::place_beside(std::size_t at, const Stop& placed) {
+  const Lane& known = lanes_[placed.id()];
+  const auto relation = relation_of({placed.lanes, "", ""}, {path_[at].lanes, "", ""}, relations_);
+  if (!relation || !known.placed) return false;
+  place(path_[at], std::clamp(known.shift + relation->delay, -kFarthest, kFarthest));
+  return true;
 }
 
 // What of it came before its place was known, and belongs to what was judged then, is late.

@@ -69,6 +69,8 @@ class Way {
   std::vector<Seat> seats() const;
   void name_stops();
   void place_stops();
+  bool meets_another(const Stop& stop) const;
+  bool place_beside(std::size_t at, const Stop& placed);
   void place(const Stop& stop, std::int64_t shift);
   std::vector<std::int64_t> shifts() const;
   void join(const Bundle& bundle);

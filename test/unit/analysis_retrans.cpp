@@ -8,6 +8,7 @@
 #include <catch2/catch.hpp>
 
 #include "analysis/packet.h"
+#include "analysis/receiver_evidence.h"
 #include "analysis/retrans.h"
 #include "analysis_world.h"
 
@@ -182,6 +183,50 @@ TEST_CASE("beside a sensor that dropped records itself a loss is undecided, and 
     CHECK(verdict.cause == Cause::undecided);
     CHECK(verdict.why == "s3 dropped 2 packets itself");
   }
+}
+
+TEST_CASE("the first point's own drops are no losses before it") {
+  Config config;
+  config.drop = [](std::size_t at, const Wire& wire) {
+    return at == 0 && !wire.reverse && !wire.again && wire.number % 41 == 0;
+  };
+  World net(config);
+  net.run_tcp();
+  const RetransReport report = verdicts_of(net, {.ring_drops = {{"s1", 20}}});
+  REQUIRE(!report.verdicts.empty());
+  for (const Verdict& verdict : report.verdicts) CHECK(verdict.cause == Cause::undecided);
+}
+
+TEST_CASE("two packets of one content are the network's copy only with one IP id") {
+  analysis::Observation first, second;
+  first.digest = second.digest = 7;
+  first.ip_id = second.ip_id = 3;
+  CHECK(analysis::is_network_copy(first, second));
+  second.ip_id = 4;
+  CHECK_FALSE(analysis::is_network_copy(first, second));
+}
+
+TEST_CASE("a SYN on ports in use opens a connection, also where the first SYN was not seen") {
+  analysis::Observation syn;
+  syn.flags = analysis::kSyn;
+  syn.sequence = 9;
+  CHECK(analysis::begins_anew(syn, true, false, 0));
+  CHECK(analysis::begins_anew(syn, true, true, 8));
+  CHECK_FALSE(analysis::begins_anew(syn, true, true, 9));  // sent again
+  CHECK_FALSE(analysis::begins_anew(syn, false, false, 0));
+}
+
+TEST_CASE("what is not known to have arrived is never called spurious") {
+  Config config;
+  config.segments = 60;
+  std::uint32_t times = 0;
+  config.drop = [&](std::size_t at, const Wire& wire) {  // the tail, again and again
+    return at == 3 && !wire.reverse && wire.sequence == 1001 + 59 * 1000 && ++times < 4;
+  };
+  World net(config);
+  net.run_tcp();
+  const RetransReport report = verdicts_of(net);
+  CHECK(count(report, Cause::spurious) == 0);
 }
 
 TEST_CASE("UDP has no retransmissions that can be seen, and that is said") {
