@@ -81,79 +81,97 @@ Result<std::optional<analysis::HostPair>> hosts_of(const std::string& text) {
   return std::optional<analysis::HostPair>({*a, *b});
 }
 
+// All packets by time; what was not whole is told, and put in doubt.
+Result<void> feed_files(PathAnalyzer& analyzer, const std::vector<std::string>& files) {
+  auto fed = merge_captures(files, [&](std::size_t file, const pcapng::Block& block) {
+    return analyzer.feed(block, file);
+  });
+  if (!fed) return fed.error();
+  for (const std::string& remark : *fed) {
+    note(remark);
+    analyzer.doubt(remark);
+  }
+  return {};
+}
+
 // Twice through the files: what is in them, then the packets.
-Result<std::unique_ptr<PathAnalyzer>> analyze_captures(const AnalyzeOptions& options) {
-  auto hosts = hosts_of(options.hosts);
-  if (!hosts) return hosts.error();
+Result<std::unique_ptr<PathAnalyzer>> analyze_captures(
+    const std::vector<std::string>& files, const std::optional<analysis::HostPair>& hosts) {
   analysis::CaptureSurvey survey;
-  for (const auto& path : options.what) survey.add(name_of(path, options.what));
-  auto seen = merge_captures(options.what, [&](std::size_t file, const pcapng::Block& block) {
+  for (const auto& path : files) survey.add(name_of(path, files));
+  auto seen = merge_captures(files, [&](std::size_t file, const pcapng::Block& block) {
     survey.see(file, block);
     return Result<void>();
   });
   if (!seen) return seen.error();
-  if (auto settled = survey.settle(*hosts); !settled) return settled.error();
+  if (auto settled = survey.settle(hosts); !settled) return settled.error();
   if (const auto others = survey.other_pairs(); !others.empty()) {
     note(grouped(survey.other_packets()) + " packets are of " + grouped(others.size()) +
          " other pairs of hosts, most of them of " + others.front() + "; choose with --hosts A,B");
   }
   auto analyzer = PathAnalyzer::of_captures(std::move(survey));
-  auto fed = merge_captures(options.what, [&](std::size_t file, const pcapng::Block& block) {
-    return analyzer->feed(block, file);
-  });
-  if (!fed) return fed.error();
-  for (const std::string& remark : *fed) {
-    note(remark);
-    analyzer->doubt(remark);
-  }
+  if (auto fed = feed_files(*analyzer, files); !fed) return fed.error();
   return analyzer;
 }
 
-Result<std::unique_ptr<PathAnalyzer>> analyze_files(const AnalyzeOptions& options) {
+// Each file once, however it is named.
+std::vector<std::string> distinct(const std::vector<std::string>& files) {
+  std::vector<std::string> once;
+  for (const auto& path : files) {
+    const auto same = std::find_if(once.begin(), once.end(), [&](const std::string& other) {
+      std::error_code error;
+      return std::filesystem::equivalent(path, other, error);
+    });
+    if (same == once.end()) {
+      once.push_back(path);
+    } else {
+      note(path + " is given twice: used once");
+    }
+  }
+  return once;
+}
+
+Result<std::unique_ptr<PathAnalyzer>> analyze_files(
+    const std::vector<std::string>& files, const std::optional<analysis::HostPair>& hosts) {
   std::size_t runs = 0;
-  for (const auto& path : options.what) {
+  for (const auto& path : files) {
     auto of_run = is_of_run(path);
     if (!of_run) return of_run.error();
     runs += *of_run;
   }
-  if (runs == 0) return analyze_captures(options);
-  if (runs != options.what.size()) {
+  if (runs == 0) return analyze_captures(files, hosts);
+  if (runs != files.size()) {
     return fail(
         Code::invalid,
         "some of these files are Fieldline's and some are captures of others; give one kind");
   }
   auto analyzer = PathAnalyzer::create();
-  auto fed = merge_captures(options.what, [&](std::size_t file, const pcapng::Block& block) {
-    return analyzer->feed(block, file);
-  });
-  if (!fed) return fed.error();
-  for (const std::string& remark : *fed) {
-    note(remark);
-    analyzer->doubt(remark);
-  }
+  if (auto fed = feed_files(*analyzer, files); !fed) return fed.error();
   return analyzer;
 }
 
 }  // namespace
 
+// Files are what exists, and what can only be meant as such: several, or a name no run has.
 bool of_files(const AnalyzeOptions& options) {
-  return std::any_of(options.what.begin(), options.what.end(), is_file);
+  return options.what.size() > 1 ||
+         std::any_of(options.what.begin(), options.what.end(), is_file) ||
+         options.what.front().find_first_of("./") != std::string::npos;
 }
 
 Analysis analyze(const AnalyzeOptions& options, const Result<UserSettings>& settings) {
-  const bool files = of_files(options);
-  if (!files && options.what.size() != 1)
-    return complain(fail(Code::invalid, "path takes one run, or capture files that exist"), kUsage);
-  if (!files && !could_be_run(options.what.front())) {
+  if (of_files(options)) {
+    auto hosts = hosts_of(options.hosts);
+    if (!hosts) return complain(hosts.error(), kUsage);
+    auto analyzer = analyze_files(distinct(options.what), *hosts);
+    if (!analyzer) return complain(analyzer.error());
+    return std::move(*analyzer);
+  }
+  if (!could_be_run(options.what.front())) {
     return complain(fail(Code::invalid, "'" + options.what.front() +
                                             "' is no file here, and no run: a run is `last` or the "
                                             "first hexadecimal digits that `fieldline runs` shows"),
                     kUsage);
-  }
-  if (files) {
-    auto analyzer = analyze_files(options);
-    if (!analyzer) return complain(analyzer.error());
-    return std::move(*analyzer);
   }
   auto analyzer = PathAnalyzer::create();
   if (const int fed = feed_run(*analyzer, options.what.front(), settings); fed != kOk) return fed;

@@ -2,6 +2,7 @@
 #include "cli/capture_files.h"
 
 #include <pcap/pcap.h>
+#include <sys/stat.h>
 
 #include <queue>
 
@@ -118,11 +119,18 @@ struct Front {
 }  // namespace
 
 Result<std::unique_ptr<CaptureFile>> open_capture(const std::string& path) {
+  struct stat st {};
+  if (::stat(path.c_str(), &st) == 0 && !S_ISREG(st.st_mode)) {
+    return fail(Code::unsupported,
+                path + " is no regular file: captures are read twice; save it into one first");
+  }
   auto file = system_files().open(path, FileSystem::Mode::read);
   if (!file) return file.error();
   std::array<std::uint8_t, 4> magic{};
   auto n = (*file)->read_at(0, magic);
   if (!n) return n.error();
+  if (*n >= 2 && magic[0] == 0x1f && magic[1] == 0x8b)
+    return fail(Code::unsupported, path + " is compressed: gunzip it first");
   const bool is_pcapng =
       *n == 4 && magic == std::array<std::uint8_t, 4>{0x0a, 0x0d, 0x0d, 0x0a};  // FL_PCAPNG_SHB
   if (!is_pcapng) return PcapFile::open(path);

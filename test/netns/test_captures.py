@@ -114,7 +114,7 @@ def damaged_and_strange(files, folder):
     text.write_text("no capture at all\n")
     assert "no capture" in fieldline("path", text, status=1).stderr
     assert "no packet between" in fieldline("path", files[0], "--hosts", "192.0.2.1,192.0.2.2", status=1).stderr
-    assert "--hosts" in fieldline("path", files[0], "--hosts", "nobody", status=1).stderr
+    assert "--hosts" in fieldline("path", files[0], "--hosts", "nobody", status=2).stderr
     alone = json.loads(fieldline("path", files[0], "--json").stdout)
     assert [p["name"] for p in alone["forward"]["points"]] == ["a"]
     packets = folder / "ng.pcapng"
@@ -122,7 +122,33 @@ def damaged_and_strange(files, folder):
     mixed = json.loads(fieldline("path", files[0], packets, files[2], "--json").stdout)
     plain = json.loads(fieldline("path", *files, "--json").stdout)
     assert [s["lost"] for s in mixed["forward"]["sections"]] == [s["lost"] for s in plain["forward"]["sections"]]
-    print("torn, strange and pcapng files", flush=True)
+    twice = fieldline("path", files[0], folder / "." / files[0].name, "--json")
+    assert "given twice" in twice.stderr and json.loads(twice.stdout)["forward"] == alone["forward"]
+    assert "no regular file" in fieldline("path", files[0], folder, status=1).stderr
+    assert "does not exist" in fieldline("retrans", folder / "not-there.pcap", status=1).stderr
+    for hours in (1, -3):  # a clock of another time
+        shifted = folder / f"shifted{hours}.pcap"
+        subprocess.run(["editcap", "-F", "pcap", "-t", str(3600 * hours), files[2], shifted], check=True,
+                       capture_output=True)
+        other = json.loads(fieldline("path", files[0], files[1], shifted, "--json").stdout)
+        assert [s["lost"] for s in other["forward"]["sections"]] == [s["lost"] for s in plain["forward"]["sections"]]
+    print("torn, strange, shifted and pcapng files", flush=True)
+
+
+def without_handshake(files, folder):
+    """Offloads' packets, and nothing says how long a segment is: what is called lost was lost."""
+    late = [folder / f"late-{file.name}" for file in (files[0], files[2])]
+    for file, whole in zip(late, (files[0], files[2])):
+        subprocess.run(["editcap", "-F", "pcap", "-r", whole, file, "40-1000000"], check=True, capture_output=True)
+    truth = {s for p in read_pcap(folder / "lab" / "injected-l1-fwd.pcap") if p.protocol == 6 for s in segments(p, 1448)}
+    report = json.loads(fieldline("path", *late, "--json").stdout)
+    named = {p["sequence"] for p in report["forward"]["sections"][1]["lost_packets"]}
+    assert named <= truth, sorted(named - truth)[:5]
+    verdicts = json.loads(fieldline("retrans", *late, "--json").stdout)["retransmissions"]
+    wrong = [v for v in verdicts if v["cause"] == "spurious" and v["sequence"] in truth and v["before_ns"] and
+             v["sequence"] not in named]
+    assert not wrong, wrong[:3]
+    print(f"without the handshake: {len(named)} of {len(truth)} named", flush=True)
 
 
 def main():
@@ -132,8 +158,11 @@ def main():
         damaged_and_strange(files, site.folder)
     finally:
         site.close()
-    _, site = transfer_captured("--offload", drop="l1:70")
-    site.close()
+    files, site = transfer_captured("--offload", drop="l1:70")
+    try:
+        without_handshake(files, site.folder)
+    finally:
+        site.close()
     return 0
 
 
