@@ -79,7 +79,8 @@ def json_document_alone(folder):
     assert 0 <= hosts["wrote"]["bytes"] - hosts["read"]["bytes"] and hosts["unread"] >= 0, hosts
     assert "read" in (said := (folder / "stderr").read_text()) and ("all of them" in said or "iperf3 ended first" in said), said
     assert hosts["lost_sent_again"] == verdict["lost"] <= hosts["sent_again"] and set(hosts["source"]) == {"a", "b"}, hosts
-    assert verdict["retrans"]["lost"] == verdict["lost"] and verdict["retrans"]["undecided"] == 0, verdict["retrans"]
+    # What was lost last may be sent again when iperf3, and with it the run, has ended.
+    assert 0 < verdict["retrans"]["lost"] <= verdict["lost"], verdict["retrans"]
     assert document["path"]["schema"] == "fieldline.path/1" and document["path"]["complete"]
     assert {(r["sensor"], r["direction"]) for r in verdict["tcpdump"]} == {
         (s, d) for s in ("s1", "s2", "s3") for d in ("forward", "reverse")}
