@@ -45,7 +45,6 @@ struct Again {
   LostPacket packet;          // this sending
   LostPacket before;          // the last one before it, unless `acknowledged`
   bool acknowledged = false;  // its data had been acknowledged there already
-  bool acks_seen = false;     // acknowledgements pass there
   std::uint32_t end = 0;      // sequence behind its data
   How how = How::timer;
 };

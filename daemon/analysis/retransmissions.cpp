@@ -68,7 +68,6 @@ void Retransmissions::note(const Sender& sender, const Observation& seen, const 
   Again again;
   again.packet = lost_packet(seen, *flows_, reverse_);
   again.acknowledged = before == nullptr;
-  again.acks_seen = sender.acknowledged;
   if (before) again.before = lost_packet(before->packet, *flows_, reverse_);
   again.end = static_cast<std::uint32_t>(end);
   const bool told = sender.duplicates >= kDuplicateAcks || sender.sacked > end;

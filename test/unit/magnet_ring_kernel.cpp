@@ -355,7 +355,7 @@ TEST_CASE("ring: nested writers by signals: recorded + lost = added, exactly") {
   const unsigned burst = GENERATE(1u, 5u);
   MemoryRing ring(0, bytes, 24);
   NestedWriter nested(ring, SIGUSR1, burst);
-  constexpr std::uint64_t kLeastSignals = 20'000, kLeastNested = 20;
+  constexpr std::uint64_t kLeastSignals = 20'000, kLeastNested = 200;
   std::atomic<bool> done{false}, enough{false};
   std::uint64_t added = 0, refused = 0;
   std::thread writer([&] {
