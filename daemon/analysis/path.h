@@ -13,6 +13,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "analysis/delay_series.h"
 #include "base/address.h"
 #include "base/pcapng.h"
 #include "base/result.h"
@@ -66,6 +67,8 @@ struct Section {
   std::uint64_t undecided =
       0;  // still in flight, or at the edge of an activation; never counted as lost
   Delay delay;
+  DelaySeries delays;
+  std::vector<DelaySample> delay_samples;  // in no order: all, or a uniform sample of 262,144
   std::vector<LostPacket> lost_packets;
   std::vector<std::uint64_t> undecided_digests;
   std::string note;

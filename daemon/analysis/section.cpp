@@ -14,11 +14,20 @@ namespace {
 constexpr std::size_t kAlignMax = 4096;
 constexpr std::size_t kRecent = 255;
 
-std::int64_t percentile(std::vector<std::int64_t>& delays, unsigned percent) {
+std::int64_t delay_in(std::int64_t delay) {
+  return delay;
+}
+std::int64_t delay_in(const DelaySample& sample) {
+  return sample.delay_ns;
+}
+
+template <class T>
+std::int64_t percentile(std::vector<T>& delays, unsigned percent) {
   const std::size_t rank = (delays.size() * percent + 99) / 100;  // nearest rank
   const auto at = delays.begin() + static_cast<std::ptrdiff_t>(rank ? rank - 1 : 0);
-  std::nth_element(delays.begin(), at, delays.end());
-  return *at;
+  std::nth_element(delays.begin(), at, delays.end(),
+                   [](const T& a, const T& b) { return delay_in(a) < delay_in(b); });
+  return delay_in(*at);
 }
 
 // Which of the longer side's entries get no partner: order is kept, and the sum of the costs is
@@ -141,7 +150,7 @@ void SectionMatcher::join_uneven(Times up, Times down, std::vector<bool>& left_u
 }
 
 void SectionMatcher::matched(const Observation& packet, std::uint64_t up, std::uint64_t down) {
-  sample(delay_of(up, down));
+  sample({up, delay_of(up, down)});
   from_up_.include(up);
   from_down_.include(down);
   passed_.push(down, {packet.flow, up});
@@ -150,7 +159,9 @@ void SectionMatcher::matched(const Observation& packet, std::uint64_t up, std::u
   joined_flows_[packet.flow] = true;
 }
 
-void SectionMatcher::sample(std::int64_t delay) {
+void SectionMatcher::sample(const DelaySample& sample) {
+  const std::int64_t delay = sample.delay_ns;
+  series_.add(sample);
   least_ = joined_ == 0 ? delay : std::min(least_, delay);
   if (recent_.size() < kRecent) {
     recent_.push_back(delay);
@@ -158,11 +169,11 @@ void SectionMatcher::sample(std::int64_t delay) {
     recent_[joined_ % kRecent] = delay;
   }
   if (++joined_ <= kDelaySamples) {
-    delays_.push_back(delay);
+    delays_.push_back(sample);
   } else if (const auto slot =
                  std::uniform_int_distribution<std::uint64_t>(0, joined_ - 1)(random_);
              slot < kDelaySamples) {
-    delays_[slot] = delay;
+    delays_[slot] = sample;
   }
 }
 
@@ -293,6 +304,8 @@ void SectionMatcher::fill(const Side& up, const Side& down, const FlowTable& flo
   section.delay.min_ns = least_;
   section.delay.p50_ns = percentile(delays_, 50);
   section.delay.p99_ns = percentile(delays_, 99);
+  section.delays = std::move(series_);
+  section.delay_samples = std::move(delays_);
 }
 
 }  // namespace fieldline::analysis

@@ -101,10 +101,11 @@ class SectionMatcher {
   void make_room();
   bool joins(std::uint32_t flow) const;
   void convict(const Suspect& suspect, const FlowTable& flows, bool reverse);
-  void sample(std::int64_t delay);
+  void sample(const DelaySample& sample);
   std::int64_t typical() const;
 
-  std::vector<std::int64_t> delays_;  // reservoir
+  DelaySeries series_;
+  std::vector<DelaySample> delays_;   // reservoir
   std::minstd_rand random_{1};        // a fixed seed: the same records give the same report
   std::vector<std::int64_t> recent_;  // ring of the last delays
   std::uint64_t joined_ = 0;

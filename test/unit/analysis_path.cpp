@@ -160,6 +160,12 @@ TEST_CASE("delays are those of the links, shifted by the clocks") {
   CHECK(report.forward.sections[1].delay.samples == report.forward.points[0].recorded);
   CHECK(report.reverse.sections[2].delay.min_ns == 7'000'000);
   CHECK(report.forward.sections[0].delay.samples == 0);
+  const auto& bins = report.forward.sections[1].delays.bins();
+  REQUIRE(bins.size() > 1);
+  CHECK(bins.front().from_ns == kStart);
+  CHECK(bins.front().min_at_ns == kStart + kMs);
+  CHECK(bins.front().min_ns == 13'000'000);
+  CHECK(report.forward.sections[1].delay_samples.size() == report.forward.points[0].recorded);
 }
 
 TEST_CASE("the order of points is the path's, whatever their names, clocks and order of arrival") {

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+// The delays of a section by time, of a run of any length.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace fieldline::analysis {
+
+// A packet that both ends of a section showed: when by the upstream point's clock, and the
+// difference of the two clocks' readings.
+struct DelaySample {
+  std::uint64_t time_ns = 0;
+  std::int64_t delay_ns = 0;
+};
+
+// Bins of one width, aligned to multiples of it; those without a packet are not held. Of too many,
+// neighbours are merged and the width doubles: the bins are the same in whatever order the samples
+// come, but for the rounding of sums.
+class DelaySeries {
+ public:
+  static constexpr std::size_t kBinsMax = 4096;
+  static constexpr std::uint64_t kWidthNs = 100'000'000;  // at first
+
+  struct Bin {
+    std::uint64_t from_ns = 0;  // of the upstream point's clock
+    std::uint64_t count = 0;
+    std::int64_t min_ns = 0, max_ns = 0;
+    double sum_ns = 0;            // not an integer: hostile delays must not overflow it
+    std::uint64_t min_at_ns = 0;  // the first packet of this minimum
+  };
+
+  void add(const DelaySample& sample);
+
+  std::uint64_t width_ns() const { return width_ns_; }
+  const std::vector<Bin>& bins() const { return bins_; }  // by time
+
+ private:
+  Bin& bin_of(std::uint64_t time_ns);
+  void widen();
+
+  std::uint64_t width_ns_ = kWidthNs;
+  std::vector<Bin> bins_;
+  std::size_t last_ = 0;  // met last
+};
+
+}  // namespace fieldline::analysis
