@@ -40,6 +40,8 @@ Direction Matcher::direction(bool reverse, const Ledger& ledger) {
     direction.sections.push_back(between(at, reverse, direction.points, ledger));
   direction.sections.push_back(std::move(after));
   direction.again = ends_[reverse].again->finish();
+  direction.flows = ends_[reverse].stats->counts();
+  direction.other_flows = ends_[reverse].stats->others();
   return direction;
 }
 

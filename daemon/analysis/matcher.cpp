@@ -95,6 +95,7 @@ void Matcher::settle_ends(bool reverse) {
   if (end.first != path.front().id()) {
     end.before.emplace(*flows_, reverse);
     end.again.emplace(*flows_, reverse);
+    end.stats.emplace(*flows_);
   }
   if (end.last != path.back().id()) end.after.emplace(*flows_, reverse);
   end.first = path.front().id();
@@ -131,9 +132,9 @@ void Matcher::pass(std::size_t place, std::vector<Passing>& instant) {
       };
       if (holds(0)) {
         if (acks) end.before->see_ack(one.sighting.seen);
-        if (acks) end.again->see_ack(one.sighting);
+        if (acks) end.stats->see_opposite(one.sighting, end.again->see_ack(one.sighting));
         if (!acks) end.before->see(one.sighting.seen);
-        if (!acks) end.again->see(one.sighting.seen);
+        if (!acks) end.stats->see(one.sighting, end.again->see(one.sighting.seen));
       }
       if (holds(path.size() - 1)) {
         if (acks) end.after->see_ack(one.sighting);

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "analysis/flow_stats.h"
 #include "analysis/in_order.h"
 #include "analysis/receiver_evidence.h"
 #include "analysis/retransmissions.h"
@@ -60,6 +61,7 @@ class Matcher {
     std::uint32_t first = UINT32_MAX, last = UINT32_MAX;  // ids of the stops that they stand at
     std::optional<SenderHoles> before;
     std::optional<Retransmissions> again;
+    std::optional<FlowStats> stats;
     std::optional<ReceiverEvidence> after;
   };
   using Horizons = std::array<std::int64_t, 2>;

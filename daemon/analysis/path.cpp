@@ -71,6 +71,8 @@ class Analyzer final : public PathAnalyzer {
     finished.finish(ledger_);
     report.forward = finished.direction(false, ledger_);
     report.reverse = finished.direction(true, ledger_);
+    for (std::uint32_t flow = 0; flow < flows_.size() && flow < FlowStats::kFlowsMax; ++flow)
+      report.flows.push_back(flows_.key(flow));
     report.refusals = ledger_.refusals();
     report.ignored = ignored_;
     report.incomplete = ledger_.incomplete();

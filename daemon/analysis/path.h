@@ -14,6 +14,8 @@
 #include <nlohmann/json.hpp>
 
 #include "analysis/delay_series.h"
+#include "analysis/flow_counts.h"
+#include "analysis/flows.h"
 #include "base/address.h"
 #include "base/pcapng.h"
 #include "base/result.h"
@@ -91,6 +93,8 @@ struct Direction {
   std::vector<Point> points;      // in path order
   std::vector<Section> sections;  // points.size() + 1 of them: before the first .. after the last
   std::vector<Again> again;       // at most 65,536
+  std::vector<FlowCounts> flows;  // by PathReport::flows, at points.front(); the first of them
+  OtherCounts other_flows;        // of the rest
 };
 
 struct PathReport {
@@ -98,6 +102,7 @@ struct PathReport {
   std::vector<std::string> captures;
   nlohmann::json grant, principal;
   std::uint64_t first_ns = 0, last_ns = 0;
+  std::vector<FlowKey> flows;  // a is the grant's host A
   Direction forward, reverse;
   bool complete = false;                // seen = recorded + named drops at every point, and no drop
   std::vector<std::string> incomplete;  // why not, one line each

@@ -18,9 +18,31 @@ Retransmissions::Sender& Retransmissions::sender_of(std::uint32_t flow) {
   return senders_[flow];
 }
 
-void Retransmissions::see(const Observation& seen) {
-  if (!flows_->is_tcp(seen.flow) || seen.length() == 0 || (seen.flags & kRst)) return;
+Sending Retransmissions::see(const Observation& seen) {
+  if (!flows_->is_tcp(seen.flow) || (seen.flags & kRst)) return {};
   Sender& sender = sender_of(seen.flow);
+  const std::size_t before = sender.flight.size();
+  const Sending sending = take(sender, seen);
+  held_ += sender.flight.size() - before;
+  while (held_ > kHeldMax && !sender.flight.empty()) {
+    sender.flight.erase(sender.flight.begin());
+    --held_;
+  }
+  return sending;
+}
+
+// The byte before the next, once everything is acknowledged (RFC 9293, 3.8.4), or the next one
+// into a closed window (3.8.6.1).
+bool Retransmissions::is_probe(const Sender& sender, const Observation& seen) {
+  if (!sender.started || seen.length() > 1 || (seen.flags & (kSyn | kFin))) return false;
+  const std::uint64_t begin = position(sender.high, seen.sequence);
+  return (begin + 1 == sender.high && sender.acked == sender.high) ||
+         (begin == sender.high && seen.length() == 1 && sender.closed);
+}
+
+Sending Retransmissions::take(Sender& sender, const Observation& seen) {
+  if (is_probe(sender, seen)) return {Sending::Kind::probe, 0};
+  if (seen.length() == 0) return {};
   if (begins_anew(seen, sender.started, sender.has_syn, sender.syn)) sender = Sender{};
   if (seen.flags & kSyn) {
     sender.has_syn = true;
@@ -30,36 +52,59 @@ void Retransmissions::see(const Observation& seen) {
       sender.started ? position(sender.high, seen.sequence) : first_position(seen.sequence);
   if (!sender.started || (begin > sender.high && begin - sender.high > kJumpMax)) {
     sender.started = true;
-    sender.high = sender.acked = sender.sacked = begin;
+    sender.high = sender.sacked = begin;
+    sender.acked = 0;
     sender.flight.clear();
   }
-  send(sender, seen, begin, begin + seen.length());
+  return send(sender, seen, begin, begin + seen.length());
 }
 
-void Retransmissions::send(Sender& sender, const Observation& seen, std::uint64_t begin,
-                           std::uint64_t end) {
-  if (end <= sender.acked) {
-    // One byte (or none) below what is acknowledged asks whether the peer is there (RFC
-    // 9293, 3.8.4).
-    if (seen.length() > 1 || (seen.flags & kSyn)) note(sender, seen, nullptr, end);
-    return;
-  }
+template <class Touch>
+void Retransmissions::cut(Sender& sender, std::uint64_t begin, std::uint64_t end, Touch touch) {
   auto& flight = sender.flight;
   auto at = flight.upper_bound(begin);
   if (at != flight.begin() && std::prev(at)->second.end > begin) --at;
-  if (at != flight.end() && at->first < end) {
-    const Sent before = at->second;
-    if (is_network_copy(before.packet, seen)) return;
-    note(sender, seen, &before, end);
-  }
   while (at != flight.end() && at->first < end) {
     const auto [from, sent] = *at;
+    touch(std::max(from, begin), std::min(sent.end, end));
     at = flight.erase(at);
-    if (from < begin) flight.emplace(from, Sent{begin, sent.packet});
-    if (sent.end > end) at = flight.emplace(end, sent).first;
+    if (from < begin) flight.emplace(from, Sent{begin, sent.packet, true});
+    if (sent.end > end) at = flight.emplace(end, Sent{sent.end, sent.packet, true}).first;
   }
-  flight[begin] = {end, seen};
+}
+
+Sending Retransmissions::send(Sender& sender, const Observation& seen, std::uint64_t begin,
+                              std::uint64_t end) {
+  if (end <= sender.acked) {
+    sender.newest = std::max(sender.newest, seen.time);
+    note(sender, seen, nullptr, end);
+    return {Sending::Kind::again, seen.payload};
+  }
+  Sending sending;
+  const std::uint64_t data = begin + ((seen.flags & kSyn) ? 1 : 0), data_end = data + seen.payload;
+  const auto repeat = [&](std::uint64_t from, std::uint64_t to) {
+    from = std::max(from, data);
+    to = std::min(to, data_end);
+    if (from < to) sending.repeated += static_cast<std::uint32_t>(to - from);
+  };
+  auto at = sender.flight.upper_bound(begin);
+  if (at != sender.flight.begin() && std::prev(at)->second.end > begin) --at;
+  const bool overlaps = at != sender.flight.end() && at->first < end;
+  const bool again = overlaps || begin < sender.acked;
+  if (again) {
+    const Sent before = overlaps ? at->second : Sent{};
+    if (overlaps && is_network_copy(before.packet, seen))
+      return {Sending::Kind::copy, seen.payload};
+    note(sender, seen, overlaps ? &before : nullptr, end);
+  }
+  repeat(begin, sender.acked);
+  cut(sender, std::max(begin, sender.acked), end, repeat);
+  sending.kind = again                 ? Sending::Kind::again
+                 : begin < sender.high ? Sending::Kind::late
+                                       : Sending::Kind::fresh;
+  sender.flight[begin] = {end, seen, again};
   sender.high = std::max(sender.high, end);
+  return sending;
 }
 
 // before: the sending that this one repeats; nullptr: of data that was acknowledged here already.
@@ -76,15 +121,23 @@ void Retransmissions::note(const Sender& sender, const Observation& seen, const 
   if (again_.size() < kListedMax) again_.push_back(again);
 }
 
-void Retransmissions::see_ack(const Sighting& ack) {
+Acknowledged Retransmissions::see_ack(const Sighting& ack) {
+  if (!flows_->is_tcp(ack.seen.flow) || !(ack.seen.flags & kAck)) return {};
+  Sender& sender = sender_of(ack.seen.flow);
+  if (!sender.started) return {};
+  const std::size_t before = sender.flight.size();
+  const Acknowledged acknowledged = take_ack(sender, ack);
+  held_ -= before - sender.flight.size();
+  return acknowledged;
+}
+
+Acknowledged Retransmissions::take_ack(Sender& sender, const Sighting& ack) {
   const Observation& seen = ack.seen;
-  if (!flows_->is_tcp(seen.flow) || !(seen.flags & kAck)) return;
-  Sender& sender = sender_of(seen.flow);
-  if (!sender.started) return;
   sender.acknowledged = true;
   sender.options_cut |= (seen.flags & kOptionsCut) != 0;
+  if (!(seen.flags & kRst)) sender.closed = seen.window == 0;
   const std::uint64_t acked = position(sender.high, seen.ack);
-  if (acked > sender.high + kJumpMax) return;
+  if (acked > sender.high + kJumpMax) return {};
   if (ack.sacks) {
     for (unsigned i = 0; i < ack.sacks->count; ++i) {
       const std::uint64_t right = position(sender.high, ack.sacks->blocks[i].right);
@@ -93,16 +146,21 @@ void Retransmissions::see_ack(const Sighting& ack) {
   }
   if (acked <= sender.acked) {
     if (acked == sender.acked && seen.length() == 0) ++sender.duplicates;
-    return;
+    return {};
   }
   sender.duplicates = 0;
   sender.acked = acked;
+  Acknowledged acknowledged{true, std::nullopt};
   auto& flight = sender.flight;
   while (!flight.empty() && flight.begin()->first < acked) {
     const Sent sent = flight.begin()->second;
     flight.erase(flight.begin());
-    if (sent.end > acked) flight.emplace(acked, sent);
+    if (sent.end == acked && !sent.ambiguous && sent.packet.time >= sender.newest)
+      acknowledged.rtt_ns = seen.time - sent.packet.time;
+    sender.newest = std::max(sender.newest, sent.packet.time);
+    if (sent.end > acked) flight.emplace(acked, Sent{sent.end, sent.packet, true});
   }
+  return acknowledged;
 }
 
 }  // namespace fieldline::analysis

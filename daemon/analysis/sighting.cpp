@@ -23,11 +23,13 @@ Sighting sighting_of(const PacketInfo& packet, std::uint32_t flow, std::uint64_t
   if (!packet.transport || packet.protocol != kTcp) return sighting;
   seen.sequence = packet.tcp.sequence;
   seen.ack = packet.tcp.ack;
+  seen.window = packet.tcp.window;
   seen.flags = packet.tcp.flags & kTcpFlags;
   if (packet.problem) seen.flags |= kOptionsCut;
   if (packet.tcp.has_timestamp) {
     seen.flags |= kHasTimestamp;
     seen.tsval = packet.tcp.tsval;
+    sighting.tsecr = packet.tcp.tsecr;
   }
   if (packet.tcp.sacks > 0) {
     sighting.sacks = std::make_shared<const SackList>(SackList{packet.tcp.sacks, packet.tcp.sack});

@@ -20,7 +20,8 @@ struct Observation {
   std::uint32_t sequence = 0, ack = 0;
   std::uint32_t tsval = 0;  // kHasTimestamp
   std::uint16_t payload = 0;
-  std::uint16_t ip_id = 0;  // 0: none
+  std::uint16_t ip_id = 0;   // 0: none
+  std::uint16_t window = 0;  // as in the header, not scaled
   std::uint8_t flags = 0;
   std::uint8_t ttl = 0;
 
@@ -40,6 +41,7 @@ struct SackList {
 struct Sighting {
   Observation seen;
   std::shared_ptr<const SackList> sacks;
+  std::uint32_t tsecr = 0;  // kHasTimestamp
 };
 
 // Whether a SYN opens a new connection on the addresses and ports of one that has begun.
