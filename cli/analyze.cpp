@@ -43,16 +43,20 @@ bool is_file(const std::string& path) {
   return ::stat(path.c_str(), &st) == 0 && !S_ISDIR(st.st_mode);
 }
 
-int feed_run(PathAnalyzer& analyzer, const std::string& run, const Result<UserSettings>& settings) {
+int feed_run(PathAnalyzer& analyzer, const AnalyzeOptions& options,
+             const Result<UserSettings>& settings) {
   if (!settings) return complain(settings.error(), kUsage);
   Feeder feeder(analyzer, 0);
   Result<void> fed;
-  auto result =
-      ask_archive(*settings, {{"op", "query"}, {"run", run}, {"reports", true}, {"events", false}},
-                  [&](ByteView bytes) {
-                    fed = feeder.feed(bytes);
-                    return bool(fed);
-                  });
+  auto result = ask_archive(*settings,
+                            {{"op", "query"},
+                             {"run", options.what.front()},
+                             {"reports", true},
+                             {"events", options.events}},
+                            [&](ByteView bytes) {
+                              fed = feeder.feed(bytes);
+                              return bool(fed);
+                            });
   if (!fed) return complain(std::move(fed.error()).in("the archive's answer"));
   if (!result) return complain(result.error());
   return kOk;
@@ -131,8 +135,9 @@ std::vector<std::string> distinct(const std::vector<std::string>& files) {
   return once;
 }
 
-Result<std::unique_ptr<PathAnalyzer>> analyze_files(
-    const std::vector<std::string>& files, const std::optional<analysis::HostPair>& hosts) {
+Result<std::unique_ptr<PathAnalyzer>> analyze_files(const std::vector<std::string>& files,
+                                                    const std::optional<analysis::HostPair>& hosts,
+                                                    const analysis::Limits& limits) {
   std::size_t runs = 0;
   for (const auto& path : files) {
     auto of_run = is_of_run(path);
@@ -145,7 +150,7 @@ Result<std::unique_ptr<PathAnalyzer>> analyze_files(
         Code::invalid,
         "some of these files are Fieldline's and some are captures of others; give one kind");
   }
-  auto analyzer = PathAnalyzer::create();
+  auto analyzer = PathAnalyzer::create(limits);
   if (auto fed = feed_files(*analyzer, files); !fed) return fed.error();
   return analyzer;
 }
@@ -163,7 +168,7 @@ Analysis analyze(const AnalyzeOptions& options, const Result<UserSettings>& sett
   if (of_files(options)) {
     auto hosts = hosts_of(options.hosts);
     if (!hosts) return complain(hosts.error(), kUsage);
-    auto analyzer = analyze_files(distinct(options.what), *hosts);
+    auto analyzer = analyze_files(distinct(options.what), *hosts, options.limits);
     if (!analyzer) return complain(analyzer.error());
     return std::move(*analyzer);
   }
@@ -173,8 +178,8 @@ Analysis analyze(const AnalyzeOptions& options, const Result<UserSettings>& sett
                                             "first hexadecimal digits that `fieldline runs` shows"),
                     kUsage);
   }
-  auto analyzer = PathAnalyzer::create();
-  if (const int fed = feed_run(*analyzer, options.what.front(), settings); fed != kOk) return fed;
+  auto analyzer = PathAnalyzer::create(options.limits);
+  if (const int fed = feed_run(*analyzer, options, settings); fed != kOk) return fed;
   return analyzer;
 }
 

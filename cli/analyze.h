@@ -14,6 +14,8 @@ namespace fieldline::cli {
 struct AnalyzeOptions {
   std::vector<std::string> what;  // a run, or capture files
   std::string hosts;              // A,B: whose packets of captures
+  bool events = false;            // of a run: the hosts' event records as well
+  analysis::Limits limits{};      // of a run
 };
 
 bool of_files(const AnalyzeOptions& options);

@@ -18,6 +18,7 @@
 #include "cli/retrans.h"
 #include "cli/runs.h"
 #include "cli/status.h"
+#include "cli/why.h"
 
 namespace fieldline::cli {
 namespace {
@@ -50,6 +51,7 @@ struct Typed {
   PathOptions path;
   RetransOptions retrans;
   CoverageOptions coverage;
+  WhyOptions why;
   QueryOptions query;
   EventsOptions events;
   StatusOptions status;
@@ -127,10 +129,19 @@ void declare_archive_commands(CLI::App& app, Typed& typed) {
   retrans->add_flag("--check", typed.retrans.check, "exit 5 if the evidence is incomplete");
   retrans->add_flag("--json", typed.retrans.json, "the whole report (fieldline.retrans/1)");
 
+
   auto* coverage = app.add_subcommand(
       "coverage", "what each vantage point saw, kept and missed; exit 5 unless complete");
   declare_input(coverage, typed.coverage.input);
   coverage->add_flag("--json", typed.coverage.json, "the whole report (fieldline.coverage/1)");
+
+  auto* why = app.add_subcommand(
+      "why", "what the flow's time went into: application, windows, loss, a queue, the receiver");
+  declare_input(why, typed.why.input);
+  why->add_option("--interval", typed.why.interval, "judge each stretch of so long by itself")
+      ->capture_default_str()
+      ->type_name("TIME");
+  why->add_flag("--json", typed.why.json, "the whole report (fieldline.why/1)");
 
   auto* query = app.add_subcommand(
       "query", "get a run's packets as pcapng, for tshark, tcpdump and Wireshark");
@@ -233,6 +244,7 @@ int dispatch(CLI::App& app, Typed& typed) {
   auto settings = load_settings(typed.flags, environment);
   if (app.got_subcommand("path")) return path(typed.path, settings);
   if (app.got_subcommand("retrans")) return retrans(typed.retrans, settings);
+  if (app.got_subcommand("why")) return why(typed.why, settings);
   if (app.got_subcommand("coverage")) return coverage(typed.coverage, settings);
   if (!settings) return complain(settings.error(), kUsage);
   if (app.got_subcommand("ping")) {

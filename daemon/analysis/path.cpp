@@ -43,7 +43,7 @@ struct Input {
 class Analyzer final : public PathAnalyzer {
  public:
   explicit Analyzer(Limits limits, std::optional<CaptureSurvey> survey = std::nullopt)
-      : survey_(std::move(survey)), matcher_(flows_, limits) {
+      : survey_(std::move(survey)), matcher_(flows_, limits), senders_(limits.interval_ns) {
     if (!survey_) return;
     for (const Capture& file : survey_->files())
       ledger_.capture(file.name, file.first_ns, file.last_ns, file.dropped);
@@ -74,6 +74,7 @@ class Analyzer final : public PathAnalyzer {
     for (std::uint32_t flow = 0; flow < flows_.size() && flow < FlowStats::kFlowsMax; ++flow)
       report.flows.push_back(flows_.key(flow));
     report.refusals = ledger_.refusals();
+    report.events = senders_.finish();
     report.ignored = ignored_;
     report.incomplete = ledger_.incomplete();
     doubts(report.incomplete);
@@ -167,9 +168,12 @@ class Analyzer final : public PathAnalyzer {
 
   Result<void> take(Input& input, const pcapng::Report& report) {
     if (!report.run.is_zero() && !is_ours(report.run)) return ignore("report_of_other_run");
+    if (report.type == FL_FRAME_EVENT_RECORDS)
+      return senders_.take(report.payload) ? Result<void>() : ignore("events_unreadable");
     if (report.encoding != FL_ENCODING_JSON) return {};
     const json document = parse_document(text(report.payload));
     if (document.is_null()) return ignore("report_malformed");
+    senders_.describe(document);
     const std::string session = string_in(document, "session").value_or(input.session);
     if (const char* problem = ledger_.report(report.type, document, session, report.sequence)) {
       return ignore(problem);
@@ -317,6 +321,7 @@ class Analyzer final : public PathAnalyzer {
   FlowTable flows_;
   Matcher matcher_;
   Ledger ledger_;
+  Senders senders_;
   RunId run_;
   std::uint64_t first_ns_ = 0, last_ns_ = 0;
   std::map<std::string, std::uint64_t> ignored_;

@@ -16,6 +16,7 @@
 #include "analysis/delay_series.h"
 #include "analysis/flow_counts.h"
 #include "analysis/flows.h"
+#include "analysis/senders.h"
 #include "base/address.h"
 #include "base/pcapng.h"
 #include "base/result.h"
@@ -107,6 +108,7 @@ struct PathReport {
   bool complete = false;                // seen = recorded + named drops at every point, and no drop
   std::vector<std::string> incomplete;  // why not, one line each
   std::vector<nlohmann::json> refusals;  // sensors that said no
+  EventSockets events;                   // of the hosts, as far as their records were in the input
   std::map<std::string, std::uint64_t>
       ignored;  // records and reports that could not be used, by reason
 };
@@ -122,6 +124,7 @@ struct PathReport {
 struct Limits {
   std::size_t held_max = std::size_t{1} << 20;
   std::uint64_t patience_ns = 60'000'000'000;
+  std::uint64_t interval_ns = 100'000'000;  // of what is told by time
 };
 
 class CaptureSurvey;

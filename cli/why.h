@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+// `fieldline why`: what limits a flow.
+#pragma once
+
+#include <string>
+
+#include "cli/analyze.h"
+#include "cli/settings.h"
+
+namespace fieldline::cli {
+
+struct WhyOptions {
+  AnalyzeOptions input;
+  std::string interval = "100ms";
+  bool json = false;
+};
+
+int why(WhyOptions options, const Result<UserSettings>& settings);
+
+}  // namespace fieldline::cli

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+// The TCP sockets of a run's hosts, from the events that the hosts recorded: who sent, and what
+// each waited for.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "analysis/in_order.h"
+#include "analysis/read_state.h"
+#include "analysis/send_state.h"
+#include "base/address.h"
+#include "base/bytes.h"
+#include "base/event.h"
+#include "base/run_id.h"
+
+namespace fieldline::analysis {
+
+struct EventSocket {
+  std::string host;
+  std::uint64_t cookie = 0;
+  std::uint16_t local_port = 0, peer_port = 0;
+  std::optional<Address> local, peer;  // where its opening was recorded
+  SendState sending;
+  ReadState reading;
+
+  explicit EventSocket(std::uint64_t interval_ns) : sending(interval_ns), reading(interval_ns) {}
+  bool sent() const { return sending.facts().written > 0 || sending.facts().acked > 0; }
+};
+
+// What a host is, and what it could not record.
+struct EventHost {
+  std::string name, source;
+  std::vector<std::string> absent;
+  std::map<std::string, std::uint64_t> lost;  // named losses of its last counts, none of them 0
+  std::uint64_t records = 0, samples = 0, late = 0, bare = 0;
+};
+
+struct EventSockets {
+  std::vector<EventHost> hosts;
+  std::vector<EventSocket> sockets;
+  std::uint64_t left_out = 0;  // records of more sockets than are kept apart
+};
+
+// Takes hosts' frames as they come; puts each host's records, which come CPU by CPU, in order of
+// time, and holds no more than two seconds of them. A value: the report of a running run is made
+// from a copy.
+class Senders {
+ public:
+  static constexpr std::size_t kSocketsMost = 16'384;
+
+  explicit Senders(std::uint64_t interval_ns) : interval_ns_(interval_ns) {}
+
+  bool take(ByteView frame);  // the body of an event frame; false: it cannot be read
+  // A report's document: who a host is, and what it lost. Others are passed over.
+  void describe(const nlohmann::json& document);
+  void take(const RunId& session, const magnet_record_ext& record);
+  void take(const RunId& session, const fl_tcp_info& sample);
+  void name(const RunId& session, const std::string& host, const std::string& source);
+  bool empty() const { return hosts_.empty(); }
+  EventSockets finish() const;
+
+ private:
+  using Item = std::variant<magnet_record_ext, fl_tcp_info>;
+  struct Host {
+    RunId session;
+    EventHost told;
+    InOrder<Item> queue;
+    std::uint64_t newest_ns = 0, seen_ns = 0;
+    std::map<std::uint64_t, EventSocket> sockets;
+  };
+
+  Host* host_of(const RunId& session);  // nullptr: there are too many
+  void take(Host& host, const magnet_record_ext& record);
+  void take(Host& host, const fl_tcp_info& sample);
+  void queue(Host& host, std::uint64_t time_ns, Item item);
+  void drain(Host& host, std::uint64_t until_ns);
+  void see(Host& host, const magnet_record_ext& record);
+  void see(Host& host, const fl_tcp_info& sample);
+  EventSocket* socket_of(Host& host, std::uint64_t cookie);
+
+  std::uint64_t interval_ns_;
+  std::vector<Host> hosts_;
+  std::uint64_t left_out_ = 0;
+};
+
+}  // namespace fieldline::analysis

@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "analysis/why.h"
+
+#include <algorithm>
+
+#include "analysis/ledger.h"
+
+namespace fieldline::analysis {
+namespace {
+
+using nlohmann::json;
+
+// A round trip is long when a quarter of the least, and more than a busy host's own jitter, is on
+// top of it; where no section shows that, when half is: the hosts add of their own.
+constexpr double kRiseShare = 0.25, kUnseenShare = 0.5, kRiseUs = 500;
+// Of the rise of the round trip, what one section must show to be the one.
+constexpr double kSectionShare = 0.5;
+// Whether nobody read for most of a time.
+constexpr double kMostly = 0.5;
+
+const Direction& direction_of(const PathReport& path, bool reverse) {
+  return reverse ? path.reverse : path.forward;
+}
+
+std::optional<std::uint16_t> port_in(const json& pair, std::size_t side) {
+  if (!pair.is_array() || pair.size() != 2 || !pair[side].is_number_unsigned()) return {};
+  const auto port = pair[side].get<std::uint64_t>();
+  if (port > UINT16_MAX) return {};
+  return static_cast<std::uint16_t>(port);
+}
+
+bool fits(std::uint16_t asked, std::uint16_t port) {
+  return asked == 0 || asked == port;
+}
+
+// By its addresses where its opening was recorded, else by its ports where they tell.
+std::optional<bool> is_reverse(const EventSocket& socket, const json& grant) {
+  const auto a = string_in(grant, "host_a"), b = string_in(grant, "host_b");
+  if (!a || !b) return {};
+  if (socket.local && *a != *b) {
+    const std::string local = socket.local->to_string();
+    if (local == *a) return false;
+    if (local == *b) return true;
+  }
+  bool forward = false, reverse = false;
+  if (!grant.contains("pairs") || !grant["pairs"].is_array()) return {};
+  for (const json& pair : grant["pairs"]) {
+    const auto port_a = port_in(pair, 0), port_b = port_in(pair, 1);
+    if (!port_a || !port_b) continue;
+    forward |= fits(*port_a, socket.local_port) && fits(*port_b, socket.peer_port);
+    reverse |= fits(*port_a, socket.peer_port) && fits(*port_b, socket.local_port);
+  }
+  if (forward == reverse) return {};
+  return reverse;
+}
+
+// The other end of a socket's connection.
+const EventSocket* reader_of(const EventSocket& sender, const std::vector<EventSocket>& sockets) {
+  const EventSocket* found = nullptr;
+  for (const EventSocket& other : sockets) {
+    if (&other == &sender || other.local_port != sender.peer_port ||
+        other.peer_port != sender.local_port)
+      continue;
+    if (other.local && sender.peer && *other.local != *sender.peer) continue;
+    if (found) return nullptr;  // the ports were used twice
+    found = &other;
+  }
+  return found;
+}
+
+// How much longer than ever a section took over some time, in us, as the mean of its packets.
+double rise_of(const Section& section, std::uint64_t from_ns, std::uint64_t to_ns) {
+  const auto& bins = section.delays.bins();
+  if (bins.empty()) return 0;
+  std::int64_t least = bins.front().min_ns;
+  for (const auto& bin : bins) least = std::min(least, bin.min_ns);
+  double sum = 0;
+  std::uint64_t count = 0;
+  for_overlap(section.delays, from_ns, to_ns, [&](const DelaySeries::Bin& bin) {
+    sum += bin.sum_ns;
+    count += bin.count;
+  });
+  if (count == 0) return 0;
+  return (sum / static_cast<double>(count) - static_cast<double>(least)) / 1e3;
+}
+
+struct Judge {
+  const PathReport& path;
+  const EventSocket* reader;
+  WhyFlow& flow;
+
+  // Whose queue holds the packets, if one shows enough of what the round trip has grown by.
+  std::optional<std::size_t> queue_of(std::uint64_t from_ns, std::uint64_t to_ns,
+                                      double rise_us) const {
+    if (!flow.reverse) return {};
+    const auto& sections = direction_of(path, *flow.reverse).sections;
+    std::optional<std::size_t> most;
+    double greatest = rise_us * kSectionShare;
+    for (std::size_t at = 0; at < sections.size(); ++at) {
+      const double rise = rise_of(sections[at], from_ns, to_ns);
+      if (rise < greatest) continue;
+      greatest = rise;
+      most = at;
+    }
+    return most;
+  }
+
+  // A window that is full is a queue's doing where the round trip is long.
+  void judge_queue(const LimitBin& bin, WhyInterval& interval) const {
+    if (bin.rtt_samples == 0 || flow.facts.rtt_min_us == 0) return;
+    const double least = flow.facts.rtt_min_us;
+    const double rise = bin.rtt_sum_us / static_cast<double>(bin.rtt_samples) - least;
+    if (rise < std::max(least * kRiseShare, kRiseUs)) return;
+    const auto section = queue_of(bin.from_ns, bin.from_ns + flow.width_ns, rise);
+    if (!section && rise < least * kUnseenShare) return;
+    for (const Limit limit : {Limit::cwnd, Limit::cwnd_cut, Limit::loss})
+      interval.times.move(limit, Limit::queue);
+    if (interval.times[Limit::queue] == 0) return;
+    interval.section = section;
+    if (interval.section) flow.queue_ns[*interval.section] += interval.times[Limit::queue];
+  }
+
+  // The receiving host knows best why its window is no larger.
+  void judge_receiver(WhyInterval& interval) const {
+    if (!reader) return;
+    const ReadFacts& facts = reader->reading.facts();
+    auto waiting = reader->reading.waiting(interval.from_ns, interval.from_ns + flow.width_ns);
+    if (!waiting && facts.known_ns > 0)
+      waiting = static_cast<double>(facts.waiting_ns) / static_cast<double>(facts.known_ns);
+    if (!waiting) return;
+    if (*waiting > kMostly) {
+      interval.times.move(Limit::receive_window, Limit::receiver);
+    } else {
+      interval.times.move(Limit::receiver, Limit::receive_window);
+    }
+  }
+
+  void judge(const LimitSeries& series) const {
+    flow.width_ns = series.width_ns();
+    for (const LimitBin& bin : series.bins()) {
+      WhyInterval interval{bin.from_ns, bin.times, {}};
+      judge_queue(bin, interval);
+      judge_receiver(interval);
+      flow.total.add(interval.times);
+      if (interval.times.sum() > 0) flow.intervals.push_back(interval);
+    }
+  }
+};
+
+void count_losses(const PathReport& path, WhyFlow& flow) {
+  if (!flow.reverse) return;
+  const auto& sections = direction_of(path, *flow.reverse).sections;
+  for (std::size_t at = 0; at < sections.size(); ++at) {
+    const auto& listed = sections[at].lost_packets;
+    const auto own = std::count_if(listed.begin(), listed.end(), [&](const LostPacket& packet) {
+      return packet.sport == flow.local_port && packet.dport == flow.peer_port &&
+             packet.payload > 0;
+    });
+    if (own > 0) flow.lost[at] = static_cast<std::uint64_t>(own);
+  }
+}
+
+WhyFlow flow_of(const EventSocket& sender, const PathReport& path) {
+  WhyFlow flow;
+  flow.host = sender.host;
+  flow.cookie = sender.cookie;
+  flow.local_port = sender.local_port;
+  flow.peer_port = sender.peer_port;
+  flow.reverse = is_reverse(sender, path.grant);
+  flow.facts = sender.sending.facts();
+  const EventSocket* reader = reader_of(sender, path.events.sockets);
+  if (reader && reader->reading.facts().reads > 0) {
+    flow.reader = reader->reading.facts();
+    flow.reader_host = reader->host;
+  }
+  Judge{path, flow.reader ? reader : nullptr, flow}.judge(sender.sending.series());
+  count_losses(path, flow);
+  return flow;
+}
+
+// The end that answers a long transfer with a few bytes does not wait for anything one asks about.
+bool is_sender(const EventSocket& socket, const EventSocket* other) {
+  const auto sent = [](const EventSocket& one) {
+    return std::max(one.sending.facts().written, one.sending.facts().acked);
+  };
+  return socket.sent() && (!other || sent(socket) * 100 >= sent(*other));
+}
+
+void doubt(const EventSockets& events, std::vector<std::string>& doubts) {
+  for (const EventHost& host : events.hosts) {
+    std::string lost;
+    for (const auto& [name, count] : host.lost)
+      lost += (lost.empty() ? "" : ", ") + name + " " + std::to_string(count);
+    if (!lost.empty())
+      doubts.push_back("host " + host.name + " did not record everything: " + lost);
+    if (host.late)
+      doubts.push_back("host " + host.name + ": " + std::to_string(host.late) +
+                       " records came long behind the others and were left out");
+    if (host.bare)
+      doubts.push_back("host " + host.name + ": " + std::to_string(host.bare) +
+                       " records have no TCP state; load the module with ext=1");
+  }
+  if (events.left_out)
+    doubts.push_back(std::to_string(events.left_out) +
+                     " records are of more sockets than are kept apart");
+}
+
+}  // namespace
+
+WhyReport judge_waiting(PathReport path) {
+  WhyReport report;
+  const auto& sockets = path.events.sockets;
+  for (const EventSocket& socket : sockets) {
+    if (is_sender(socket, reader_of(socket, sockets)))
+      report.flows.push_back(flow_of(socket, path));
+  }
+  std::stable_sort(
+      report.flows.begin(), report.flows.end(),
+      [](const WhyFlow& a, const WhyFlow& b) { return a.total.sum() > b.total.sum(); });
+  for (const WhyFlow& flow : report.flows) report.total.add(flow.total);
+  doubt(path.events, report.doubts);
+  report.path = std::move(path);
+  return report;
+}
+
+}  // namespace fieldline::analysis

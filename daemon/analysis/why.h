@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a flow's time went into: each sender's waiting, by its host's records, and what the vantage
+// points saw of the path then.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "analysis/path.h"
+#include "analysis/senders.h"
+
+namespace fieldline::analysis {
+
+struct WhyInterval {
+  std::uint64_t from_ns = 0;
+  LimitTimes times;
+  std::optional<std::size_t> section;  // of the path's direction: whose queue
+};
+
+// One sender of TCP data.
+struct WhyFlow {
+  std::string host;  // whose records these are; empty: of headers alone
+  std::uint64_t cookie = 0;
+  std::uint16_t local_port = 0, peer_port = 0;
+  std::optional<bool> reverse;  // in which of the path's directions it sends; none: not known
+  SendFacts facts;
+  std::optional<ReadFacts> reader;  // of the socket at the other end, where its host records too
+  std::string reader_host;
+  LimitTimes total;
+  std::uint64_t width_ns = 0;
+  std::vector<WhyInterval> intervals;             // by time; those that tell nothing are left out
+  std::map<std::size_t, std::uint64_t> queue_ns;  // by section
+  std::map<std::size_t, std::uint64_t> lost;      // packets of this flow, by section
+};
+
+struct WhyReport {
+  PathReport path;
+  std::vector<WhyFlow> flows;  // those that waited longest in front
+  LimitTimes total;
+  std::vector<std::string> doubts;  // what is not known, one line each
+};
+
+// Of one connection's both ends the one that sent (nearly) nothing is left out.
+WhyReport judge_waiting(PathReport path);
+
+nlohmann::json to_json(const WhyReport& report);  // docs/format/why.md
+std::string to_table(const WhyReport& report, bool color = false);
+
+}  // namespace fieldline::analysis

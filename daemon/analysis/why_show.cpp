@@ -1,0 +1,329 @@
+// SPDX-License-Identifier: Apache-2.0
+// docs/format/why.md, and the same for people.
+#include <algorithm>
+#include <cmath>
+
+#include <fmt/format.h>
+
+#include "analysis/why.h"
+#include "base/text.h"
+
+namespace fieldline::analysis {
+namespace {
+
+using nlohmann::json;
+
+constexpr std::size_t kFlowsShown = 16;
+constexpr std::size_t kStrip = 60;  // characters of a flow's time
+// Of each limit in the strip, in their order.
+constexpr const char kLetters[] = "a.bphcCLQwRs?";
+static_assert(sizeof(kLetters) == kLimits + 1);
+
+double share(std::uint64_t part, std::uint64_t all) {
+  return all == 0 ? 0 : 100.0 * static_cast<double>(part) / static_cast<double>(all);
+}
+
+std::string bytes_text(std::uint64_t bytes) {
+  const double value = static_cast<double>(bytes);
+  if (bytes >= 10'000'000) return fmt::format("{:.0f} MB", value / 1e6);
+  if (bytes >= 10'000) return fmt::format("{:.0f} kB", value / 1e3);
+  return fmt::format("{} B", bytes);
+}
+
+std::string rate_text(double bits) {
+  if (bits >= 1e9) return fmt::format("{:.2f} Gb/s", bits / 1e9);
+  if (bits >= 1e6) return fmt::format("{:.2f} Mb/s", bits / 1e6);
+  return fmt::format("{:.1f} kb/s", bits / 1e3);
+}
+
+std::string time_text(std::uint64_t ns) {
+  if (ns >= 10'000'000'000) return fmt::format("{:.1f} s", static_cast<double>(ns) / 1e9);
+  return fmt::format("{:.{}f} ms", static_cast<double>(ns) / 1e6, ns >= 10'000'000 ? 0 : 2);
+}
+
+double seconds_of(const WhyFlow& flow) {
+  return static_cast<double>(flow.facts.last_ns - flow.facts.first_ns) / 1e9;
+}
+
+const Direction& direction_of(const WhyReport& report, const WhyFlow& flow) {
+  return *flow.reverse ? report.path.reverse : report.path.forward;
+}
+
+std::string section_text(const Direction& direction, std::size_t at) {
+  const Section& section = direction.sections[at];
+  const auto point = [&](int index) {
+    return printable(direction.points[static_cast<std::size_t>(index)].name);
+  };
+  if (section.upstream < 0) return "before " + point(section.downstream);
+  if (section.downstream < 0) return "after " + point(section.upstream);
+  return point(section.upstream) + " - " + point(section.downstream);
+}
+
+// "46 lost s1 - s2"
+std::string losses_text(const WhyReport& report, const WhyFlow& flow) {
+  std::string text;
+  for (const auto& [section, count] : flow.lost) {
+    text += fmt::format("{}{} lost {}", text.empty() ? "" : ", ", grouped(count),
+                        section_text(direction_of(report, flow), section));
+  }
+  if (!text.empty()) return text;
+  if (report.path.run.is_zero()) return "where, no sensor saw";
+  return flow.reverse ? "no sensor saw it lost" : "its direction is not known";
+}
+
+std::string queue_text(const WhyReport& report, const WhyFlow& flow) {
+  std::string text;
+  for (const auto& [section, ns] : flow.queue_ns) {
+    text += fmt::format("{}{} ({:.0f} %)", text.empty() ? "" : ", ",
+                        section_text(direction_of(report, flow), section),
+                        share(ns, flow.total[Limit::queue]));
+  }
+  return fmt::format("round trip {:.1f} to {:.1f} ms; {}", flow.facts.rtt_min_us / 1e3,
+                     flow.facts.rtt_max_us / 1e3,
+                     text.empty() ? "where, no section shows" : "delay rise in " + text);
+}
+
+std::string writer_text(const SendFacts& facts) {
+  if (facts.writes == 0) return "";
+  std::string text = fmt::format("{} writes of {} on average", grouped(facts.writes),
+                                 bytes_text(facts.written / facts.writes));
+  if (facts.longest_gap_ns) text += ", up to " + time_text(facts.longest_gap_ns) + " apart";
+  if (facts.pid) text += fmt::format(", pid {}", facts.pid);
+  return text;
+}
+
+std::string reader_text(const WhyFlow& flow) {
+  if (!flow.reader) return fmt::format("window down to {}", bytes_text(flow.facts.window_min));
+  const ReadFacts& reader = *flow.reader;
+  return fmt::format("up to {} unread at {}, reads up to {} apart{}", bytes_text(reader.unread_max),
+                     flow.reader_host, time_text(reader.longest_gap_ns),
+                     reader.pid ? fmt::format(", pid {}", reader.pid) : "");
+}
+
+std::string proof(const WhyReport& report, const WhyFlow& flow, Limit limit) {
+  const SendFacts& facts = flow.facts;
+  switch (limit) {
+    case Limit::application:
+    case Limit::idle:
+      return writer_text(facts);
+    case Limit::send_buffer:
+      return fmt::format("send buffer {}{}", bytes_text(facts.send_buffer),
+                         facts.refused ? ", " + grouped(facts.refused) + " writes refused" : "");
+    case Limit::pacing:
+      return facts.pacing_rate == 0
+                 ? ""
+                 : "paced at " + rate_text(8.0 * static_cast<double>(facts.pacing_rate));
+    case Limit::own_host:
+      return "windows open and data waiting";
+    case Limit::cwnd:
+      return fmt::format("up to {} segments of {} B, never cut", grouped(facts.cwnd_max),
+                         facts.mss);
+    case Limit::cwnd_cut:
+      return fmt::format("{}; {} sent again", losses_text(report, flow),
+                         grouped(facts.retransmitted));
+    case Limit::loss:
+      return fmt::format("{} recoveries, {} timeouts", grouped(facts.recoveries),
+                         grouped(facts.timeouts));
+    case Limit::queue:
+      return queue_text(report, flow);
+    case Limit::receive_window:
+      return fmt::format("window {} at most", bytes_text(facts.window_max));
+    case Limit::receiver:
+      return reader_text(flow);
+    case Limit::sender:
+      return "headers alone do not tell application, send buffer, cwnd and pacing apart";
+    case Limit::unknown:
+      return "before the first record of TCP, or records were lost";
+  }
+  return "";
+}
+
+std::string flow_line(const WhyFlow& flow) {
+  const double seconds = seconds_of(flow);
+  const std::uint64_t bytes = std::max(flow.facts.acked, flow.facts.written);
+  std::string line = fmt::format("port {} -> {}", flow.local_port, flow.peer_port);
+  if (!flow.host.empty()) line += " from " + flow.host;
+  line += fmt::format("  {:.1f} s, {}", seconds, bytes_text(bytes));
+  if (seconds > 0) line += ", " + rate_text(static_cast<double>(bytes) * 8 / seconds);
+  if (flow.facts.rtt_min_us)
+    line += fmt::format(", round trip {:.1f} ms", flow.facts.rtt_min_us / 1e3);
+  return line + "\n";
+}
+
+// One letter for each of equal parts of the flow's time: what most of it was waited for.
+std::string strip(const WhyFlow& flow) {
+  if (flow.intervals.empty()) return "";
+  const std::uint64_t first = flow.intervals.front().from_ns;
+  const std::uint64_t span = flow.intervals.back().from_ns + flow.width_ns - first;
+  const std::uint64_t part = std::max<std::uint64_t>((span + kStrip - 1) / kStrip, flow.width_ns);
+  std::vector<LimitTimes> parts((span + part - 1) / part);
+  for (const WhyInterval& interval : flow.intervals)
+    parts[(interval.from_ns - first) / part].add(interval.times);
+  std::string text;
+  for (const LimitTimes& times : parts) {
+    const bool any = times.sum() > 0;
+    text += any ? kLetters[static_cast<std::size_t>(times.greatest())] : ' ';
+  }
+  return fmt::format("  |{}| {} a letter\n", text, time_text(part));
+}
+
+// The kernel's busy time is that with something to send or under way.
+std::string kernel_line(const WhyFlow& flow) {
+  const SendFacts& facts = flow.facts;
+  if (facts.kernel_ns == 0) return "";
+  const std::uint64_t all = flow.total.sum();
+  const auto kernel = [&](std::uint64_t us) { return share(us * 1000, facts.kernel_ns); };
+  return fmt::format(
+      "  the kernel's own account: rwnd_limited {:.1f} % (here {:.1f} %), sndbuf_limited {:.1f} % "
+      "(here {:.1f} %), busy {:.1f} %\n",
+      kernel(facts.rwnd_limited_us),
+      share(flow.total[Limit::receive_window] + flow.total[Limit::receiver], all),
+      kernel(facts.sndbuf_limited_us), share(flow.total[Limit::send_buffer], all),
+      kernel(facts.busy_us));
+}
+
+std::string flow_table(const WhyReport& report, const WhyFlow& flow, bool color) {
+  std::string text = color ? "\033[1m" + flow_line(flow) + "\033[0m" : flow_line(flow);
+  text += "  LIMITED BY               SHARE  PROOF\n";
+  std::vector<Limit> limits;
+  for (std::size_t at = 0; at < kLimits; ++at) {
+    const auto limit = static_cast<Limit>(at);
+    if (flow.total[limit] > 0 || limit == Limit::unknown) limits.push_back(limit);
+  }
+  std::stable_sort(limits.begin(), limits.end(), [&](Limit a, Limit b) {
+    if ((a == Limit::unknown) != (b == Limit::unknown)) return b == Limit::unknown;
+    return flow.total[a] > flow.total[b];
+  });
+  for (const Limit limit : limits) {
+    const bool any = flow.total[limit] > 0;
+    const std::string line = fmt::format(
+        "{} {:<22} {:>5.1f} %  {}", kLetters[static_cast<std::size_t>(limit)], text_of(limit),
+        share(flow.total[limit], flow.total.sum()), any ? proof(report, flow, limit) : "");
+    text += line.substr(0, line.find_last_not_of(' ') + 1) + "\n";
+  }
+  return text + strip(flow) + kernel_line(flow);
+}
+
+json shares(const LimitTimes& times) {
+  json object = json::object();
+  const std::uint64_t all = times.sum();
+  for (std::size_t at = 0; at < kLimits; ++at) {
+    const auto limit = static_cast<Limit>(at);
+    if (times[limit] > 0)
+      object[name_of(limit)] = {{"ns", times[limit]}, {"percent", share(times[limit], all)}};
+  }
+  return object;
+}
+
+json section_json(const Direction& direction, std::size_t at) {
+  const Section& section = direction.sections[at];
+  const auto name = [&](int index) {
+    return index < 0 ? json() : json(direction.points[static_cast<std::size_t>(index)].name);
+  };
+  return {{"from", name(section.upstream)}, {"to", name(section.downstream)}};
+}
+
+json facts_json(const SendFacts& facts) {
+  return {{"records", facts.records},
+          {"samples", facts.samples},
+          {"first_ns", facts.first_ns},
+          {"last_ns", facts.last_ns},
+          {"writes", facts.writes},
+          {"written", facts.written},
+          {"refused", facts.refused},
+          {"longest_gap_ns", facts.longest_gap_ns},
+          {"acked", facts.acked},
+          {"retransmitted", facts.retransmitted},
+          {"recoveries", facts.recoveries},
+          {"timeouts", facts.timeouts},
+          {"zero_windows", facts.zero_windows},
+          {"window_min", facts.window_min},
+          {"window_max", facts.window_max},
+          {"cwnd_min", facts.cwnd_min},
+          {"cwnd_max", facts.cwnd_max},
+          {"mss", facts.mss},
+          {"rtt_min_us", facts.rtt_min_us},
+          {"rtt_max_us", facts.rtt_max_us},
+          {"send_buffer", facts.send_buffer},
+          {"pacing_rate", facts.pacing_rate},
+          {"pid", facts.pid},
+          {"kernel",
+           {{"span_ns", facts.kernel_ns},
+            {"busy_us", facts.busy_us},
+            {"rwnd_limited_us", facts.rwnd_limited_us},
+            {"sndbuf_limited_us", facts.sndbuf_limited_us}}}};
+}
+
+json reader_json(const WhyFlow& flow) {
+  if (!flow.reader) return {};
+  const ReadFacts& reader = *flow.reader;
+  return {{"host", flow.reader_host},
+          {"reads", reader.reads},
+          {"read", reader.read},
+          {"unread_max", reader.unread_max},
+          {"receive_buffer", reader.receive_buffer},
+          {"longest_gap_ns", reader.longest_gap_ns},
+          {"pid", reader.pid}};
+}
+
+json flow_json(const WhyReport& report, const WhyFlow& flow) {
+  json queues = json::array(), losses = json::array(), intervals = json::array();
+  for (const auto& [section, ns] : flow.queue_ns) {
+    queues.push_back(section_json(direction_of(report, flow), section));
+    queues.back()["ns"] = ns;
+  }
+  for (const auto& [section, count] : flow.lost) {
+    losses.push_back(section_json(direction_of(report, flow), section));
+    losses.back()["packets"] = count;
+  }
+  for (const WhyInterval& interval : flow.intervals) {
+    json times = json::object();
+    for (std::size_t at = 0; at < kLimits; ++at) {
+      const auto limit = static_cast<Limit>(at);
+      if (interval.times[limit] > 0) times[name_of(limit)] = interval.times[limit];
+    }
+    intervals.push_back({{"from_ns", interval.from_ns}, {"ns", std::move(times)}});
+    if (interval.section)
+      intervals.back()["queue"] = section_json(direction_of(report, flow), *interval.section);
+  }
+  return {{"host", flow.host.empty() ? json() : json(flow.host)},
+          {"sockid", flow.cookie},
+          {"local_port", flow.local_port},
+          {"peer_port", flow.peer_port},
+          {"direction", !flow.reverse   ? json()
+                        : *flow.reverse ? "reverse"
+                                        : "forward"},
+          {"limits", shares(flow.total)},
+          {"queues", std::move(queues)},
+          {"losses", std::move(losses)},
+          {"facts", facts_json(flow.facts)},
+          {"reader", reader_json(flow)},
+          {"interval_ns", flow.width_ns},
+          {"intervals", std::move(intervals)}};
+}
+
+}  // namespace
+
+json to_json(const WhyReport& report) {
+  json flows = json::array();
+  for (const WhyFlow& flow : report.flows) flows.push_back(flow_json(report, flow));
+  return {{"schema", "fieldline.why/1"},
+          {"run", report.path.run.is_zero() ? json() : json(report.path.run.hex())},
+          {"limits", shares(report.total)},
+          {"flows", std::move(flows)},
+          {"complete", report.path.complete && report.doubts.empty()},
+          {"doubts", report.doubts}};
+}
+
+std::string to_table(const WhyReport& report, bool color) {
+  std::string text;
+  for (std::size_t at = 0; at < std::min(report.flows.size(), kFlowsShown); ++at)
+    text += flow_table(report, report.flows[at], color);
+  if (report.flows.size() > kFlowsShown)
+    text += fmt::format("and {} more flows; --json has all\n",
+                        grouped(report.flows.size() - kFlowsShown));
+  for (const std::string& line : report.doubts) text += "   * " + printable(line) + "\n";
+  return text;
+}
+
+}  // namespace fieldline::analysis

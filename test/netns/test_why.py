@@ -1,0 +1,118 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""fieldline why: flows that are held back by something known, each by one thing, and what it says of them. By eBPF, on a
+path of 20 ms."""
+import json
+import re
+import sys
+
+from packets import read_pcap
+from process import wait_until
+from site_lab import REPO, Site, skip_unless_possible
+
+FLOW = REPO / "test/netns/limited_flow.py"
+PORTS = iter(range(5201, 5300))
+
+
+def transfer(site, serve=(), send=()):
+    """The run, when both ends have ended."""
+    port = next(PORTS)
+    ping = site.ping(site.env["ADDR_b"], "--flow", f"tcp:{port}", "--for", "50s")
+    run = ping.run()
+    server = site.spawn("b", sys.executable, FLOW, "serve", port, *serve, log=f"serve-{port}.log")
+    wait_until("it listens", lambda: "listening" in server.text())
+    client = site.spawn("a", sys.executable, FLOW, "send", site.env["ADDR_b"], port, *send, log=f"send-{port}.log")
+    wait_until("both have ended", lambda: not client.running() and not server.running(), 60)
+    sent, received = (re.search(r"(?:sent|received) (\d+)", p.text()) for p in (client, server))
+    assert sent and received and sent[1] == received[1], (client.text(), server.text())
+    assert ping.stop() == 0
+    return run
+
+
+def judged(site, run):
+    """The one sender of a run, and what it says for people."""
+    report = json.loads(site.fieldline("why", run, "--json").stdout)
+    assert report["schema"] == "fieldline.why/1" and len(report["flows"]) == 1, report["flows"]
+    flow = report["flows"][0]
+    assert flow["host"] == "a" and flow["direction"] == "forward", flow
+    assert abs(sum(l["percent"] for l in flow["limits"].values()) - 100) < 0.01
+    in_intervals = {}
+    for interval in flow["intervals"]:
+        for name, ns in interval["ns"].items():
+            in_intervals[name] = in_intervals.get(name, 0) + ns
+    assert in_intervals == {name: l["ns"] for name, l in flow["limits"].items()}
+    return flow, site.fieldline("why", run).stdout
+
+
+def share(flow, *names, since=0):
+    """Percent of the time behind `since` seconds."""
+    first = flow["intervals"][0]["from_ns"]
+    times = [i["ns"] for i in flow["intervals"] if i["from_ns"] >= first + since * 1e9]
+    return 100 * sum(t.get(n, 0) for t in times for n in names) / sum(sum(t.values()) for t in times)
+
+
+def expect(site, what, names, serve=(), send=(), since=0.0):
+    run = transfer(site, serve, send)
+    flow, text = judged(site, run)
+    got = share(flow, *names, since=since)
+    print(f"{what}: {got:.1f} % {' + '.join(names)}\n{text}", flush=True)
+    assert got >= 90, (what, names, got, flow["limits"])
+    return flow, text
+
+
+def unharmed(site):
+    expect(site, "slow writer", ["application"], send=["--seconds", 3, "--write", 5000, "--every", 25])
+    expect(site, "small SO_SNDBUF", ["send_buffer"], send=["--seconds", 3, "--sndbuf", 16384], since=0.5)
+    expect(site, "small receive window", ["receive_window"], serve=["--rcvbuf", 8192], send=["--seconds", 3], since=0.5)
+    expect(site, "slow reader", ["receiver"], serve=["--rcvbuf", 65536, "--read", 8192, "--every", 40],
+           send=["--seconds", 3], since=0.5)
+    expect(site, "paced socket", ["pacing"], send=["--seconds", 3, "--pace", 500_000], since=0.5)
+    expect(site, "idle", ["idle"], send=["--seconds", 0.3, "--write", 5000, "--every", 25, "--pause", 4])
+
+
+def section(of):
+    return (of["from"], of["to"]) == ("s1", "s2")
+
+
+def rate_limited(site):
+    """r1 sends on to r2 at 16 Mbit/s, behind the tap, with room for 150 ms."""
+    site.run("r1", "tc", "qdisc", "add", "dev", "l1", "root", "tbf", "rate", "16mbit", "burst", "5kb", "limit", "300kb")
+    flow, _ = expect(site, "rate-limited link", ["queue"], send=["--seconds", 5], since=1)
+    site.run("r1", "tc", "qdisc", "del", "dev", "l1", "root")
+    assert flow["queues"] and all(section(q) for q in flow["queues"]), flow["queues"]
+    assert flow["queues"][0]["ns"] > 0.9 * flow["limits"]["queue"]["ns"], flow["queues"]
+
+
+def losses(site, flow):
+    """All of the injector's, and where."""
+    injected = len([p for p in read_pcap(site.env["INJECTED_l1_fwd"]) if p.protocol == 6])
+    assert [section(l) for l in flow["losses"]] == [True] and flow["losses"][0]["packets"] == injected > 0, flow["losses"]
+    assert flow["facts"]["retransmitted"] >= injected
+    return injected
+
+
+def a_site(*lab):
+    site = Site("why", "--delay", "l1:10", *lab)
+    site.start(hosts=("a", "b"))
+    return site
+
+
+def main():
+    skip_unless_possible()
+    site = a_site()
+    unharmed(site)
+    rate_limited(site)
+    site.lab("drops")
+    site.close()
+    site = a_site("--drop", "l1:@60")
+    flow, text = expect(site, "window cut by one loss", ["cwnd_cut"], send=["--seconds", 4], since=0.7)
+    assert losses(site, flow) == 1 and "1 lost s1 - s2" in text, text
+    site.close()
+    site = a_site("--drop", "l1:40")
+    flow, text = expect(site, "lossy link", ["cwnd_cut", "loss"], send=["--seconds", 4], since=0.5)
+    assert losses(site, flow) > 10
+    site.close()
+    return 0
+
+
+sys.exit(main())
