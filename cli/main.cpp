@@ -97,15 +97,17 @@ void declare_ping(CLI::App& app, Typed& typed) {
   ping->add_flag("--json", typed.ping.json, "one JSON document a line (fieldline.ping/1)");
 }
 
-void declare_input(CLI::App* command, AnalyzeOptions& input) {
-  command
-      ->add_option("RUN", input.what,
-                   "a run's id or its first digits, last, or captures of any kind, one a point")
-      ->required();
+CLI::Option* declare_input(CLI::App* command, AnalyzeOptions& input) {
+  auto* what =
+      command
+          ->add_option("RUN", input.what,
+                       "a run's id or its first digits, last, or captures of any kind, one a point")
+          ->required();
   command
       ->add_option("--hosts", input.hosts,
                    "of captures: between which hosts (else those with most packets)")
       ->type_name("A,B");
+  return what;
 }
 
 void declare_archive_commands(CLI::App& app, Typed& typed) {
@@ -137,7 +139,13 @@ void declare_archive_commands(CLI::App& app, Typed& typed) {
 
   auto* why = app.add_subcommand(
       "why", "what the flow's time went into: application, windows, loss, a queue, the receiver");
-  declare_input(why, typed.why.input);
+  declare_input(why, typed.why.input)->required(false);
+  why->add_flag(
+      "--local", typed.why.local,
+      "this host's sockets, now: all, or those of flows (tcp:5201); or magnet-read's files");
+  why->add_option("--for", typed.why.duration, "how long, with --local")
+      ->capture_default_str()
+      ->type_name("TIME");
   why->add_option("--interval", typed.why.interval, "judge each stretch of so long by itself")
       ->capture_default_str()
       ->type_name("TIME");

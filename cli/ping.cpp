@@ -2,13 +2,13 @@
 #include "cli/ping.h"
 
 #include <signal.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include <algorithm>
 
 #include "cli/archive_link.h"
 #include "cli/ping_session.h"
+#include "cli/signals.h"
 #include "cli/text.h"
 
 namespace fieldline::cli {
@@ -26,17 +26,6 @@ Error too_many_runs() {
 PingOutput::Form form_of(const PingOptions& options) {
   if (options.json) return PingOutput::Form::json;
   return is_terminal(STDOUT_FILENO) ? PingOutput::Form::terminal : PingOutput::Form::lines;
-}
-
-// Before any thread starts, so that all of them leave these to the loop.
-Result<Fd> block_signals() {
-  sigset_t set;
-  sigemptyset(&set);
-  for (int signal : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&set, signal);
-  if (::sigprocmask(SIG_BLOCK, &set, nullptr) != 0) return fail_errno("blocking signals");
-  Fd fd(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
-  if (!fd) return fail_errno("making a signalfd");
-  return fd;
 }
 
 std::string joined(const std::vector<Address>& addresses) {

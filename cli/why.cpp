@@ -6,32 +6,98 @@
 #include "analysis/why.h"
 #include "base/clock.h"
 #include "cli/exit_code.h"
+#include "cli/flow_spec.h"
+#include "cli/local_events.h"
+#include "cli/signals.h"
 #include "cli/text.h"
 
 namespace fieldline::cli {
 namespace {
 
 constexpr std::uint64_t kIntervalMin = 1'000'000, kIntervalMax = 3'600'000'000'000;
+constexpr std::uint64_t kForMax = 86'400'000'000'000;
+
+Result<std::uint64_t> time_in(const char* option, const std::string& text, std::uint64_t least,
+                              std::uint64_t most, const char* such) {
+  const std::uint64_t time = parse_duration_ns(text);
+  if (time >= least && time <= most) return time;
+  return fail(Code::invalid, std::string(option) + " " + text + ": write a time such as " + such);
+}
+
+bool is_file(const std::string& name) {
+  return ::access(name.c_str(), F_OK) == 0;
+}
+
+// Sockets of this host, until the time is over or Ctrl-C.
+Result<analysis::EventSockets> watch_sockets(const WhyOptions& options, std::uint64_t interval_ns) {
+  const auto time = time_in("--for", options.duration, kNanosPerMilli, kForMax, "10s, up to 24h");
+  if (!time) return time.error();
+  std::vector<FlowSpec> flows;
+  for (const std::string& text : options.input.what) {
+    auto flow = FlowSpec::parse(text);
+    if (!flow) return std::move(flow.error()).in("'" + text + "' is no file here, and as a flow");
+    flows.push_back(*flow);
+  }
+  auto local = LocalEvents::open(std::move(flows), interval_ns);
+  if (!local) return local.error();
+  if (!local->without_events().empty())
+    note(
+        "samples of tcp_info alone, which do not tell a slow application from a small send "
+        "buffer: " +
+        local->without_events());
+  auto stop = block_signals();
+  if (!stop) return stop.error();
+  if (is_terminal(STDERR_FILENO))
+    note("watching this host's TCP sockets for " + short_duration(*time) + "; Ctrl-C ends it");
+  auto watched = local->watch(SystemClock().monotonic_ns() + *time, stop->get());
+  if (!watched) return watched.error();
+  return local->finish();
+}
+
+Result<analysis::PathReport> local_report(const WhyOptions& options, std::uint64_t interval_ns) {
+  const auto& what = options.input.what;
+  const bool of_files = !what.empty() && std::all_of(what.begin(), what.end(), is_file);
+  auto events = of_files ? read_traces(what, interval_ns) : watch_sockets(options, interval_ns);
+  if (!events) return events.error();
+  analysis::PathReport report;
+  report.events = std::move(*events);
+  report.complete = true;  // of its path nothing is asked
+  return report;
+}
+
+int show(const analysis::WhyReport& report, bool json, const char* nobody) {
+  const std::string text = json ? json_text(analysis::to_json(report), 2) + "\n"
+                                : analysis::to_table(report, is_terminal(STDOUT_FILENO));
+  auto written = write_all(STDOUT_FILENO, text);
+  if (!written && written.error().code != Code::closed) return complain(written.error());
+  if (!report.flows.empty()) return kOk;
+  note(nobody);
+  return kPartial;
+}
 
 }  // namespace
 
 int why(WhyOptions options, const Result<UserSettings>& settings) {
-  const std::uint64_t interval = parse_duration_ns(options.interval);
-  if (interval < kIntervalMin || interval > kIntervalMax) {
-    return complain(fail(Code::invalid, "--interval " + options.interval +
-                                            ": write a time such as 100ms or 1s, 1ms to 1h"),
-                    kUsage);
+  const auto interval =
+      time_in("--interval", options.interval, kIntervalMin, kIntervalMax, "100ms, 1ms to 1h");
+  if (!interval) return complain(interval.error(), kUsage);
+  if (options.local) {
+    auto path = local_report(options, *interval);
+    if (!path)
+      return complain(path.error(), path.error().code == Code::invalid ? kUsage : kFailure);
+    return show(analysis::judge_waiting(std::move(*path)), options.json,
+                "no TCP socket sent anything in that time");
   }
+  if (options.input.what.empty())
+    return complain(
+        fail(Code::invalid, "name a run (last), or say --local for this host's sockets"), kUsage);
   options.input.events = true;
-  options.input.limits.interval_ns = interval;
+  options.input.limits.interval_ns = *interval;
   auto analyzer = analyze(options.input, settings);
   if (!analyzer) return analyzer.error();
-  const auto report = analysis::judge_waiting((*analyzer)->report());
-  const std::string text = options.json ? json_text(analysis::to_json(report), 2) + "\n"
-                                        : analysis::to_table(report, is_terminal(STDOUT_FILENO));
-  auto written = write_all(STDOUT_FILENO, text);
-  if (!written && written.error().code != Code::closed) return complain(written.error());
-  return report.flows.empty() ? kPartial : kOk;
+  return show(analysis::judge_waiting((*analyzer)->report()), options.json,
+              "no host recorded a sender of this run: fieldlined needs a [host] section where the "
+              "data is sent");
 }
 
 }  // namespace fieldline::cli

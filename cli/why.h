@@ -10,8 +10,9 @@
 namespace fieldline::cli {
 
 struct WhyOptions {
-  AnalyzeOptions input;
-  std::string interval = "100ms";
+  AnalyzeOptions input;  // with `local`: flows of this host's sockets, or magnet-read's files
+  bool local = false;    // without sensor and archive
+  std::string duration = "10s", interval = "100ms";
   bool json = false;
 };
 

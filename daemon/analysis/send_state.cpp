@@ -32,7 +32,7 @@ void SendState::see(const magnet_record_ext& record) {
   ++facts_.records;
   if (!begun_) facts_.first_ns = since_ns_ = record.head.timestamp;
   begun_ = true;
-  facts_.last_ns = std::max<std::uint64_t>(facts_.last_ns, record.head.timestamp);
+  if (!closed_) facts_.last_ns = std::max<std::uint64_t>(facts_.last_ns, record.head.timestamp);
   switch (record.head.event) {
     case MAGNET_TCP_SEND:
     case MAGNET_TCP_RECV:
@@ -126,7 +126,7 @@ void SendState::see(const fl_tcp_info& sample) {
   ++facts_.samples;
   if (!begun_) facts_.first_ns = since_ns_ = sample.timestamp;
   begun_ = true;
-  facts_.last_ns = std::max<std::uint64_t>(facts_.last_ns, sample.timestamp);
+  if (!closed_) facts_.last_ns = std::max<std::uint64_t>(facts_.last_ns, sample.timestamp);
   facts_.mss = sample.mss && sample.mss <= kMssMost ? sample.mss : facts_.mss;
   const std::uint64_t mss = facts_.mss ? facts_.mss : kMssUsual;
   // The segments' bytes where they are not all full; bytes_acked counts the SYN as one.
@@ -141,12 +141,24 @@ void SendState::see(const fl_tcp_info& sample) {
   note_congestion(sample.ca_state);
   cut_ |= sample.total_retrans > 0;
   if (sample.pacing_rate != kNotPaced) facts_.pacing_rate = sample.pacing_rate;
-  if (!closed_) elapse(sample.timestamp, limit_of(shown));
+  if (!closed_) {
+    if (facts_.records == 0) elapse_as_told(sample, shown);
+    elapse(sample.timestamp, limit_of(shown));
+  }
   show(shown);
   note_rtt(sample.timestamp, sample.rtt_us);
   if (sample.min_rtt_us != 0 && sample.min_rtt_us < facts_.rtt_min_us)
     facts_.rtt_min_us = sample.min_rtt_us;
   account(sample);
+}
+
+// Samples alone show moments; between two of them the kernel has counted what the receiver's window
+// took.
+void SendState::elapse_as_told(const fl_tcp_info& sample, const Shown& shown) {
+  if (!sample_ || sample.rwnd_limited_us <= sample_->rwnd_limited_us) return;
+  const std::uint64_t limited = (sample.rwnd_limited_us - sample_->rwnd_limited_us) * 1000;
+  const std::uint64_t until = std::min<std::uint64_t>(since_ns_ + limited, sample.timestamp);
+  elapse(until, shown.window >= facts_.window_max / 2 ? Limit::receive_window : Limit::receiver);
 }
 
 // The kernel's own account since the sample before, and what that says of the starved time.
@@ -312,6 +324,7 @@ void SendState::lose(std::uint64_t from_ns, std::uint64_t to_ns) {
 }
 
 void SendState::finish() {
+  if (!closed_) elapse(facts_.last_ns, limit_of(now_));
   end_quiet(since_ns_);
   settle_starved(0);
 }

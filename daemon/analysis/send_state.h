@@ -44,7 +44,7 @@ class SendState {
   void see(const fl_tcp_info& sample);
   // Records of the host were lost from then on until now.
   void lose(std::uint64_t from_ns, std::uint64_t to_ns);
-  void finish();  // what is waited for at the last record is unknown
+  void finish();
 
   const LimitSeries& series() const { return series_; }
   const SendFacts& facts() const { return facts_; }
@@ -84,6 +84,7 @@ class SendState {
   void tell(Blocked blocked);
   void starve(std::uint64_t until_ns);
   void account(const fl_tcp_info& sample);
+  void elapse_as_told(const fl_tcp_info& sample, const Shown& shown);
 
   LimitSeries series_;
   SendFacts facts_;

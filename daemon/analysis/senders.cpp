@@ -158,6 +158,7 @@ EventSocket* Senders::socket_of(Host& host, std::uint64_t cookie) {
 
 void Senders::see(Host& host, const magnet_record_ext& record) {
   if (record.head.event == MAGNET_LOST) {
+    host.ring_lost += static_cast<std::uint32_t>(record.head.size);
     for (auto& [cookie, socket] : host.sockets)
       socket.sending.lose(record.ext.lost.first, record.head.timestamp);
     return;
@@ -188,6 +189,7 @@ EventSockets Senders::finish() const {
   Senders copy = *this;
   for (Host& host : copy.hosts_) {
     copy.drain(host, UINT64_MAX);
+    host.told.lost.try_emplace("lost", host.ring_lost);
     std::erase_if(host.told.lost, [](const auto& loss) { return loss.second == 0; });
     all.hosts.push_back(host.told);
     for (auto& [cookie, socket] : host.sockets) {

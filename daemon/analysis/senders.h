@@ -73,6 +73,7 @@ class Senders {
     EventHost told;
     InOrder<Item> queue;
     std::uint64_t newest_ns = 0, seen_ns = 0;
+    std::uint64_t ring_lost = 0;  // as its records say; its counts say it better
     std::map<std::uint64_t, EventSocket> sockets;
   };
 

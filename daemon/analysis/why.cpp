@@ -135,6 +135,18 @@ struct Judge {
     }
   }
 
+  // Without it: a window that is opened at once lets a whole one through in each round trip.
+  void judge_window() const {
+    const SendFacts& facts = flow.facts;
+    if (reader || facts.rtt_max_us == 0) return;
+    const double rounds = static_cast<double>(flow.total[Limit::receive_window]) / 1e3 /
+                          static_cast<double>(facts.rtt_max_us);
+    if (static_cast<double>(facts.acked) > kMostly * rounds * facts.window_max) return;
+    flow.total.move(Limit::receive_window, Limit::receiver);
+    for (WhyInterval& interval : flow.intervals)
+      interval.times.move(Limit::receive_window, Limit::receiver);
+  }
+
   void judge(const LimitSeries& series) const {
     flow.width_ns = series.width_ns();
     for (const LimitBin& bin : series.bins()) {
@@ -144,6 +156,7 @@ struct Judge {
       flow.total.add(interval.times);
       if (interval.times.sum() > 0) flow.intervals.push_back(interval);
     }
+    judge_window();
   }
 };
 

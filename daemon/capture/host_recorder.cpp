@@ -5,7 +5,7 @@
 
 #include <set>
 
-#include "capture/host_info.h"
+#include "base/tcp_sample.h"
 #include "capture/host_record.h"
 
 namespace fieldline::capture {
@@ -186,7 +186,7 @@ bool HostRecorder::hand_over(const RunId& id, Batch& batch) {
 }
 
 void HostRecorder::on_sample(const HostSocket& socket, ByteView info, std::uint64_t utc_ns) {
-  const fl_tcp_info sample = tcp_info_record(info, socket.socket, utc_ns);
+  const fl_tcp_info sample = tcp_sample(info, socket.socket, utc_ns);
   for (const RunId& id : socket.runs) {
     Run& run = runs_[id];
     if (!run.samples)

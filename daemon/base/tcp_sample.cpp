@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "capture/host_info.h"
+#include "base/tcp_sample.h"
 
 #include <linux/tcp.h>
 #include <sys/socket.h>
@@ -7,9 +7,9 @@
 #include <algorithm>
 #include <cstring>
 
-namespace fieldline::capture {
+namespace fieldline {
 
-fl_tcp_info tcp_info_record(ByteView info, const DiagSocket& socket, std::uint64_t utc_ns) {
+fl_tcp_info tcp_sample(ByteView info, const DiagSocket& socket, std::uint64_t utc_ns) {
   tcp_info kernel{};
   std::memcpy(&kernel, info.data(), std::min(info.size(), sizeof kernel));
   fl_tcp_info record{};
@@ -44,4 +44,4 @@ fl_tcp_info tcp_info_record(ByteView info, const DiagSocket& socket, std::uint64
   return record;
 }
 
-}  // namespace fieldline::capture
+}  // namespace fieldline
