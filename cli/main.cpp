@@ -12,6 +12,7 @@
 #include "cli/events.h"
 #include "cli/exit_code.h"
 #include "cli/magnet/usage.h"
+#include "cli/owd.h"
 #include "cli/path.h"
 #include "cli/ping.h"
 #include "cli/query.h"
@@ -50,6 +51,7 @@ struct Typed {
   RunsOptions runs;
   PathOptions path;
   RetransOptions retrans;
+  OwdOptions owd;
   CoverageOptions coverage;
   WhyOptions why;
   QueryOptions query;
@@ -131,6 +133,11 @@ void declare_archive_commands(CLI::App& app, Typed& typed) {
   retrans->add_flag("--check", typed.retrans.check, "exit 5 if the evidence is incomplete");
   retrans->add_flag("--json", typed.retrans.json, "the whole report (fieldline.retrans/1)");
 
+  auto* owd = app.add_subcommand(
+      "owd",
+      "one-way delays of each section, whatever the clocks say; exit 5 unless all are known");
+  declare_input(owd, typed.owd.input);
+  owd->add_flag("--json", typed.owd.json, "the whole report (fieldline.owd/1)");
 
   auto* coverage = app.add_subcommand(
       "coverage", "what each vantage point saw, kept and missed; exit 5 unless complete");
@@ -253,6 +260,7 @@ int dispatch(CLI::App& app, Typed& typed) {
   if (app.got_subcommand("path")) return path(typed.path, settings);
   if (app.got_subcommand("retrans")) return retrans(typed.retrans, settings);
   if (app.got_subcommand("why")) return why(typed.why, settings);
+  if (app.got_subcommand("owd")) return owd(typed.owd, settings);
   if (app.got_subcommand("coverage")) return coverage(typed.coverage, settings);
   if (!settings) return complain(settings.error(), kUsage);
   if (app.got_subcommand("ping")) {

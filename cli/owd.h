@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "cli/analyze.h"
+
+namespace fieldline::cli {
+
+struct OwdOptions {
+  AnalyzeOptions input;
+  bool json = false;
+};
+// kPartial where a delay is not known, or not all the time.
+int owd(const OwdOptions& options, const Result<UserSettings>& settings);
+
+}  // namespace fieldline::cli
