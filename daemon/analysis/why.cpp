@@ -227,10 +227,12 @@ WhyReport judge_waiting(PathReport path) {
     if (is_sender(socket, reader_of(socket, sockets)))
       report.flows.push_back(flow_of(socket, path));
   }
-  std::stable_sort(
-      report.flows.begin(), report.flows.end(),
-      [](const WhyFlow& a, const WhyFlow& b) { return a.total.sum() > b.total.sum(); });
-  for (const WhyFlow& flow : report.flows) report.total.add(flow.total);
+  std::stable_sort(report.flows.begin(), report.flows.end(),
+                   [](const WhyFlow& a, const WhyFlow& b) { return a.bytes() > b.bytes(); });
+  for (WhyFlow& flow : report.flows) {
+    flow.minor = flow.bytes() < report.flows.front().bytes() / 100;
+    if (!flow.minor) report.total.add(flow.total);
+  }
   doubt(path.events, report.doubts);
   report.path = std::move(path);
   return report;

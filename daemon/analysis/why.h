@@ -3,6 +3,7 @@
 // points saw of the path then.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -24,9 +25,12 @@ struct WhyInterval {
 
 // One sender of TCP data.
 struct WhyFlow {
+  std::uint64_t bytes() const { return std::max(facts.acked, facts.written); }
+
   std::string host;  // whose records these are; empty: of headers alone
   std::uint64_t cookie = 0;
   std::uint16_t local_port = 0, peer_port = 0;
+  bool minor = false;           // less than a hundredth of the greatest flow's bytes
   std::optional<bool> reverse;  // in which of the path's directions it sends; none: not known
   SendFacts facts;
   std::optional<ReadFacts> reader;  // of the socket at the other end, where its host records too
@@ -40,8 +44,8 @@ struct WhyFlow {
 
 struct WhyReport {
   PathReport path;
-  std::vector<WhyFlow> flows;  // those that waited longest in front
-  LimitTimes total;
+  std::vector<WhyFlow> flows;       // those with most bytes in front
+  LimitTimes total;                 // of those that are not minor
   std::vector<std::string> doubts;  // what is not known, one line each
 };
 

@@ -14,7 +14,8 @@ namespace {
 using nlohmann::json;
 
 constexpr std::size_t kFlowsShown = 16;
-constexpr std::size_t kStrip = 60;  // characters of a flow's time
+constexpr double kLeastShown = 0.05;  // percent: less is 0.0
+constexpr std::size_t kStrip = 60;    // characters of a flow's time
 // Of each limit in the strip, in their order.
 constexpr const char kLetters[] = "a.bphcCLQwRs?";
 static_assert(sizeof(kLetters) == kLimits + 1);
@@ -140,7 +141,7 @@ std::string proof(const WhyReport& report, const WhyFlow& flow, Limit limit) {
 
 std::string flow_line(const WhyFlow& flow) {
   const double seconds = seconds_of(flow);
-  const std::uint64_t bytes = std::max(flow.facts.acked, flow.facts.written);
+  const std::uint64_t bytes = flow.bytes();
   std::string line = fmt::format("port {} -> {}", flow.local_port, flow.peer_port);
   if (!flow.host.empty()) line += " from " + flow.host;
   line += fmt::format("  {:.1f} s, {}", seconds, bytes_text(bytes));
@@ -188,7 +189,8 @@ std::string flow_table(const WhyReport& report, const WhyFlow& flow, bool color)
   std::vector<Limit> limits;
   for (std::size_t at = 0; at < kLimits; ++at) {
     const auto limit = static_cast<Limit>(at);
-    if (flow.total[limit] > 0 || limit == Limit::unknown) limits.push_back(limit);
+    const bool seen = share(flow.total[limit], flow.total.sum()) >= kLeastShown;
+    if (seen || limit == Limit::unknown) limits.push_back(limit);
   }
   std::stable_sort(limits.begin(), limits.end(), [&](Limit a, Limit b) {
     if ((a == Limit::unknown) != (b == Limit::unknown)) return b == Limit::unknown;
@@ -288,6 +290,7 @@ json flow_json(const WhyReport& report, const WhyFlow& flow) {
   }
   return {{"host", flow.host.empty() ? json() : json(flow.host)},
           {"sockid", flow.cookie},
+          {"minor", flow.minor},
           {"local_port", flow.local_port},
           {"peer_port", flow.peer_port},
           {"direction", !flow.reverse   ? json()
@@ -317,11 +320,14 @@ json to_json(const WhyReport& report) {
 
 std::string to_table(const WhyReport& report, bool color) {
   std::string text;
-  for (std::size_t at = 0; at < std::min(report.flows.size(), kFlowsShown); ++at)
-    text += flow_table(report, report.flows[at], color);
-  if (report.flows.size() > kFlowsShown)
-    text += fmt::format("and {} more flows; --json has all\n",
-                        grouped(report.flows.size() - kFlowsShown));
+  std::size_t shown = 0;
+  for (const WhyFlow& flow : report.flows) {
+    if (flow.minor || shown == kFlowsShown) break;
+    text += flow_table(report, flow, color);
+    ++shown;
+  }
+  if (const std::size_t more = report.flows.size() - shown; more > 0)
+    text += fmt::format("and {} more with less data; --json has all\n", grouped(more));
   for (const std::string& line : report.doubts) text += "   * " + printable(line) + "\n";
   return text;
 }

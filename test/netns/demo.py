@@ -105,7 +105,18 @@ def judge(site, report, captured):
         points[section - 1]["sensor"] if section > 0 else "a", points[section]["sensor"] if section < len(points) else "b")
     return {"injected": sum(injected.values()), "lost": named["lost"], "between": sides, "same_packets": lost == injected,
             "retrans": json.loads(site.fieldline("retrans", report["run"], "--json").stdout)["totals"],
+            "why": waited(site, report["run"]),
             "tcpdump": compare(site, report, captured), "hosts": host_half(site, report["run"], named["lost_packets"])}
+
+
+def waited(site, run):
+    """What the transfer waited for, and the losses that the answer holds against each of iperf3's connections."""
+    flows = json.loads(site.fieldline("why", run, "--json").stdout)["flows"]
+    losses = collections.Counter()
+    for loss in (loss for flow in flows if flow["direction"] == "forward" for loss in flow["losses"]):
+        losses[loss["from"], loss["to"]] += loss["packets"]
+    return {"host": flows[0]["host"], "percent": {name: limit["percent"] for name, limit in flows[0]["limits"].items()},
+            "losses": [{"from": a, "to": b, "packets": count} for (a, b), count in losses.items()]}
 
 
 def why_less(hosts):
@@ -184,6 +195,9 @@ def main():
     say(f"$ fieldline coverage {run[:6]}")
     say(site.fieldline("coverage", run, check=False).stdout.rstrip())
     say()
+    say(f"$ fieldline why {run[:6]}")
+    say(site.fieldline("why", run).stdout.rstrip())
+    say()
     archive = folder / "run.pcapng"
     site.fieldline("query", run, "-o", archive)
     files = [readable(file) for file in [archive, *sorted(folder.glob("tcpdump-*.pcap"))]]
@@ -192,8 +206,11 @@ def main():
     site.close()
     show(report, verdict, files, folder, run, time.monotonic() - begin)
     hosts = verdict["hosts"]
+    why = verdict["why"]
+    explained = why["host"] == "a" and abs(sum(why["percent"].values()) - 100) < 0.01 and why["losses"] == [
+        {"from": verdict["between"][0], "to": verdict["between"][1], "packets": verdict["lost"]}]
     both = hosts["wrote"]["bytes"] == sent["written"] + IPERF_COOKIE and hosts["lost_sent_again"] == verdict["lost"]
-    good = both and verdict["same_packets"] and 0 < verdict["retrans"]["lost"] <= verdict["lost"] and verdict["injected"] > 0 and report["complete"] and all(
+    good = both and explained and verdict["same_packets"] and 0 < verdict["retrans"]["lost"] <= verdict["lost"] and verdict["injected"] > 0 and report["complete"] and all(
         row["equal"] for row in verdict["tcpdump"]) and all(f["tshark"] is not None and f["tcpdump"] is not None for f in files)
     if ARGUMENTS.json:
         print(json.dumps({"schema": "fieldline.demo/1", "ok": good, "run": run, "folder": str(folder),
