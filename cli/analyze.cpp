@@ -100,7 +100,8 @@ Result<void> feed_files(PathAnalyzer& analyzer, const std::vector<std::string>& 
 
 // Twice through the files: what is in them, then the packets.
 Result<std::unique_ptr<PathAnalyzer>> analyze_captures(
-    const std::vector<std::string>& files, const std::optional<analysis::HostPair>& hosts) {
+    const std::vector<std::string>& files, const std::optional<analysis::HostPair>& hosts,
+    const analysis::Limits& asked) {
   analysis::CaptureSurvey survey;
   for (const auto& path : files) survey.add(name_of(path, files));
   auto seen = merge_captures(files, [&](std::size_t file, const pcapng::Block& block) {
@@ -113,7 +114,10 @@ Result<std::unique_ptr<PathAnalyzer>> analyze_captures(
     note(grouped(survey.other_packets()) + " packets are of " + grouped(others.size()) +
          " other pairs of hosts, most of them of " + others.front() + "; choose with --hosts A,B");
   }
-  auto analyzer = PathAnalyzer::of_captures(std::move(survey));
+  analysis::Limits limits = analysis::kCaptureLimits;
+  limits.interval_ns = asked.interval_ns;
+  limits.waits = asked.waits;
+  auto analyzer = PathAnalyzer::of_captures(std::move(survey), limits);
   if (auto fed = feed_files(*analyzer, files); !fed) return fed.error();
   return analyzer;
 }
@@ -144,7 +148,7 @@ Result<std::unique_ptr<PathAnalyzer>> analyze_files(const std::vector<std::strin
     if (!of_run) return of_run.error();
     runs += *of_run;
   }
-  if (runs == 0) return analyze_captures(files, hosts);
+  if (runs == 0) return analyze_captures(files, hosts, limits);
   if (runs != files.size()) {
     return fail(
         Code::invalid,

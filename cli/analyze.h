@@ -15,7 +15,7 @@ struct AnalyzeOptions {
   std::vector<std::string> what;  // a run, or capture files
   std::string hosts;              // A,B: whose packets of captures
   bool events = false;            // of a run: the hosts' event records as well
-  analysis::Limits limits{};      // of a run
+  analysis::Limits limits{};      // of captures, what is told by time alone
 };
 
 bool of_files(const AnalyzeOptions& options);

@@ -93,11 +93,10 @@ int why(WhyOptions options, const Result<UserSettings>& settings) {
         fail(Code::invalid, "name a run (last), or say --local for this host's sockets"), kUsage);
   options.input.events = true;
   options.input.limits.interval_ns = *interval;
+  options.input.limits.waits = true;
   auto analyzer = analyze(options.input, settings);
   if (!analyzer) return analyzer.error();
-  return show(analysis::judge_waiting((*analyzer)->report()), options.json,
-              "no host recorded a sender of this run: fieldlined needs a [host] section where the "
-              "data is sent");
+  return show(analysis::judge_waiting((*analyzer)->report()), options.json, "nobody sent TCP data");
 }
 
 }  // namespace fieldline::cli

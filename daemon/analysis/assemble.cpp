@@ -42,6 +42,10 @@ Direction Matcher::direction(bool reverse, const Ledger& ledger) {
   direction.again = ends_[reverse].again->finish();
   direction.flows = ends_[reverse].stats->counts();
   direction.other_flows = ends_[reverse].stats->others();
+  if (ends_[reverse].waits) {
+    direction.waits = ends_[reverse].waits->finish();
+    direction.waits_left_out = ends_[reverse].waits->left_out();
+  }
   return direction;
 }
 

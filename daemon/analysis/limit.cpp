@@ -57,6 +57,8 @@ void LimitBin::merge(const LimitBin& other) {
   times.add(other.times);
   rtt_samples += other.rtt_samples;
   rtt_sum_us += other.rtt_sum_us;
+  sent += other.sent;
+  sent_on_ack += other.sent_on_ack;
 }
 
 void add_time(LimitSeries& series, std::uint64_t from_ns, std::uint64_t to_ns, Limit limit) {

@@ -51,6 +51,8 @@ struct LimitBin {
   LimitTimes times{};
   std::uint64_t rtt_samples = 0;
   double rtt_sum_us = 0;
+  // Segments of headers' senders, and those of them that an acknowledgement let go.
+  std::uint64_t sent = 0, sent_on_ack = 0;
 
   void merge(const LimitBin& other);
 };

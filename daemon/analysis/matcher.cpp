@@ -54,7 +54,7 @@ void Matcher::advance(const Ledger& ledger) {
   if (since_ < kEvery) return;
   since_ = 0;
   if (ways_[0].is_to_be_ordered() || ways_[1].is_to_be_ordered()) order();
-  const bool patient = held() <= held_max_;
+  const bool patient = held() <= limits_.held_max;
   gave_up_ |= !patient;
   conclude({ways_[0].horizon(ledger, patient), ways_[1].horizon(ledger, patient)}, ledger);
 }
@@ -96,6 +96,7 @@ void Matcher::settle_ends(bool reverse) {
     end.before.emplace(*flows_, reverse);
     end.again.emplace(*flows_, reverse);
     end.stats.emplace(*flows_);
+    if (limits_.waits) end.waits.emplace(*flows_, reverse, limits_.interval_ns);
   }
   if (end.last != path.back().id()) end.after.emplace(*flows_, reverse);
   end.first = path.front().id();
@@ -132,9 +133,17 @@ void Matcher::pass(std::size_t place, std::vector<Passing>& instant) {
       };
       if (holds(0)) {
         if (acks) end.before->see_ack(one.sighting.seen);
-        if (acks) end.stats->see_opposite(one.sighting, end.again->see_ack(one.sighting));
+        if (acks) {
+          const Acknowledged acknowledged = end.again->see_ack(one.sighting);
+          end.stats->see_opposite(one.sighting, acknowledged);
+          if (end.waits) end.waits->see_ack(one.sighting, acknowledged);
+        }
         if (!acks) end.before->see(one.sighting.seen);
-        if (!acks) end.stats->see(one.sighting, end.again->see(one.sighting.seen));
+        if (!acks) {
+          const Sending sending = end.again->see(one.sighting.seen);
+          end.stats->see(one.sighting, sending);
+          if (end.waits) end.waits->see(one.sighting, sending);
+        }
       }
       if (holds(path.size() - 1)) {
         if (acks) end.after->see_ack(one.sighting);

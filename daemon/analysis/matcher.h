@@ -17,6 +17,7 @@
 #include "analysis/retransmissions.h"
 #include "analysis/sender_holes.h"
 #include "analysis/way.h"
+#include "analysis/wire_sender.h"
 
 namespace fieldline::analysis {
 
@@ -24,7 +25,7 @@ class Matcher {
  public:
   Matcher(const FlowTable& flows, Limits limits)
       : flows_(&flows),
-        held_max_(limits.held_max),
+        limits_(limits),
         ways_{Way(false, limits.patience_ns), Way(true, limits.patience_ns)} {}
 
   // A session of a vantage point that may have records.
@@ -62,6 +63,7 @@ class Matcher {
     std::optional<SenderHoles> before;
     std::optional<Retransmissions> again;
     std::optional<FlowStats> stats;
+    std::optional<WireSenders> waits;  // with Limits::waits
     std::optional<ReceiverEvidence> after;
   };
   using Horizons = std::array<std::int64_t, 2>;
@@ -76,7 +78,7 @@ class Matcher {
                   const Ledger& ledger);
 
   const FlowTable* flows_;
-  std::size_t held_max_;
+  Limits limits_;
   bool gave_up_ = false;
   std::array<Way, 2> ways_;
   std::array<End, 2> ends_;

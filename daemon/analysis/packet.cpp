@@ -110,6 +110,8 @@ void read_tcp_options(ByteView options, TcpInfo& tcp) {
       tcp.tsecr = be32(body, 4);
     } else if (kind == 2 && body.size() == 2) {
       tcp.mss = be16(body, 0);
+    } else if (kind == 3 && body.size() == 1) {
+      tcp.window_scale = std::min<std::uint8_t>(body[0], 14);  // RFC 7323
     } else if (kind == 5) {
       read_sack(body, tcp);
     }

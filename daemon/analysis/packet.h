@@ -19,11 +19,14 @@ struct SackBlock {
   std::uint32_t left = 0, right = 0;
 };
 
+constexpr std::uint8_t kNoWindowScale = 254;
+
 struct TcpInfo {
   std::uint32_t sequence = 0, ack = 0;
   std::uint16_t window = 0;  // as in the header, not scaled
   std::uint8_t flags = 0;
-  std::uint16_t mss = 0;  // of a SYN; 0: not said
+  std::uint16_t mss = 0;                       // of a SYN; 0: not said
+  std::uint8_t window_scale = kNoWindowScale;  // of a SYN, if it said one
   bool has_timestamp = false;
   std::uint32_t tsval = 0, tsecr = 0;
   std::uint8_t sacks = 0;

@@ -17,6 +17,7 @@
 #include "analysis/flow_counts.h"
 #include "analysis/flows.h"
 #include "analysis/senders.h"
+#include "analysis/wire_waiting.h"
 #include "base/address.h"
 #include "base/pcapng.h"
 #include "base/result.h"
@@ -95,7 +96,9 @@ struct Direction {
   std::vector<Section> sections;  // points.size() + 1 of them: before the first .. after the last
   std::vector<Again> again;       // at most 65,536
   std::vector<FlowCounts> flows;  // by PathReport::flows, at points.front(); the first of them
-  OtherCounts other_flows;        // of the rest
+  OtherCounts other_flows;              // of the rest
+  std::vector<WireWaiting> waits;       // with Limits::waits
+  std::uint64_t waits_left_out = 0;     // packets of more flows
 };
 
 struct PathReport {
@@ -125,7 +128,10 @@ struct Limits {
   std::size_t held_max = std::size_t{1} << 20;
   std::uint64_t patience_ns = 60'000'000'000;
   std::uint64_t interval_ns = 100'000'000;  // of what is told by time
+  bool waits = false;                       // what senders waited for, by headers
 };
+
+constexpr Limits kCaptureLimits{std::size_t{1} << 22, UINT64_MAX};
 
 class CaptureSurvey;
 
@@ -135,8 +141,7 @@ class PathAnalyzer {
   // Of capture files without a run: the survey's files, each fed as the stream of its number. Their
   // clocks may be hours apart: patience has no end.
   static std::unique_ptr<PathAnalyzer> of_captures(CaptureSurvey survey,
-                                                   Limits limits = {std::size_t{1} << 22,
-                                                                    UINT64_MAX});
+                                                   Limits limits = kCaptureLimits);
   virtual ~PathAnalyzer() = default;
   virtual Result<void> feed(const pcapng::Block& block, std::size_t stream = 0) = 0;
   virtual PathReport report() = 0;

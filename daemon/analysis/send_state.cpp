@@ -10,7 +10,7 @@ namespace {
 constexpr std::uint64_t kIdleNs = 1'000'000'000;
 constexpr std::uint32_t kMssUsual = 1448;
 constexpr std::uint32_t kMssMost = 65'535;
-constexpr std::uint8_t kAck = 16;
+constexpr std::uint8_t kSyn = 2, kAck = 16;
 constexpr std::uint8_t kCwr = 2, kRecovery = 3, kLossState = 4;  // enum tcp_ca_state
 constexpr std::uint64_t kNotPaced = UINT64_MAX;
 constexpr std::size_t kStarvedMost = 4096;
@@ -37,7 +37,8 @@ void SendState::see(const magnet_record_ext& record) {
     case MAGNET_TCP_SEND:
     case MAGNET_TCP_RECV:
     case MAGNET_TCP_RETRANS:
-      return see_tcp(record);
+      // Before the handshake's end there are neither windows nor data.
+      return record.ext.tcp.flags & kSyn ? void() : see_tcp(record);
     case MAGNET_SOCK_SEND:
       return see_write(record);
     case MAGNET_SOCK_CLOSE:

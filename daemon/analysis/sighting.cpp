@@ -24,6 +24,7 @@ Sighting sighting_of(const PacketInfo& packet, std::uint32_t flow, std::uint64_t
   seen.sequence = packet.tcp.sequence;
   seen.ack = packet.tcp.ack;
   seen.window = packet.tcp.window;
+  sighting.window_scale = packet.tcp.window_scale;
   seen.flags = packet.tcp.flags & kTcpFlags;
   if (packet.problem) seen.flags |= kOptionsCut;
   if (packet.tcp.has_timestamp) {

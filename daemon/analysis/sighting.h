@@ -41,7 +41,8 @@ struct SackList {
 struct Sighting {
   Observation seen;
   std::shared_ptr<const SackList> sacks;
-  std::uint32_t tsecr = 0;  // kHasTimestamp
+  std::uint32_t tsecr = 0;                     // kHasTimestamp
+  std::uint8_t window_scale = kNoWindowScale;  // of a SYN
 };
 
 // Whether a SYN opens a new connection on the addresses and ports of one that has begun.

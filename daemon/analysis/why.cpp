@@ -15,6 +15,8 @@ using nlohmann::json;
 constexpr double kRiseShare = 0.25, kUnseenShare = 0.5, kRiseUs = 500;
 // Of the rise of the round trip, what one section must show to be the one.
 constexpr double kSectionShare = 0.5;
+// Of a sender's segments, those that follow an acknowledgement at once.
+constexpr double kClocked = 0.8;
 // Whether nobody read for most of a time.
 constexpr double kMostly = 0.5;
 
@@ -115,6 +117,9 @@ struct Judge {
     if (!section && rise < least * kUnseenShare) return;
     for (const Limit limit : {Limit::cwnd, Limit::cwnd_cut, Limit::loss})
       interval.times.move(limit, Limit::queue);
+    // By headers: a window it is that is full where acknowledgements let nearly all go.
+    if (section && static_cast<double>(bin.sent_on_ack) > kClocked * static_cast<double>(bin.sent))
+      interval.times.move(Limit::sender, Limit::queue);
     if (interval.times[Limit::queue] == 0) return;
     interval.section = section;
     if (interval.section) flow.queue_ns[*interval.section] += interval.times[Limit::queue];
@@ -191,6 +196,33 @@ WhyFlow flow_of(const EventSocket& sender, const PathReport& path) {
   return flow;
 }
 
+WhyFlow flow_of(const WireWaiting& waiting, bool reverse, const PathReport& path) {
+  WhyFlow flow;
+  flow.point = direction_of(path, reverse).points.front().name;
+  flow.local_port = waiting.sport;
+  flow.peer_port = waiting.dport;
+  flow.reverse = reverse;
+  flow.facts = waiting.facts;
+  Judge{path, nullptr, flow}.judge(waiting.series);
+  count_losses(path, flow);
+  return flow;
+}
+
+// Those of which no host has records.
+void add_wire_flows(const PathReport& path, std::vector<WhyFlow>& flows) {
+  const std::size_t of_hosts = flows.size();
+  for (const bool reverse : {false, true}) {
+    for (const WireWaiting& waiting : direction_of(path, reverse).waits) {
+      const auto same = [&](const WhyFlow& flow) {
+        return flow.local_port == waiting.sport && flow.peer_port == waiting.dport &&
+               flow.reverse.value_or(reverse) == reverse;
+      };
+      const auto end = flows.begin() + static_cast<std::ptrdiff_t>(of_hosts);
+      if (std::none_of(flows.begin(), end, same)) flows.push_back(flow_of(waiting, reverse, path));
+    }
+  }
+}
+
 // The end that answers a long transfer with a few bytes does not wait for anything one asks about.
 bool is_sender(const EventSocket& socket, const EventSocket* other) {
   const auto sent = [](const EventSocket& one) {
@@ -199,7 +231,8 @@ bool is_sender(const EventSocket& socket, const EventSocket* other) {
   return socket.sent() && (!other || sent(socket) * 100 >= sent(*other));
 }
 
-void doubt(const EventSockets& events, std::vector<std::string>& doubts) {
+void doubt(const PathReport& path, std::vector<std::string>& doubts) {
+  const EventSockets& events = path.events;
   for (const EventHost& host : events.hosts) {
     std::string lost;
     for (const auto& [name, count] : host.lost)
@@ -216,6 +249,8 @@ void doubt(const EventSockets& events, std::vector<std::string>& doubts) {
   if (events.left_out)
     doubts.push_back(std::to_string(events.left_out) +
                      " records are of more sockets than are kept apart");
+  if (const auto packets = path.forward.waits_left_out + path.reverse.waits_left_out)
+    doubts.push_back(std::to_string(packets) + " packets are of more flows than are judged");
 }
 
 }  // namespace
@@ -227,13 +262,14 @@ WhyReport judge_waiting(PathReport path) {
     if (is_sender(socket, reader_of(socket, sockets)))
       report.flows.push_back(flow_of(socket, path));
   }
+  add_wire_flows(path, report.flows);
   std::stable_sort(report.flows.begin(), report.flows.end(),
                    [](const WhyFlow& a, const WhyFlow& b) { return a.bytes() > b.bytes(); });
   for (WhyFlow& flow : report.flows) {
     flow.minor = flow.bytes() < report.flows.front().bytes() / 100;
     if (!flow.minor) report.total.add(flow.total);
   }
-  doubt(path.events, report.doubts);
+  doubt(path, report.doubts);
   report.path = std::move(path);
   return report;
 }

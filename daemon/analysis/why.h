@@ -27,7 +27,8 @@ struct WhyInterval {
 struct WhyFlow {
   std::uint64_t bytes() const { return std::max(facts.acked, facts.written); }
 
-  std::string host;  // whose records these are; empty: of headers alone
+  std::string host;   // whose records these are; empty: of headers alone, ...
+  std::string point;  // ... as this vantage point saw them
   std::uint64_t cookie = 0;
   std::uint16_t local_port = 0, peer_port = 0;
   bool minor = false;           // less than a hundredth of the greatest flow's bytes

@@ -143,7 +143,7 @@ std::string flow_line(const WhyFlow& flow) {
   const double seconds = seconds_of(flow);
   const std::uint64_t bytes = flow.bytes();
   std::string line = fmt::format("port {} -> {}", flow.local_port, flow.peer_port);
-  if (!flow.host.empty()) line += " from " + flow.host;
+  line += flow.host.empty() ? ", headers at " + printable(flow.point) : " from " + flow.host;
   line += fmt::format("  {:.1f} s, {}", seconds, bytes_text(bytes));
   if (seconds > 0) line += ", " + rate_text(static_cast<double>(bytes) * 8 / seconds);
   if (flow.facts.rtt_min_us)
@@ -289,7 +289,8 @@ json flow_json(const WhyReport& report, const WhyFlow& flow) {
       intervals.back()["queue"] = section_json(direction_of(report, flow), *interval.section);
   }
   return {{"host", flow.host.empty() ? json() : json(flow.host)},
-          {"sockid", flow.cookie},
+          {"point", flow.point.empty() ? json() : json(flow.point)},
+          {"sockid", flow.host.empty() ? json() : json(flow.cookie)},
           {"minor", flow.minor},
           {"local_port", flow.local_port},
           {"peer_port", flow.peer_port},
