@@ -123,6 +123,7 @@ std::string proof(const WhyReport& report, const WhyFlow& flow, Limit limit) {
       return fmt::format("{}; {} sent again", losses_text(report, flow),
                          grouped(facts.retransmitted));
     case Limit::loss:
+      if (flow.host.empty()) return losses_text(report, flow);
       return fmt::format("{} recoveries, {} timeouts", grouped(facts.recoveries),
                          grouped(facts.timeouts));
     case Limit::queue:
@@ -134,7 +135,8 @@ std::string proof(const WhyReport& report, const WhyFlow& flow, Limit limit) {
     case Limit::sender:
       return "headers alone do not tell application, send buffer, cwnd and pacing apart";
     case Limit::unknown:
-      return "before the first record of TCP, or records were lost";
+      return flow.host.empty() ? "before the first acknowledgement"
+                               : "before the first record of TCP, or records were lost";
   }
   return "";
 }

@@ -29,12 +29,12 @@ def transfer(site, serve=(), send=()):
     return run
 
 
-def judged(site, run):
+def judged(site, run, host="a"):
     """The one sender of a run, and what it says for people."""
     report = json.loads(site.fieldline("why", run, "--json").stdout)
     assert report["schema"] == "fieldline.why/1" and len(report["flows"]) == 1, report["flows"]
     flow = report["flows"][0]
-    assert flow["host"] == "a" and flow["direction"] == "forward", flow
+    assert flow["host"] == host and flow["direction"] == "forward", flow
     assert abs(sum(l["percent"] for l in flow["limits"].values()) - 100) < 0.01
     in_intervals = {}
     for interval in flow["intervals"]:
@@ -51,9 +51,9 @@ def share(flow, *names, since=0):
     return 100 * sum(t.get(n, 0) for t in times for n in names) / sum(sum(t.values()) for t in times)
 
 
-def expect(site, what, names, serve=(), send=(), since=0.0):
+def expect(site, what, names, serve=(), send=(), since=0.0, host="a"):
     run = transfer(site, serve, send)
-    flow, text = judged(site, run)
+    flow, text = judged(site, run, host)
     got = share(flow, *names, since=since)
     print(f"{what}: {got:.1f} % {' + '.join(names)}\n{text}", flush=True)
     assert got >= 90, (what, names, got, flow["limits"])
@@ -74,10 +74,10 @@ def section(of):
     return (of["from"], of["to"]) == ("s1", "s2")
 
 
-def rate_limited(site):
+def rate_limited(site, host="a"):
     """r1 sends on to r2 at 16 Mbit/s, behind the tap, with room for 150 ms."""
     site.run("r1", "tc", "qdisc", "add", "dev", "l1", "root", "tbf", "rate", "16mbit", "burst", "5kb", "limit", "300kb")
-    flow, _ = expect(site, "rate-limited link", ["queue"], send=["--seconds", 5], since=1)
+    flow, _ = expect(site, "rate-limited link", ["queue"], send=["--seconds", 5], since=1, host=host)
     site.run("r1", "tc", "qdisc", "del", "dev", "l1", "root")
     assert flow["queues"] and all(section(q) for q in flow["queues"]), flow["queues"]
     assert flow["queues"][0]["ns"] > 0.9 * flow["limits"]["queue"]["ns"], flow["queues"]
@@ -91,9 +91,21 @@ def losses(site, flow):
     return injected
 
 
-def a_site(*lab):
+def by_headers(site):
+    """No host records: what headers tell, and nothing that they do not."""
+    expect(site, "headers, small receive window", ["receive_window"], serve=["--rcvbuf", 8192], send=["--seconds", 3],
+           since=0.5, host=None)
+    rate_limited(site, host=None)
+    flow, text = expect(site, "headers, slow writer", ["application", "sender"],
+                        send=["--seconds", 3, "--write", 5000, "--every", 25], host=None)
+    assert "headers alone do not tell" in text and "headers at s1" in text, text
+    flow, _ = expect(site, "headers, small SO_SNDBUF", ["sender"], send=["--seconds", 3, "--sndbuf", 16384], since=0.5, host=None)
+    assert flow["sockid"] is None and flow["point"] == "s1", flow
+
+
+def a_site(*lab, hosts=("a", "b")):
     site = Site("why", "--delay", "l1:10", *lab)
-    site.start(hosts=("a", "b"))
+    site.start(hosts=hosts)
     return site
 
 
@@ -111,6 +123,9 @@ def main():
     site = a_site("--drop", "l1:40")
     flow, text = expect(site, "lossy link", ["cwnd_cut", "loss"], send=["--seconds", 4], since=0.5)
     assert losses(site, flow) > 10
+    site.close()
+    site = a_site(hosts=())
+    by_headers(site)
     site.close()
     return 0
 
