@@ -137,11 +137,14 @@ std::string render_run(const RunView& view, const Board& board) {
   return format_table(columns, rows);
 }
 
+std::string LiveScreen::erased() {
+  const std::size_t lines = std::exchange(lines_, 0);
+  return lines > 0 ? "\033[" + std::to_string(lines) + "A\033[J" : "";
+}
+
 Result<void> LiveScreen::draw(const std::string& text) {
   auto size = terminal_size(fd_);
-  std::string out;
-  if (lines_ > 0) out = "\033[" + std::to_string(lines_) + "A\033[J";
-  lines_ = 0;
+  std::string out = erased();
   for (std::size_t at = 0; at < text.size() && lines_ + 1 < size.rows; ++lines_) {
     auto end = std::min(text.find('\n', at), text.size());
     out += clipped(std::string_view(text).substr(at, end - at), size.columns) + "\n";

@@ -28,6 +28,8 @@ class LiveScreen {
  public:
   explicit LiveScreen(int fd) : fd_(fd) {}
   Result<void> draw(const std::string& text);
+  // What takes away what is drawn, for text that is written in its place.
+  std::string erased();
   void forget() { lines_ = 0; }  // what is drawn stays; the next goes below
 
  private:

@@ -19,6 +19,7 @@
 #include "cli/retrans.h"
 #include "cli/runs.h"
 #include "cli/status.h"
+#include "cli/top.h"
 #include "cli/why.h"
 
 namespace fieldline::cli {
@@ -54,11 +55,13 @@ struct Typed {
   OwdOptions owd;
   CoverageOptions coverage;
   WhyOptions why;
+  TopOptions top;
   QueryOptions query;
   EventsOptions events;
   StatusOptions status;
   std::vector<std::string> flows;
-  std::string source, duration = "60s", renew = "1s", archive_select = "own", flow, from, to;
+  std::string source, duration = "60s", renew = "1s", interval = "1s", archive_select = "own", flow,
+                      from, to;
   bool v4 = false, v6 = false, reindex_json = false;
 };
 
@@ -158,6 +161,15 @@ void declare_archive_commands(CLI::App& app, Typed& typed) {
       ->type_name("TIME");
   why->add_flag("--json", typed.why.json, "the whole report (fieldline.why/1)");
 
+  auto* top = app.add_subcommand(
+      "top", "each flow's bandwidth, retransmissions, round trip and losses while a run is on");
+  declare_input(top, typed.top.input)->required(false)->default_str("last");
+  top->add_option("--interval", typed.interval, "between two views, 100ms to 1h")
+      ->capture_default_str()
+      ->type_name("TIME");
+  top->add_flag("--once", typed.top.once, "the totals so far, and end");
+  top->add_flag("--json", typed.top.json, "one document a line and interval (fieldline.top/1)");
+
   auto* query = app.add_subcommand(
       "query", "get a run's packets as pcapng, for tshark, tcpdump and Wireshark");
   query->add_option("RUN", typed.query.run, "a run's id or its first digits, or last")->required();
@@ -231,6 +243,15 @@ Result<void> check_ping(Typed& typed) {
   return {};
 }
 
+Result<void> check_top(Typed& typed) {
+  auto& top = typed.top;
+  if (top.input.what.empty()) top.input.what = {"last"};
+  top.interval_ns = parse_duration_ns(typed.interval);
+  if (top.interval_ns < 100 * kNanosPerMilli || top.interval_ns > 3600 * kNanosPerSecond)
+    return fail(Code::invalid, "--interval " + typed.interval + ": write 100ms to 1h");
+  return {};
+}
+
 Result<void> check_query(Typed& typed) {
   std::uint64_t now = SystemClock().utc_ns();
   if (!typed.flow.empty()) {
@@ -262,6 +283,10 @@ int dispatch(CLI::App& app, Typed& typed) {
   if (app.got_subcommand("why")) return why(typed.why, settings);
   if (app.got_subcommand("owd")) return owd(typed.owd, settings);
   if (app.got_subcommand("coverage")) return coverage(typed.coverage, settings);
+  if (app.got_subcommand("top")) {
+    if (auto checked = check_top(typed); !checked) return complain(checked.error(), kUsage);
+    return top(typed.top, settings);
+  }
   if (!settings) return complain(settings.error(), kUsage);
   if (app.got_subcommand("ping")) {
     if (auto checked = check_ping(typed); !checked) return complain(checked.error(), kUsage);

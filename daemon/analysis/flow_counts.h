@@ -34,15 +34,16 @@ struct FlowCounts {
   std::uint64_t again_bytes = 0;                // payload that had been sent before
   std::uint64_t late_packets = 0, copies = 0;
   std::uint64_t keep_alives = 0, window_probes = 0;
+  std::uint64_t extra_bytes = 0;     // payload of copies and probes
   std::uint64_t acks = 0;            // that carry nothing else
-  std::uint64_t duplicate_acks = 0;  // RFC 5681, 2
+  std::uint64_t duplicate_acks = 0;  // RFC 5681, 2; not of a closed window
   std::uint64_t sacks = 0, zero_windows = 0, syns = 0, fins = 0, resets = 0;
   std::uint64_t first_ns = 0, last_ns = 0;
   RttStats rtt;  // of data sent once, as acknowledgements end with it
   // Of what timestamps are echoed, also of data that was sent again.
   RttStats rtt_echoed;
 
-  std::uint64_t unique_bytes() const { return payload_bytes - again_bytes; }
+  std::uint64_t unique_bytes() const { return payload_bytes - again_bytes - extra_bytes; }
 };
 
 // Packets that are of no flow with counts of its own.

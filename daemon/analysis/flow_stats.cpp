@@ -43,9 +43,11 @@ void FlowStats::see_tcp(Flow& flow, const Sighting& packet, const Sending& sendi
       break;
     case Sending::Kind::copy:
       ++counts.copies;
+      counts.extra_bytes += seen.payload;
       break;
     case Sending::Kind::probe:
       ++(flow.opposite_window == 0 ? counts.window_probes : counts.keep_alives);
+      counts.extra_bytes += seen.payload;
       break;
   }
   counts.syns += (seen.flags & kSyn) != 0;
@@ -64,7 +66,7 @@ void FlowStats::see_ack(Flow& flow, const Sighting& packet) {
   counts.zero_windows += seen.window == 0 && !(seen.flags & (kSyn | kFin));
   const bool outstanding = flow.opposite_sends && before(seen.ack, flow.opposite_high);
   if (flow.acknowledges && pure && outstanding && seen.ack == flow.ack &&
-      seen.window == flow.window)
+      seen.window == flow.window && seen.window != 0)
     ++counts.duplicate_acks;
   if (!flow.acknowledges || before(flow.ack, seen.ack) || (seen.flags & kSyn)) flow.ack = seen.ack;
   flow.acknowledges = true;
@@ -84,14 +86,15 @@ void FlowStats::see_opposite(const Sighting& packet, const Acknowledged& acknowl
   const Observation& seen = packet.seen;
   if (!flows_->is_tcp(seen.flow)) return;
   Flow* flow = flow_of(seen.flow);
-  if (flow == nullptr || (seen.flags & kRst)) return;
+  if (flow == nullptr) return;
+  if (acknowledged.rtt_ns) flow->counts.rtt.add(*acknowledged.rtt_ns);
+  if (seen.flags & kRst) return;
   const std::uint32_t end = seen.sequence + seen.length();
   if (!flow->opposite_sends || before(flow->opposite_high, end) || (seen.flags & kSyn))
     flow->opposite_high = end;
   flow->opposite_sends = true;
   if (!(seen.flags & kAck)) return;
   flow->opposite_window = seen.window;
-  if (acknowledged.rtt_ns) flow->counts.rtt.add(*acknowledged.rtt_ns);
   if (acknowledged.advances && (seen.flags & kHasTimestamp)) echo(*flow, packet);
 }
 

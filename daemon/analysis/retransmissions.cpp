@@ -93,8 +93,7 @@ Sending Retransmissions::send(Sender& sender, const Observation& seen, std::uint
   const bool again = overlaps || begin < sender.acked;
   if (again) {
     const Sent before = overlaps ? at->second : Sent{};
-    if (overlaps && is_network_copy(before.packet, seen))
-      return {Sending::Kind::copy, seen.payload};
+    if (overlaps && is_network_copy(before.packet, seen)) return {Sending::Kind::copy, 0};
     note(sender, seen, overlaps ? &before : nullptr, end);
   }
   repeat(begin, sender.acked);

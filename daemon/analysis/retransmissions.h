@@ -23,7 +23,7 @@ struct Sending {
     probe   // asks whether the peer is there, or its window open; the stream needs it not
   };
   Kind kind = Kind::none;
-  std::uint32_t repeated = 0;  // payload bytes of it that were sent before
+  std::uint32_t repeated = 0;  // payload bytes of it that the sender had sent before
 };
 
 // What an acknowledgement said of the data.
