@@ -8,7 +8,7 @@ import json
 import subprocess
 import sys
 
-from device_capture import Capture, kernel_retransmits
+from capture import Capture, kernel_retransmits
 from packets import read_pcap
 from site_lab import Site, build_folder, skip_unless_possible
 from transfer import Transfer

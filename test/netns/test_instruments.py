@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import generated
-from device_capture import Capture, kernel_retransmits
+from capture import Capture, kernel_retransmits
 from instruments import fieldline, tcptrace, tshark
 from process import wait_until
 from site_lab import Site, build_folder, skip_unless_possible
