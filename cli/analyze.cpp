@@ -117,6 +117,7 @@ Result<std::unique_ptr<PathAnalyzer>> analyze_captures(
   analysis::Limits limits = analysis::kCaptureLimits;
   limits.interval_ns = asked.interval_ns;
   limits.waits = asked.waits;
+  limits.spacing = asked.spacing;
   auto analyzer = PathAnalyzer::of_captures(std::move(survey), limits);
   if (auto fed = feed_files(*analyzer, files); !fed) return fed.error();
   return analyzer;

@@ -12,6 +12,7 @@
 #include "cli/events.h"
 #include "cli/exit_code.h"
 #include "cli/magnet/usage.h"
+#include "cli/modulation.h"
 #include "cli/owd.h"
 #include "cli/path.h"
 #include "cli/ping.h"
@@ -56,6 +57,7 @@ struct Typed {
   CoverageOptions coverage;
   WhyOptions why;
   TopOptions top;
+  ModulationOptions modulation;
   QueryOptions query;
   EventsOptions events;
   StatusOptions status;
@@ -170,6 +172,13 @@ void declare_archive_commands(CLI::App& app, Typed& typed) {
   top->add_flag("--once", typed.top.once, "the totals so far, and end");
   top->add_flag("--json", typed.top.json, "one document a line and interval (fieldline.top/1)");
 
+  auto* modulation = app.add_subcommand(
+      "modulation",
+      "sizes and gaps from send() through both stacks and every vantage point to recv()");
+  declare_input(modulation, typed.modulation.input);
+  modulation->add_flag("--json", typed.modulation.json,
+                       "the whole report (fieldline.modulation/1)");
+
   auto* query = app.add_subcommand(
       "query", "get a run's packets as pcapng, for tshark, tcpdump and Wireshark");
   query->add_option("RUN", typed.query.run, "a run's id or its first digits, or last")->required();
@@ -280,6 +289,7 @@ int dispatch(CLI::App& app, Typed& typed) {
   auto settings = load_settings(typed.flags, environment);
   if (app.got_subcommand("path")) return path(typed.path, settings);
   if (app.got_subcommand("retrans")) return retrans(typed.retrans, settings);
+  if (app.got_subcommand("modulation")) return modulation(typed.modulation, settings);
   if (app.got_subcommand("why")) return why(typed.why, settings);
   if (app.got_subcommand("owd")) return owd(typed.owd, settings);
   if (app.got_subcommand("coverage")) return coverage(typed.coverage, settings);

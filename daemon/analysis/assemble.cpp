@@ -42,11 +42,37 @@ Direction Matcher::direction(bool reverse, const Ledger& ledger) {
   direction.again = ends_[reverse].again->finish();
   direction.flows = ends_[reverse].stats->counts();
   direction.other_flows = ends_[reverse].stats->others();
+  direction.spacing = spacing(reverse);
   if (ends_[reverse].waits) {
     direction.waits = ends_[reverse].waits->finish();
     direction.waits_left_out = ends_[reverse].waits->left_out();
   }
   return direction;
+}
+
+std::vector<FlowSpacing> Matcher::spacing(bool reverse) const {
+  const auto& path = ways_[reverse].path();
+  const auto& lanes = spacing_[reverse];
+  std::map<std::uint32_t, FlowSpacing> flows;
+  for (std::size_t at = 0; at < path.size(); ++at) {
+    for (const std::uint32_t lane : path[at].lanes) {
+      if (lane >= lanes.size()) continue;
+      for (const auto& [number, spacing] : lanes[lane]) {
+        FlowSpacing& flow = flows[number];
+        flow.points.resize(path.size());
+        flow.points[at].merge(spacing);
+      }
+    }
+  }
+  std::vector<FlowSpacing> all;
+  for (auto& [number, flow] : flows) {
+    const FlowKey& key = flows_->key(number);
+    flow.sport = reverse ? key.port_b : key.port_a;
+    flow.dport = reverse ? key.port_a : key.port_b;
+    flow.protocol = key.protocol;
+    all.push_back(std::move(flow));
+  }
+  return all;
 }
 
 Point Matcher::point_of(const Stop& stop, bool reverse, const Ledger& ledger) const {

@@ -6,7 +6,8 @@
 namespace fieldline::analysis {
 namespace {
 
-constexpr std::uint64_t kEvery = 1024;  // records between two conclusions
+constexpr std::uint64_t kEvery = 1024;     // records between two conclusions
+constexpr std::size_t kSpacedMost = 4096;  // flows whose spacing is kept
 
 }  // namespace
 
@@ -29,6 +30,7 @@ std::uint32_t Matcher::lane_of(const VantageKey& key, bool reverse) {
 
 void Matcher::see(std::uint32_t lane, bool reverse, Sighting sighting, bool joins) {
   const std::uint64_t time = sighting.seen.time;
+  if (limits_.spacing) space(lane, reverse, sighting.seen);
   if (joins) {
     ways_[reverse].see(lane, sighting.seen);
   } else {
@@ -36,6 +38,16 @@ void Matcher::see(std::uint32_t lane, bool reverse, Sighting sighting, bool join
   }
   places_[place_of_[reverse][lane]].queue.push(time, {std::move(sighting), lane, reverse});
   ++since_;
+}
+
+// A place's records come in order of time, but for a clock that is set back.
+void Matcher::space(std::uint32_t lane, bool reverse, const Observation& seen) {
+  if (seen.payload == 0 || seen.flow == FlowTable::kNone) return;
+  auto& lanes = spacing_[reverse];
+  if (lane >= lanes.size()) lanes.resize(lane + std::size_t{1});
+  auto& flows = lanes[lane];
+  if (flows.size() < kSpacedMost || flows.contains(seen.flow))
+    flows[seen.flow].see(seen.time, seen.payload);
 }
 
 std::uint64_t Matcher::records() const {

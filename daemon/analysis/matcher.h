@@ -73,6 +73,8 @@ class Matcher {
   void settle_ends(bool reverse);
   std::uint64_t passed_until(std::size_t place, const Horizons& horizons) const;
   void pass(std::size_t place, std::vector<Passing>& instant);
+  void space(std::uint32_t lane, bool reverse, const Observation& seen);
+  std::vector<FlowSpacing> spacing(bool reverse) const;
   Point point_of(const Stop& stop, bool reverse, const Ledger& ledger) const;
   Section between(std::size_t at, bool reverse, const std::vector<Point>& points,
                   const Ledger& ledger);
@@ -83,6 +85,8 @@ class Matcher {
   std::array<Way, 2> ways_;
   std::array<End, 2> ends_;
   std::vector<Place> places_;
+  // With Limits::spacing, by lane and flow.
+  std::array<std::vector<std::map<std::uint32_t, Spacing>>, 2> spacing_;
   std::array<std::vector<std::size_t>, 2> place_of_;  // by lane
   // A sensor that was restarted has several.
   std::map<VantageKey, std::set<std::string>> sessions_;

@@ -43,7 +43,9 @@ struct Input {
 class Analyzer final : public PathAnalyzer {
  public:
   explicit Analyzer(Limits limits, std::optional<CaptureSurvey> survey = std::nullopt)
-      : survey_(std::move(survey)), matcher_(flows_, limits), senders_(limits.interval_ns) {
+      : survey_(std::move(survey)),
+        matcher_(flows_, limits),
+        senders_(limits.interval_ns, limits.spacing) {
     if (!survey_) return;
     for (const Capture& file : survey_->files())
       ledger_.capture(file.name, file.first_ns, file.last_ns, file.dropped);

@@ -17,6 +17,7 @@
 #include "analysis/flow_counts.h"
 #include "analysis/flows.h"
 #include "analysis/senders.h"
+#include "analysis/spacing.h"
 #include "analysis/wire_waiting.h"
 #include "base/address.h"
 #include "base/pcapng.h"
@@ -91,14 +92,22 @@ struct Point {
   bool final_counts = false;
 };
 
+// What carried a flow's data past each point of a direction.
+struct FlowSpacing {
+  std::uint16_t sport = 0, dport = 0;
+  std::uint8_t protocol = 0;
+  std::vector<Spacing> points;  // as Direction::points; one that saw nothing of it is empty
+};
+
 struct Direction {
-  std::vector<Point> points;      // in path order
-  std::vector<Section> sections;  // points.size() + 1 of them: before the first .. after the last
-  std::vector<Again> again;       // at most 65,536
-  std::vector<FlowCounts> flows;  // by PathReport::flows, at points.front(); the first of them
-  OtherCounts other_flows;              // of the rest
-  std::vector<WireWaiting> waits;       // with Limits::waits
-  std::uint64_t waits_left_out = 0;     // packets of more flows
+  std::vector<Point> points;       // in path order
+  std::vector<Section> sections;   // points.size() + 1 of them: before the first .. after the last
+  std::vector<Again> again;        // at most 65,536
+  std::vector<FlowCounts> flows;   // by PathReport::flows, at points.front(); the first of them
+  OtherCounts other_flows;         // of the rest
+  std::vector<WireWaiting> waits;  // with Limits::waits
+  std::uint64_t waits_left_out = 0;  // packets of more flows
+  std::vector<FlowSpacing> spacing;  // with Limits::spacing
 };
 
 struct PathReport {
@@ -129,6 +138,7 @@ struct Limits {
   std::uint64_t patience_ns = 60'000'000'000;
   std::uint64_t interval_ns = 100'000'000;  // of what is told by time
   bool waits = false;                       // what senders waited for, by headers
+  bool spacing = false;                     // sizes and gaps at each layer and point
 };
 
 constexpr Limits kCaptureLimits{std::size_t{1} << 22, UINT64_MAX};

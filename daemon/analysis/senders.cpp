@@ -43,6 +43,48 @@ std::optional<Ports> tcp_ports(const magnet_record_ext& record) {
   }
 }
 
+struct Passing {
+  HostLayer layer;
+  std::uint32_t bytes = 0;  // the application's
+  Ports ports;
+};
+
+// Of records that say what passed a layer; none of what carries no data.
+std::optional<Passing> passing(const magnet_record_ext& record) {
+  const magnet_ext& ext = record.ext;
+  const auto size = static_cast<std::uint32_t>(std::max<std::int32_t>(record.head.size, 0));
+  const auto of = [](HostLayer layer, std::uint32_t bytes, std::uint16_t local,
+                     std::uint16_t peer) {
+    return bytes ? std::optional(Passing{layer, bytes, {local, peer}}) : std::nullopt;
+  };
+  const auto of_packet = [&](HostLayer layer) {
+    if (ext.packet.protocol != IPPROTO_TCP) return std::optional<Passing>();
+    return of(layer, ext.packet.payload, ext.packet.local_port, ext.packet.peer_port);
+  };
+  switch (record.head.event) {
+    case MAGNET_SOCK_SEND:
+      return of(HostLayer::application_out, size, ext.sock.local_port, ext.sock.peer_port);
+    case MAGNET_SOCK_RECV:
+      return of(HostLayer::application_in, size, ext.sock.local_port, ext.sock.peer_port);
+    case MAGNET_TCP_SEND:
+      return of(HostLayer::tcp_out, size, ext.tcp.local_port, ext.tcp.peer_port);
+    case MAGNET_TCP_RECV:
+      return of(HostLayer::tcp_in, size, ext.tcp.local_port, ext.tcp.peer_port);
+    case MAGNET_IP_SEND:
+    case MAGNET_IP6_SEND:
+      return of_packet(HostLayer::ip_out);
+    case MAGNET_IP_RECV:
+    case MAGNET_IP6_RECV:
+      return of_packet(HostLayer::ip_in);
+    case MAGNET_DEV_SEND:
+      return of_packet(HostLayer::device_out);
+    case MAGNET_DEV_RECV:
+      return of_packet(HostLayer::device_in);
+    default:
+      return {};
+  }
+}
+
 Address address_of(const std::uint8_t (&bytes)[16]) {
   Address address;
   std::copy(std::begin(bytes), std::end(bytes), address.bytes.begin());
@@ -118,7 +160,7 @@ void Senders::take(const RunId& session, const fl_tcp_info& sample) {
 
 void Senders::take(Host& host, const magnet_record_ext& record) {
   ++host.told.records;
-  if (record.head.event == MAGNET_LOST || tcp_ports(record))
+  if (record.head.event == MAGNET_LOST || tcp_ports(record) || (spacing_ && passing(record)))
     queue(host, record.head.timestamp, record);
 }
 
@@ -163,17 +205,34 @@ void Senders::see(Host& host, const magnet_record_ext& record) {
       socket.sending.lose(record.ext.lost.first, record.head.timestamp);
     return;
   }
+  if (spacing_) see_layer(host, record);
   const auto ports = tcp_ports(record);
+  if (!ports) return;
   EventSocket* socket = record.head.sockid ? socket_of(host, record.head.sockid) : nullptr;
   if (!socket) return;
   if (ports->local) socket->local_port = ports->local;
   if (ports->peer) socket->peer_port = ports->peer;
+  if (spacing_) host.cookies[{socket->local_port, socket->peer_port}] = socket->cookie;
   if (record.head.event == MAGNET_SOCK_OPEN) {
     socket->local = address_of(record.ext.open.local);
     socket->peer = address_of(record.ext.open.peer);
   }
   socket->sending.see(record);
   socket->reading.see(record);
+}
+
+// Where a port pair is used again the records without a cookie are the later socket's.
+void Senders::see_layer(Host& host, const magnet_record_ext& record) {
+  const auto passed = passing(record);
+  if (!passed) return;
+  std::uint64_t cookie = record.head.sockid;
+  if (cookie == 0) {
+    const auto known = host.cookies.find({passed->ports.local, passed->ports.peer});
+    if (known == host.cookies.end()) return;
+    cookie = known->second;
+  }
+  if (EventSocket* socket = socket_of(host, cookie))
+    socket->layers[passed->layer].see(record.head.timestamp, passed->bytes);
 }
 
 void Senders::see(Host& host, const fl_tcp_info& sample) {

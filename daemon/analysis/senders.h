@@ -15,12 +15,25 @@
 #include "analysis/in_order.h"
 #include "analysis/read_state.h"
 #include "analysis/send_state.h"
+#include "analysis/spacing.h"
 #include "base/address.h"
 #include "base/bytes.h"
 #include "base/event.h"
 #include "base/run_id.h"
 
 namespace fieldline::analysis {
+
+// Where data passes in a host, on its way out and in.
+enum class HostLayer : std::uint8_t {
+  application_out,
+  tcp_out,
+  ip_out,
+  device_out,
+  device_in,
+  ip_in,
+  tcp_in,
+  application_in
+};
 
 struct EventSocket {
   std::string host;
@@ -29,6 +42,7 @@ struct EventSocket {
   std::optional<Address> local, peer;  // where its opening was recorded
   SendState sending;
   ReadState reading;
+  std::map<HostLayer, Spacing> layers;  // if asked for; of what carries data
 
   explicit EventSocket(std::uint64_t interval_ns) : sending(interval_ns), reading(interval_ns) {}
   bool sent() const { return sending.facts().written > 0 || sending.facts().acked > 0; }
@@ -55,7 +69,9 @@ class Senders {
  public:
   static constexpr std::size_t kSocketsMost = 16'384;
 
-  explicit Senders(std::uint64_t interval_ns) : interval_ns_(interval_ns) {}
+  // spacing: sizes and gaps at each layer as well.
+  explicit Senders(std::uint64_t interval_ns, bool spacing = false)
+      : interval_ns_(interval_ns), spacing_(spacing) {}
 
   bool take(ByteView frame);  // the body of an event frame; false: it cannot be read
   // A report's document: who a host is, and what it lost. Others are passed over.
@@ -75,6 +91,8 @@ class Senders {
     std::uint64_t newest_ns = 0, seen_ns = 0;
     std::uint64_t ring_lost = 0;  // as its records say; its counts say it better
     std::map<std::uint64_t, EventSocket> sockets;
+    // By local and peer port: the socket of records that have no cookie.
+    std::map<std::pair<std::uint16_t, std::uint16_t>, std::uint64_t> cookies;
   };
 
   Host* host_of(const RunId& session);  // nullptr: there are too many
@@ -85,8 +103,10 @@ class Senders {
   void see(Host& host, const magnet_record_ext& record);
   void see(Host& host, const fl_tcp_info& sample);
   EventSocket* socket_of(Host& host, std::uint64_t cookie);
+  void see_layer(Host& host, const magnet_record_ext& record);
 
   std::uint64_t interval_ns_;
+  bool spacing_;
   std::vector<Host> hosts_;
   std::uint64_t left_out_ = 0;
 };

@@ -3,12 +3,10 @@
 
 #include <algorithm>
 
-#include "analysis/ledger.h"
+#include "analysis/event_flows.h"
 
 namespace fieldline::analysis {
 namespace {
-
-using nlohmann::json;
 
 // A round trip is long when a quarter of the least, and more than a busy host's own jitter, is on
 // top of it; where no section shows that, when half is: the hosts add of their own.
@@ -22,52 +20,6 @@ constexpr double kMostly = 0.5;
 
 const Direction& direction_of(const PathReport& path, bool reverse) {
   return reverse ? path.reverse : path.forward;
-}
-
-std::optional<std::uint16_t> port_in(const json& pair, std::size_t side) {
-  if (!pair.is_array() || pair.size() != 2 || !pair[side].is_number_unsigned()) return {};
-  const auto port = pair[side].get<std::uint64_t>();
-  if (port > UINT16_MAX) return {};
-  return static_cast<std::uint16_t>(port);
-}
-
-bool fits(std::uint16_t asked, std::uint16_t port) {
-  return asked == 0 || asked == port;
-}
-
-// By its addresses where its opening was recorded, else by its ports where they tell.
-std::optional<bool> is_reverse(const EventSocket& socket, const json& grant) {
-  const auto a = string_in(grant, "host_a"), b = string_in(grant, "host_b");
-  if (!a || !b) return {};
-  if (socket.local && *a != *b) {
-    const std::string local = socket.local->to_string();
-    if (local == *a) return false;
-    if (local == *b) return true;
-  }
-  bool forward = false, reverse = false;
-  if (!grant.contains("pairs") || !grant["pairs"].is_array()) return {};
-  for (const json& pair : grant["pairs"]) {
-    const auto port_a = port_in(pair, 0), port_b = port_in(pair, 1);
-    if (!port_a || !port_b) continue;
-    forward |= fits(*port_a, socket.local_port) && fits(*port_b, socket.peer_port);
-    reverse |= fits(*port_a, socket.peer_port) && fits(*port_b, socket.local_port);
-  }
-  if (forward == reverse) return {};
-  return reverse;
-}
-
-// The other end of a socket's connection.
-const EventSocket* reader_of(const EventSocket& sender, const std::vector<EventSocket>& sockets) {
-  const EventSocket* found = nullptr;
-  for (const EventSocket& other : sockets) {
-    if (&other == &sender || other.local_port != sender.peer_port ||
-        other.peer_port != sender.local_port)
-      continue;
-    if (other.local && sender.peer && *other.local != *sender.peer) continue;
-    if (found) return nullptr;  // the ports were used twice
-    found = &other;
-  }
-  return found;
 }
 
 // How much longer than ever a section took over some time, in us, as the mean of its packets.
@@ -186,7 +138,7 @@ WhyFlow flow_of(const EventSocket& sender, const PathReport& path) {
   flow.peer_port = sender.peer_port;
   flow.reverse = is_reverse(sender, path.grant);
   flow.facts = sender.sending.facts();
-  const EventSocket* reader = reader_of(sender, path.events.sockets);
+  const EventSocket* reader = other_end(sender, path.events.sockets);
   if (reader && reader->reading.facts().reads > 0) {
     flow.reader = reader->reading.facts();
     flow.reader_host = reader->host;
@@ -223,14 +175,6 @@ void add_wire_flows(const PathReport& path, std::vector<WhyFlow>& flows) {
   }
 }
 
-// The end that answers a long transfer with a few bytes does not wait for anything one asks about.
-bool is_sender(const EventSocket& socket, const EventSocket* other) {
-  const auto sent = [](const EventSocket& one) {
-    return std::max(one.sending.facts().written, one.sending.facts().acked);
-  };
-  return socket.sent() && (!other || sent(socket) * 100 >= sent(*other));
-}
-
 void doubt(const PathReport& path, std::vector<std::string>& doubts) {
   const EventSockets& events = path.events;
   for (const EventHost& host : events.hosts) {
@@ -259,7 +203,7 @@ WhyReport judge_waiting(PathReport path) {
   WhyReport report;
   const auto& sockets = path.events.sockets;
   for (const EventSocket& socket : sockets) {
-    if (is_sender(socket, reader_of(socket, sockets)))
+    if (is_sender(socket, other_end(socket, sockets)))
       report.flows.push_back(flow_of(socket, path));
   }
   add_wire_flows(path, report.flows);

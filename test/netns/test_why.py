@@ -57,11 +57,28 @@ def expect(site, what, names, serve=(), send=(), since=0.0, host="a"):
     got = share(flow, *names, since=since)
     print(f"{what}: {got:.1f} % {' + '.join(names)}\n{text}", flush=True)
     assert got >= 90, (what, names, got, flow["limits"])
-    return flow, text
+    return flow, text, run
+
+
+def modulated(site, run, writes):
+    """The slow writer's 5,000 bytes at a time, as every layer and point had them."""
+    report = json.loads(site.fieldline("modulation", run, "--json").stdout)
+    assert report["schema"] == "fieldline.modulation/1" and len(report["flows"]) == 1, report["flows"]
+    rows = report["flows"][0]["rows"]
+    print(site.fieldline("modulation", run).stdout, flush=True)
+    at = [(r["host"], r["layer"]) if r["host"] else r["point"] for r in rows]
+    assert at == [("a", "send()"), ("a", "device"), "s1", "s2", ("b", "device"), ("b", "tcp"), ("b", "recv()")], at
+    assert {r["bytes"] for r in rows} == {5000 * writes}, [(r["host"], r["point"], r["bytes"]) for r in rows]
+    wrote, point, read = rows[0], rows[2], rows[-1]
+    assert wrote["count"] == writes and wrote["size"]["min"] == wrote["size"]["max"] == 5000, wrote
+    assert wrote["gap_ns"]["min"] >= 25e6, wrote
+    assert point["size"]["max"] <= 1448 and point["count"] >= 4 * writes and point["gap_ns"]["p50"] < 10e6, point
+    assert read["size"]["max"] >= 1448, read
 
 
 def unharmed(site):
-    expect(site, "slow writer", ["application"], send=["--seconds", 3, "--write", 5000, "--every", 25])
+    flow, _, run = expect(site, "slow writer", ["application"], send=["--seconds", 3, "--write", 5000, "--every", 25])
+    modulated(site, run, flow["facts"]["writes"])
     expect(site, "small SO_SNDBUF", ["send_buffer"], send=["--seconds", 3, "--sndbuf", 16384], since=0.5)
     expect(site, "small receive window", ["receive_window"], serve=["--rcvbuf", 8192], send=["--seconds", 3], since=0.5)
     expect(site, "slow reader", ["receiver"], serve=["--rcvbuf", 65536, "--read", 8192, "--every", 40],
@@ -77,7 +94,7 @@ def section(of):
 def rate_limited(site, host="a"):
     """r1 sends on to r2 at 16 Mbit/s, behind the tap, with room for 150 ms."""
     site.run("r1", "tc", "qdisc", "add", "dev", "l1", "root", "tbf", "rate", "16mbit", "burst", "5kb", "limit", "300kb")
-    flow, _ = expect(site, "rate-limited link", ["queue"], send=["--seconds", 5], since=1, host=host)
+    flow, _, _ = expect(site, "rate-limited link", ["queue"], send=["--seconds", 5], since=1, host=host)
     site.run("r1", "tc", "qdisc", "del", "dev", "l1", "root")
     assert flow["queues"] and all(section(q) for q in flow["queues"]), flow["queues"]
     assert flow["queues"][0]["ns"] > 0.9 * flow["limits"]["queue"]["ns"], flow["queues"]
@@ -96,10 +113,10 @@ def by_headers(site):
     expect(site, "headers, small receive window", ["receive_window"], serve=["--rcvbuf", 8192], send=["--seconds", 3],
            since=0.5, host=None)
     rate_limited(site, host=None)
-    flow, text = expect(site, "headers, slow writer", ["application", "sender"],
+    flow, text, _ = expect(site, "headers, slow writer", ["application", "sender"],
                         send=["--seconds", 3, "--write", 5000, "--every", 25], host=None)
     assert "headers alone do not tell" in text and "headers at s1" in text, text
-    flow, _ = expect(site, "headers, small SO_SNDBUF", ["sender"], send=["--seconds", 3, "--sndbuf", 16384], since=0.5, host=None)
+    flow, _, _ = expect(site, "headers, small SO_SNDBUF", ["sender"], send=["--seconds", 3, "--sndbuf", 16384], since=0.5, host=None)
     assert flow["sockid"] is None and flow["point"] == "s1", flow
 
 
@@ -117,11 +134,11 @@ def main():
     site.lab("drops")
     site.close()
     site = a_site("--drop", "l1:@60")
-    flow, text = expect(site, "window cut by one loss", ["cwnd_cut"], send=["--seconds", 4], since=0.7)
+    flow, text, _ = expect(site, "window cut by one loss", ["cwnd_cut"], send=["--seconds", 4], since=0.7)
     assert losses(site, flow) == 1 and "1 lost s1 - s2" in text, text
     site.close()
     site = a_site("--drop", "l1:40")
-    flow, text = expect(site, "lossy link", ["cwnd_cut", "loss"], send=["--seconds", 4], since=0.5)
+    flow, text, _ = expect(site, "lossy link", ["cwnd_cut", "loss"], send=["--seconds", 4], since=0.5)
     assert losses(site, flow) > 10
     site.close()
     site = a_site(hosts=())
