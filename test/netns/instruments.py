@@ -53,9 +53,9 @@ def tcptrace(file):
     return flows
 
 
-TSHARK_FLAGS = {"retransmission": "retransmission", "fast_retransmission": "fast", "spurious_retransmission": "spurious",
-                "out_of_order": "late", "keep_alive": "keep_alives", "zero_window": "zero_windows",
-                "zero_window_probe": "window_probes", "duplicate_ack": "duplicate_acks"}
+TSHARK_FLAGS = {"retransmission": "retransmission", "fast_retransmission": "fast",
+                "spurious_retransmission": "spurious", "out_of_order": "late", "keep_alive": "keep_alives",
+                "zero_window": "zero_windows", "zero_window_probe": "window_probes", "duplicate_ack": "duplicate_acks"}
 
 
 def tshark(file):
@@ -63,7 +63,8 @@ def tshark(file):
     number of packets with any of the three marks. idle_duplicates: of the duplicate acknowledgements, those that came
     when nothing was under way the other way."""
     fields = ["ip.src", "ip.dst", "ipv6.src", "ipv6.dst", "tcp.srcport", "tcp.dstport", "tcp.len", "tcp.flags.reset",
-              "tcp.options.sack.count", "tcp.seq_raw", "tcp.ack_raw", "tcp.flags.syn", "tcp.flags.fin", *(f"tcp.analysis.{flag}" for flag in TSHARK_FLAGS)]
+              "tcp.options.sack.count", "tcp.seq_raw", "tcp.ack_raw", "tcp.flags.syn", "tcp.flags.fin",
+              *(f"tcp.analysis.{flag}" for flag in TSHARK_FLAGS)]
     argv = ["tshark", "-n", "-r", file, "-Y", "tcp", "-T", "fields", "-E", "separator=|", "-E", "occurrence=f"]
     for field in fields:
         argv += ["-e", field]
@@ -82,7 +83,8 @@ def tshark(file):
         for name in marks:
             flow[name] += 1
         flow["again"] += bool(marks & {"retransmission", "fast", "spurious"})
-        end = int(one["tcp.seq_raw"]) + int(one["tcp.len"] or 0) + is_set(one["tcp.flags.syn"]) + is_set(one["tcp.flags.fin"])
+        length = int(one["tcp.len"] or 0) + is_set(one["tcp.flags.syn"]) + is_set(one["tcp.flags.fin"])
+        end = int(one["tcp.seq_raw"]) + length
         if direction not in ends or 0 < (end - ends[direction]) % 2**32 < 2**31:
             ends[direction] = end % 2**32
         if "duplicate_acks" in marks:

@@ -32,8 +32,8 @@ class PcapMaker:
         options += b"\1" * (-len(options) % 4)
         head = struct.pack("!HHIIBBHHH", sport, dport, sequence % 2**32, acknowledged % 2**32,
                            (20 + len(options)) // 4 << 4, flags, window, 0, 0) + options
-        ip = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(head) + payload, self.ids[source] & 0xFFFF, 0x4000, 64, 6, 0,
-                         ipaddress.ip_address(source).packed, ipaddress.ip_address(target).packed)
+        ip = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(head) + payload, self.ids[source] & 0xFFFF, 0x4000, 64, 6,
+                         0, ipaddress.ip_address(source).packed, ipaddress.ip_address(target).packed)
         return bytes(12) + b"\x08\x00" + ip + head + bytes(payload)
 
 

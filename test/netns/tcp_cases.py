@@ -8,7 +8,7 @@
   tcp_cases.py idler ADDRESS PORT GO      100 bytes, then keep-alives each second until GO is there
   tcp_cases.py resetter ADDRESS PORT      10,000 bytes, then a reset
   tcp_cases.py refused ADDRESS PORT       nobody listens there
-Servers print "ready" first; each side gives up after 30 s.
+Servers print "ready" first; each side gives up after 60 s.
 """
 import os
 import socket
@@ -18,7 +18,7 @@ import time
 
 
 def wait_for(file):
-    end = time.monotonic() + 30
+    end = time.monotonic() + 60
     while not os.path.exists(file):
         if time.monotonic() > end:
             sys.exit(f"{file} did not appear")
@@ -32,10 +32,10 @@ def serve(port, go=None):
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
     listener.bind(("0.0.0.0", port))
     listener.listen(1)
-    listener.settimeout(30)
+    listener.settimeout(60)
     print("ready", flush=True)
     peer = listener.accept()[0]
-    peer.settimeout(30)
+    peer.settimeout(60)
     if go:
         wait_for(go)
     try:
@@ -46,15 +46,15 @@ def serve(port, go=None):
 
 
 def fill(address, port, count):
-    client = socket.create_connection((address, port), 30)
+    client = socket.create_connection((address, port), 60)
     client.sendall(bytes(count))
     client.shutdown(socket.SHUT_WR)
     client.recv(1)
 
 
 def idle(address, port, go):
-    client = socket.create_connection((address, port), 30)
-    for option, value in ((socket.TCP_KEEPIDLE, 1), (socket.TCP_KEEPINTVL, 1), (socket.TCP_KEEPCNT, 9)):
+    client = socket.create_connection((address, port), 60)
+    for option, value in ((socket.TCP_KEEPIDLE, 1), (socket.TCP_KEEPINTVL, 1), (socket.TCP_KEEPCNT, 60)):
         client.setsockopt(socket.IPPROTO_TCP, option, value)
     client.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     client.sendall(bytes(100))
@@ -63,7 +63,7 @@ def idle(address, port, go):
 
 
 def reset(address, port):
-    client = socket.create_connection((address, port), 30)
+    client = socket.create_connection((address, port), 60)
     client.sendall(bytes(10_000))
     client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     client.close()
@@ -71,7 +71,7 @@ def reset(address, port):
 
 def refused(address, port):
     try:
-        socket.create_connection((address, port), 30)
+        socket.create_connection((address, port), 60)
     except ConnectionRefusedError:
         return
     sys.exit("somebody listens there")

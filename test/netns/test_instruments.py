@@ -54,14 +54,15 @@ class Case:
 
     def finish(self):
         for process in filter(None, (self.client, self.server)):
-            wait_until("the connection has ended", lambda p=process: not p.running(), 40)
+            wait_until("the connection has ended", lambda p=process: not p.running(), 60)
             assert process.stop() == 0, process.text()
 
 
 def seen(capture, condition):
     """Whether a packet that fits a display filter is in the capture."""
     def look():
-        done = subprocess.run(["tshark", "-n", "-r", str(capture.file), "-Y", condition], capture_output=True, text=True)
+        done = subprocess.run(["tshark", "-n", "-r", str(capture.file), "-Y", condition], capture_output=True,
+                              text=True)
         return len(done.stdout.splitlines())
     return look
 
@@ -69,17 +70,17 @@ def seen(capture, condition):
 def connections_of_every_kind(site, capture):
     address = site.env["ADDR_b"]
     slow, idle = site.folder / "read-now", site.folder / "close-now"
+    for port, settings, ipv6 in TRANSFERS.values():
+        transfer(site, port, settings, ipv6)
     cases = [Case(site, 5401, ("slow-server", 5401, slow), "filler", address, 5401, 200_000),
              Case(site, 5402, ("server", 5402), "idler", address, 5402, idle),
              Case(site, 5403, ("server", 5403), "resetter", address, 5403),
              Case(site, 5404, None, "refused", address, 5404)]
-    for name, (port, settings, ipv6) in TRANSFERS.items():
-        transfer(site, port, settings, ipv6)
     probes = seen(capture, "tcp.dstport == 5401 && tcp.analysis.keep_alive")
-    wait_until("two window probes", lambda: probes() >= 2, 20)
+    wait_until("two window probes", lambda: probes() >= 2, 40)
     slow.touch()
     alive = seen(capture, "tcp.dstport == 5402 && tcp.analysis.keep_alive")
-    wait_until("two keep-alives", lambda: alive() >= 2, 20)
+    wait_until("two keep-alives", lambda: alive() >= 2, 40)
     idle.touch()
     for case in cases:
         case.finish()
@@ -164,7 +165,8 @@ def compare_recorded(site, files, again):
         ours = compare(file, hosts, probe_exceptions(first))
         at_sender = at_sender or ours
         assert compare(tagged(file, file.with_name(f"tagged-{file.name}")), hosts, probe_exceptions(first)) == ours
-    sent = [flow for direction, flow in at_sender.items() if str(direction[0]) in {pair.split(",")[0] for pair in hosts}]
+    senders = {pair.split(",")[0] for pair in hosts}
+    sent = [flow for direction, flow in at_sender.items() if str(direction[0]) in senders]
     assert sum(flow["again"] for flow in sent) == again > 0, (sent, "the kernel counted", again)
     assert not any(flow["late"] or flow["copies"] for flow in sent), sent
     idle = next(flow for direction, flow in at_sender.items() if direction[3] == 5402)

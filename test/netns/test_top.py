@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""`fieldline top` follows a run that is on: each flow at its own pace while it sends, and the totals when it is over, with
-the losses that the injector logged."""
+"""`fieldline top` follows a run that is on: each flow at its own pace while it sends, and the totals when it is over,
+with the losses that the injector logged."""
 import collections
 import json
 import sys
@@ -50,10 +50,11 @@ def main():
         for document in live[:-1]:  # each pace is what came since the view before
             for flow in document["flows"]:
                 counts, key = flow["forward"], (flow["port_a"], flow["port_b"])
-                assert counts["interval"]["payload_bytes"] == counts["payload_bytes"] - before.get(key, 0), (flow, before)
+                since = counts["interval"]["payload_bytes"]
+                assert since == counts["payload_bytes"] - before.get(key, 0), (flow, before)
                 before[key] = counts["payload_bytes"]
                 if document["interval_ns"]:
-                    pace = counts["interval"]["payload_bytes"] * 8e9 / document["interval_ns"]
+                    pace = since * 8e9 / document["interval_ns"]
                     assert abs(pace - counts["interval"]["bits_per_s"]) <= pace / 1e6, flow
         assert all(d["schema"] == "fieldline.top/1" and d["run"] == run for d in live)
         assert last["ended"] and last["complete"] and not any(d["ended"] for d in live[:-1]), last["incomplete"]
