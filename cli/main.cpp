@@ -2,8 +2,10 @@
 #include <netinet/in.h>
 #include <signal.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <string_view>
 
 #include <CLI/CLI.hpp>
 
@@ -18,6 +20,7 @@
 #include "cli/ping.h"
 #include "cli/query.h"
 #include "cli/retrans.h"
+#include "cli/run_command.h"
 #include "cli/runs.h"
 #include "cli/status.h"
 #include "cli/top.h"
@@ -30,6 +33,7 @@ constexpr const char* kExamples =
     "Examples:\n"
     "  fieldline ping dtn2.example.net              all of your sockets to that host\n"
     "  fieldline ping dtn2.example.net --flow tcp:5201 --for 10m\n"
+    "  fieldline run -- iperf3 -c dtn2.example.net  all sockets of a command, and why it was slow\n"
     "  fieldline path last                          where the last run lost packets and time\n"
     "  fieldline path a.pcap router.pcap b.pcap     the same from captures that you have\n"
     "  fieldline query last --flow tcp:5201 | tshark -r -\n"
@@ -41,6 +45,14 @@ constexpr const char* kPingHelp =
     "answered or no\n"
     "socket found, 5 partial: some refused, some without final counts, fewer than --wait, or no "
     "archive.\n";
+
+constexpr const char* kRunHelp =
+    "The command stands behind --: fieldline run [OPTIONS] -- iperf3 -c dtn2.example.net -P 4\n"
+    "The command keeps its terminal and its streams; the report goes to standard error, or to "
+    "FILE.\n"
+    "Exit code: the command's (128 + N if signal N killed it), 127 it is not to be found, 126 it "
+    "cannot be\n"
+    "started, 125 nothing was started (archive, key, FILE), 2 usage.\n";
 
 const char* environment(const char* name) {
   return std::getenv(name);
@@ -56,6 +68,7 @@ struct Typed {
   OwdOptions owd;
   CoverageOptions coverage;
   WhyOptions why;
+  RunCommandOptions run;
   TopOptions top;
   ModulationOptions modulation;
   QueryOptions query;
@@ -102,6 +115,41 @@ void declare_ping(CLI::App& app, Typed& typed) {
       ->type_name("N");
   ping->add_flag("--no-archive", typed.ping.no_archive, "only send; nothing tells what answered");
   ping->add_flag("--json", typed.ping.json, "one JSON document a line (fieldline.ping/1)");
+}
+
+void declare_run(CLI::App& app, Typed& typed) {
+  auto* run = app.add_subcommand(
+      "run", "record each socket of a command and its children; then why and path of it");
+  run->footer(kRunHelp);
+  run->add_option("--for", typed.run.duration, "at most so long: 10m, 12h")
+      ->capture_default_str()
+      ->type_name("TIME");
+  run->add_option("--interval", typed.run.interval, "judge each stretch of so long by itself")
+      ->capture_default_str()
+      ->type_name("TIME");
+  run->add_flag("--icmp", typed.run.terms.icmp,
+                "send triggers as echo requests; the reply covers the way back");
+  run->add_option("--port", typed.run.terms.port, "UDP port of the triggers")
+      ->check(CLI::Range(1, 65535))
+      ->capture_default_str()
+      ->type_name("N");
+  run->add_option("--snaplen", typed.run.terms.snaplen, "bytes of each packet; 0: its headers")
+      ->check(CLI::Range(0, FL_SNAPLEN_MAX))
+      ->capture_default_str()
+      ->type_name("N");
+  run->add_option("-o,--output", typed.run.output, "the report into a file, not to standard error")
+      ->type_name("FILE");
+  run->add_flag("--json", typed.run.json, "the whole report (fieldline.run/1)");
+}
+
+// The words of a command are its own: what stands behind `--` is not parsed. How many words are
+// left.
+int cut_command(int argc, char** argv, RunCommandOptions& run) {
+  char** const end = argv + argc;
+  char** const dashes = std::find(argv, end, std::string_view("--"));
+  if (dashes == end || std::find(argv, dashes, std::string_view("run")) == dashes) return argc;
+  run.command.assign(dashes + 1, end);
+  return static_cast<int>(dashes - argv);
 }
 
 CLI::Option* declare_input(CLI::App* command, AnalyzeOptions& input) {
@@ -298,6 +346,11 @@ int dispatch(CLI::App& app, Typed& typed) {
     return top(typed.top, settings);
   }
   if (!settings) return complain(settings.error(), kUsage);
+  if (app.got_subcommand("run")) {
+    if (!typed.run.command.empty()) return run_command(typed.run, *settings);
+    return complain(fail(Code::invalid, "run: write the command behind --: fieldline run -- CMD"),
+                    kUsage);
+  }
   if (app.got_subcommand("ping")) {
     if (auto checked = check_ping(typed); !checked) return complain(checked.error(), kUsage);
     return ping(typed.ping, *settings);
@@ -329,10 +382,11 @@ int run(int argc, char** argv) {
                  "settings, else FIELDLINE_CONFIG or ~/.config/fieldline/config.toml")
       ->type_name("FILE");
   declare_ping(app, typed);
+  declare_run(app, typed);
   declare_archive_commands(app, typed);
   app.add_subcommand("version", "print the version");
   try {
-    app.parse(argc, argv);
+    app.parse(cut_command(argc, argv, typed.run), argv);
   } catch (const CLI::ParseError& error) {
     return end_usage("fieldline", app, error);
   }

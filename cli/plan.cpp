@@ -109,7 +109,7 @@ void add_once(std::vector<std::string>& to, const std::string& text) {
 
 }  // namespace
 
-bool Plan::covers(const Socket& socket) const {
+bool Plan::covers(const DiagSocket& socket) const {
   return socket.protocol == protocol && socket.local == local && socket.remote == remote &&
          std::any_of(pairs.begin(), pairs.end(), [&](const PortPair& pair) {
            return cli::covers(pair, {socket.local_port, socket.remote_port});

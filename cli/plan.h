@@ -23,7 +23,7 @@ struct Plan {
   std::vector<std::string> notes;      // what was widened, and why
   std::vector<std::string> owners;     // "4121 gridftp", each once
 
-  bool covers(const Socket& socket) const;
+  bool covers(const DiagSocket& socket) const;
   std::string to_string() const;  // "8 tcp flows 10.0.0.1 - 10.0.3.2"
 };
 

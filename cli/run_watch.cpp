@@ -28,10 +28,12 @@ std::vector<WatchEvent> WatchQueue::drain() {
   return std::exchange(events_, {});
 }
 
-RunWatch::RunWatch(std::unique_ptr<stream::Reader> reader, const RunId& run, WatchQueue& queue)
+RunWatch::RunWatch(std::unique_ptr<stream::Reader> reader, const RunId& run, WatchQueue& queue,
+                   bool packets)
     : reader_(std::move(reader)),
       run_(run),
       queue_(queue),
+      packets_(packets),
       analyzer_(analysis::PathAnalyzer::create()) {
   thread_ = std::thread([this] { follow(); });
 }
@@ -47,8 +49,8 @@ analysis::PathReport RunWatch::report() {
 }
 
 void RunWatch::follow() {
-  nlohmann::json request = {
-      {"op", "query"}, {"run", run_.hex()}, {"follow", true}, {"reports", true}, {"events", false}};
+  nlohmann::json request = {{"op", "query"},   {"run", run_.hex()}, {"follow", true},
+                            {"reports", true}, {"events", false},   {"packets", packets_}};
   auto result = reader_->request(request, [this](ByteView bytes) { return take(bytes); });
   WatchEvent end;
   end.run = run_;

@@ -44,8 +44,9 @@ class WatchQueue {
 
 class RunWatch {
  public:
-  // The queue must outlive this.
-  RunWatch(std::unique_ptr<stream::Reader> reader, const RunId& run, WatchQueue& queue);
+  // The queue must outlive this. Without packets: reports alone, of which no path can be told.
+  RunWatch(std::unique_ptr<stream::Reader> reader, const RunId& run, WatchQueue& queue,
+           bool packets = true);
   ~RunWatch();  // cancels and joins
   RunWatch(const RunWatch&) = delete;
 
@@ -59,6 +60,7 @@ class RunWatch {
   std::unique_ptr<stream::Reader> reader_;
   const RunId run_;
   WatchQueue& queue_;
+  const bool packets_;
   pcapng::Reader pcapng_;        // of the thread alone
   std::optional<Error> damage_;  // of the thread alone
   std::mutex mutex_;             // guards analyzer_

@@ -21,16 +21,6 @@ struct CloseDirectory {
 };
 using Directory = std::unique_ptr<DIR, CloseDirectory>;
 
-std::uint32_t socket_inode(int directory, const char* name) {
-  char target[64];
-  ssize_t n = ::readlinkat(directory, name, target, sizeof target);
-  std::string_view link(target, n > 0 ? static_cast<std::size_t>(n) : 0);
-  constexpr std::string_view kHead = "socket:[";
-  std::uint32_t inode = 0;
-  if (link.starts_with(kHead)) std::from_chars(target + kHead.size(), target + n, inode);
-  return inode;
-}
-
 void name_sockets_of(const std::string& pid, const std::multimap<std::uint32_t, Socket*>& wanted) {
   Directory fds(::opendir(("/proc/" + pid + "/fd").c_str()));
   if (!fds) return;
@@ -47,6 +37,16 @@ void name_sockets_of(const std::string& pid, const std::multimap<std::uint32_t, 
 }
 
 }  // namespace
+
+std::uint32_t socket_inode(int directory, const char* name) {
+  char target[64];
+  ssize_t n = ::readlinkat(directory, name, target, sizeof target);
+  std::string_view link(target, n > 0 ? static_cast<std::size_t>(n) : 0);
+  constexpr std::string_view kHead = "socket:[";
+  std::uint32_t inode = 0;
+  if (link.starts_with(kHead)) std::from_chars(target + kHead.size(), target + n, inode);
+  return inode;
+}
 
 Result<std::vector<Socket>> find_sockets(const std::vector<Address>& remotes, uid_t uid) {
   auto kernel = SockDiag::open();

@@ -23,4 +23,7 @@ Result<std::vector<Socket>> find_sockets(const std::vector<Address>& remotes, ui
 // Fills in `owner` from /proc where that is readable.
 void name_owners(std::vector<Socket>& sockets);
 
+// Of the link /proc/PID/fd/N, as readlinkat() takes it; 0: it is no socket.
+std::uint32_t socket_inode(int directory, const char* name);
+
 }  // namespace fieldline::cli

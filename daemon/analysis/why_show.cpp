@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "analysis/streams.h"
 #include "analysis/why.h"
 #include "base/text.h"
 
@@ -13,7 +14,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::size_t kFlowsShown = 16;
+constexpr std::size_t kFlowsShown = 16, kStreamsShown = 64;
 constexpr double kLeastShown = 0.05;  // percent: less is 0.0
 constexpr std::size_t kStrip = 60;    // characters of a flow's time
 // Of each limit in the strip, in their order.
@@ -208,6 +209,66 @@ std::string flow_table(const WhyReport& report, const WhyFlow& flow, bool color)
   return text + strip(flow) + kernel_line(flow);
 }
 
+std::string ports_text(const WhyFlow& flow) {
+  return fmt::format("{} -> {}", flow.local_port, flow.peer_port);
+}
+
+// What the slow one waited for, or that none is slow.
+std::string verdict(const WhyReport& report, const Streams& found) {
+  if (!found.slowest) return "no stream is slower than half of the others' median\n";
+  const WhyFlow& slow = *found.slowest;
+  const Limit limit = slow.total.greatest();
+  const auto stream = std::find_if(found.streams.begin(), found.streams.end(),
+                                   [&](const Stream& one) { return one.flow == &slow; });
+  std::string text =
+      fmt::format("SLOW: port {}, {} beside {} of the others; {:.1f} % of its time limited by {}",
+                  ports_text(slow), rate_text(stream->rate), rate_text(found.others),
+                  share(slow.total[limit], slow.total.sum()), text_of(limit));
+  const std::string why = proof(report, slow, limit);
+  return text + (why.empty() ? "" : " (" + why + ")") + "\n";
+}
+
+std::string streams_table(const WhyReport& report) {
+  const Streams found = side_by_side(report.flows);
+  if (found.streams.empty()) return "";
+  std::string text = fmt::format("{} streams side by side\n", found.streams.size());
+  text += "  PORTS               BYTES         RATE   AGAIN  LIMITED BY               SHARE\n";
+  std::size_t shown = 0;
+  for (const Stream& stream : found.streams) {
+    const WhyFlow& flow = *stream.flow;
+    if (++shown > kStreamsShown && &flow != found.slowest) continue;
+    const Limit limit = flow.total.greatest();
+    text +=
+        fmt::format("{} {:<14} {:>10} {:>12} {:>7}  {:<22} {:>5.1f} %\n",
+                    &flow == found.slowest ? '>' : ' ', ports_text(flow), bytes_text(flow.bytes()),
+                    rate_text(stream.rate), grouped(flow.facts.retransmitted), text_of(limit),
+                    share(flow.total[limit], flow.total.sum()));
+  }
+  if (found.streams.size() > kStreamsShown)
+    text += fmt::format("  of the others the first {} are shown\n", kStreamsShown);
+  return text + verdict(report, found);
+}
+
+json streams_json(const WhyReport& report) {
+  const Streams found = side_by_side(report.flows);
+  if (found.streams.empty()) return {};
+  json sockets = json::array();
+  for (const Stream& stream : found.streams)
+    sockets.push_back({{"sockid", stream.flow->cookie},
+                       {"local_port", stream.flow->local_port},
+                       {"peer_port", stream.flow->peer_port},
+                       {"bits_per_second", stream.rate}});
+  json slow;
+  if (found.slowest)
+    slow = {{"sockid", found.slowest->cookie},
+            {"local_port", found.slowest->local_port},
+            {"peer_port", found.slowest->peer_port},
+            {"limit", name_of(found.slowest->total.greatest())}};
+  return {{"streams", std::move(sockets)},
+          {"others_bits_per_second", found.others},
+          {"slow", std::move(slow)}};
+}
+
 json shares(const LimitTimes& times) {
   json object = json::object();
   const std::uint64_t all = times.sum();
@@ -317,6 +378,7 @@ json to_json(const WhyReport& report) {
           {"run", report.path.run.is_zero() ? json() : json(report.path.run.hex())},
           {"limits", shares(report.total)},
           {"flows", std::move(flows)},
+          {"side_by_side", streams_json(report)},
           {"complete", report.path.complete && report.doubts.empty()},
           {"doubts", report.doubts}};
 }
@@ -331,6 +393,7 @@ std::string to_table(const WhyReport& report, bool color) {
   }
   if (const std::size_t more = report.flows.size() - shown; more > 0)
     text += fmt::format("and {} more with less data; --json has all\n", grouped(more));
+  text += streams_table(report);
   for (const std::string& line : report.doubts) text += "   * " + printable(line) + "\n";
   return text;
 }

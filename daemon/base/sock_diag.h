@@ -32,8 +32,10 @@ class SockDiag {
   static Result<SockDiag> open();
 
   // TCP (not listening, not TIME_WAIT) and UDP sockets of one family, AF_INET or AF_INET6;
-  // unconnected UDP sockets if asked for. In no particular order.
-  Result<std::vector<DiagSocket>> sockets(int family, int protocol, bool unconnected = false);
+  // unconnected UDP sockets if asked for; those alone that were made in a cgroup (v2, by its id),
+  // if given: a socket stays its cgroup's when all have closed it. In no particular order.
+  Result<std::vector<DiagSocket>> sockets(int family, int protocol, bool unconnected = false,
+                                          std::optional<std::uint64_t> cgroup = {});
   // That very socket, found by its addresses, ports and cookie, as this namespace has it; none if
   // it has not.
   Result<std::optional<DiagSocket>> socket(const DiagSocket& wanted);
@@ -46,7 +48,7 @@ class SockDiag {
     bool done = false, interrupted = false;
   };
   explicit SockDiag(Fd fd) : fd_(std::move(fd)) {}
-  Result<void> ask(const inet_diag_req_v2& request, bool dump);
+  Result<void> ask(const inet_diag_req_v2& request, bool dump, ByteView attributes = {});
   Result<void> ask_for(const DiagSocket& socket, std::uint8_t extensions);
   Result<Turn> take(ByteView datagram, bool dump, const OnMessage& on_message) const;
   Result<bool> receive(bool dump, const OnMessage& on_message);  // false: interrupted
