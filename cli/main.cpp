@@ -165,6 +165,10 @@ CLI::Option* declare_input(CLI::App* command, AnalyzeOptions& input) {
   return what;
 }
 
+void declare_plot(CLI::App* command, std::string& file, const std::string& what) {
+  command->add_option("--plot", file, what + ", drawn by gnuplot")->type_name("FILE.svg");
+}
+
 void declare_archive_commands(CLI::App& app, Typed& typed) {
   auto* runs = app.add_subcommand("runs", "list the runs that the archive holds, newest first");
   runs->add_option("--limit", typed.runs.limit, "at most so many")
@@ -177,6 +181,7 @@ void declare_archive_commands(CLI::App& app, Typed& typed) {
   declare_input(path, typed.path.input);
   path->add_flag("--lost", typed.path.lost, "list each lost packet");
   path->add_flag("--check", typed.path.check, "exit 5 if the evidence is incomplete");
+  declare_plot(path, typed.path.plot, "delay over time of each section");
   path->add_flag("--json", typed.path.json, "the whole report (fieldline.path/1)");
 
   auto* retrans = app.add_subcommand(
@@ -184,12 +189,14 @@ void declare_archive_commands(CLI::App& app, Typed& typed) {
   declare_input(retrans, typed.retrans.input);
   retrans->add_flag("--all", typed.retrans.all, "list all of them, not the first 20");
   retrans->add_flag("--check", typed.retrans.check, "exit 5 if the evidence is incomplete");
+  declare_plot(retrans, typed.retrans.plot, "time and sequence, as tcptrace draws it");
   retrans->add_flag("--json", typed.retrans.json, "the whole report (fieldline.retrans/1)");
 
   auto* owd = app.add_subcommand(
       "owd",
       "one-way delays of each section, whatever the clocks say; exit 5 unless all are known");
   declare_input(owd, typed.owd.input);
+  declare_plot(owd, typed.owd.plot, "delay over time of each section, corrected");
   owd->add_flag("--json", typed.owd.json, "the whole report (fieldline.owd/1)");
 
   auto* coverage = app.add_subcommand(

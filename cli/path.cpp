@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "cli/exit_code.h"
+#include "cli/figures.h"
 #include "cli/flow_spec.h"
 #include "cli/text.h"
 
@@ -61,6 +62,7 @@ std::string render_lost(const analysis::PathReport& report) {
 }
 
 int path(const PathOptions& options, const Result<UserSettings>& settings) {
+  if (auto plot = check_plot(options.plot); !plot) return complain(plot.error(), kUsage);
   auto analyzer = analyze(options.input, settings);
   if (!analyzer) return analyzer.error();
   auto report = (*analyzer)->report();
@@ -75,6 +77,7 @@ int path(const PathOptions& options, const Result<UserSettings>& settings) {
       text += "NEXT     fieldline query " + run + " -o " + run + ".pcapng\n";
     }
   }
+  if (auto drawn = draw(figure_of(report), options.plot); !drawn) return complain(drawn.error());
   auto written = write_all(STDOUT_FILENO, text);
   if (!written && written.error().code != Code::closed) return complain(written.error());
   return report.complete || !options.check ? kOk : kPartial;

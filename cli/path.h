@@ -10,6 +10,7 @@ namespace fieldline::cli {
 struct PathOptions {
   AnalyzeOptions input;
   bool json = false, lost = false;
+  std::string plot;    // a file to draw to
   bool check = false;  // incomplete evidence is an error
 };
 

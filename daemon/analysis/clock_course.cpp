@@ -15,6 +15,7 @@ constexpr std::size_t kStretchesMax = 64;
 constexpr double kLeastStepNs = 20e3;
 constexpr double kNever = std::numeric_limits<double>::infinity();
 constexpr std::size_t kPacketsForStray = 64;  // that one may be left out
+constexpr std::size_t kStraysMax = 16;
 
 // The least reading of each cell, both ways; cells without a reading are left out.
 class Cells {
@@ -201,7 +202,7 @@ ClockFit fit_robust(const Span& span, double slack) {
   ClockFit fit = fit_clock(span, slack);
   Readings forward(span.forward, span.forward_end), reverse(span.reverse, span.reverse_end);
   const std::size_t all = forward.size() + reverse.size();
-  for (std::size_t strays = 1; strays <= all / kPacketsForStray; ++strays) {
+  for (std::size_t strays = 1; strays <= std::min(all / kPacketsForStray, kStraysMax); ++strays) {
     const auto span_of = [](const Readings& a, const Readings& b) {
       return Span{a.data(), a.data() + a.size(), b.data(), b.data() + b.size()};
     };
@@ -233,9 +234,11 @@ ClockFit fit_robust(const Span& span, double slack) {
   return fit;
 }
 
-ClockStep step_between(const ClockFit& a, const ClockFit& b) {
+// A change of rate that was cut some cells away from its place looks like a small step.
+ClockStep step_between(const ClockFit& a, const ClockFit& b, double cell) {
   ClockStep step{a.end, b.begin, b.theta(b.begin) - a.theta(b.begin), 0, false};
-  step.error = kLeastStepNs / 2 + 2 * (a.noise + b.noise);
+  step.error = kLeastStepNs / 2 + 2 * (a.noise + b.noise) +
+               std::abs(b.drift - a.drift) * (b.begin - a.end + kSmallest * cell);
   for (const ClockFit* fit : {&a, &b})
     step.error += fit->drift_error * ((fit->end - fit->begin) / 2 + (b.begin - a.end));
   step.certain = std::abs(step.by) > a.error + b.error + kDriftMax * (b.begin - a.end);
@@ -291,7 +294,7 @@ ClockCourse follow_clock(const Readings& forward, const Readings& reverse, doubl
   for (std::size_t i = 1; i < stretches.size(); ++i) {
     ClockFit &a = stretches[i - 1], &b = stretches[i];
     if (!a.known || !b.known) continue;
-    ClockStep step = step_between(a, b);
+    ClockStep step = step_between(a, b, cell);
     if (!step.certain && std::abs(step.by) <= step.error) continue;
     const auto fit = [&](double from, double to) {
       return fit_robust(part_of(forward, reverse, from, std::nextafter(to, kNever)), slack);

@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "analysis/time_bins.h"
+
 namespace fieldline::analysis {
 
 // A packet that both ends of a section showed: when by the upstream point's clock, and the
@@ -15,9 +17,6 @@ struct DelaySample {
   std::int64_t delay_ns = 0;
 };
 
-// Bins of one width, aligned to multiples of it; those without a packet are not held. Of too many,
-// neighbours are merged and the width doubles: the bins are the same in whatever order the samples
-// come, but for the rounding of sums.
 class DelaySeries {
  public:
   static constexpr std::size_t kBinsMax = 4096;
@@ -29,20 +28,17 @@ class DelaySeries {
     std::int64_t min_ns = 0, max_ns = 0;
     double sum_ns = 0;            // not an integer: hostile delays must not overflow it
     std::uint64_t min_at_ns = 0;  // the first packet of this minimum
+
+    void merge(const Bin& other);
   };
 
   void add(const DelaySample& sample);
 
-  std::uint64_t width_ns() const { return width_ns_; }
-  const std::vector<Bin>& bins() const { return bins_; }  // by time
+  std::uint64_t width_ns() const { return bins_.width_ns(); }
+  const std::vector<Bin>& bins() const { return bins_.bins(); }  // by time
 
  private:
-  Bin& bin_of(std::uint64_t time_ns);
-  void widen();
-
-  std::uint64_t width_ns_ = kWidthNs;
-  std::vector<Bin> bins_;
-  std::size_t last_ = 0;  // met last
+  TimeBins<Bin, kBinsMax> bins_{kWidthNs};
 };
 
 }  // namespace fieldline::analysis

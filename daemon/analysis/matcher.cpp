@@ -108,6 +108,7 @@ void Matcher::settle_ends(bool reverse) {
     end.before.emplace(*flows_, reverse);
     end.again.emplace(*flows_, reverse);
     end.stats.emplace(*flows_);
+    end.sequences.emplace(*flows_);
     if (limits_.waits) end.waits.emplace(*flows_, reverse, limits_.interval_ns);
   }
   if (end.last != path.back().id()) end.after.emplace(*flows_, reverse);
@@ -151,9 +152,11 @@ void Matcher::pass(std::size_t place, std::vector<Passing>& instant) {
           if (end.waits) end.waits->see_ack(one.sighting, acknowledged);
         }
         if (!acks) end.before->see(one.sighting.seen);
+        if (acks) end.sequences->see_ack(one.sighting.seen);
         if (!acks) {
           const Sending sending = end.again->see(one.sighting.seen);
           end.stats->see(one.sighting, sending);
+          end.sequences->see(one.sighting.seen, sending);
           if (end.waits) end.waits->see(one.sighting, sending);
         }
       }

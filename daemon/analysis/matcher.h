@@ -16,6 +16,7 @@
 #include "analysis/receiver_evidence.h"
 #include "analysis/retransmissions.h"
 #include "analysis/sender_holes.h"
+#include "analysis/sequence_series.h"
 #include "analysis/way.h"
 #include "analysis/wire_sender.h"
 
@@ -63,6 +64,7 @@ class Matcher {
     std::optional<SenderHoles> before;
     std::optional<Retransmissions> again;
     std::optional<FlowStats> stats;
+    std::optional<SequenceSeries> sequences;
     std::optional<WireSenders> waits;  // with Limits::waits
     std::optional<ReceiverEvidence> after;
   };

@@ -17,6 +17,7 @@
 #include "analysis/flow_counts.h"
 #include "analysis/flows.h"
 #include "analysis/senders.h"
+#include "analysis/sequence_series.h"
 #include "analysis/spacing.h"
 #include "analysis/wire_waiting.h"
 #include "base/address.h"
@@ -100,14 +101,15 @@ struct FlowSpacing {
 };
 
 struct Direction {
-  std::vector<Point> points;       // in path order
-  std::vector<Section> sections;   // points.size() + 1 of them: before the first .. after the last
-  std::vector<Again> again;        // at most 65,536
-  std::vector<FlowCounts> flows;   // by PathReport::flows, at points.front(); the first of them
-  OtherCounts other_flows;         // of the rest
-  std::vector<WireWaiting> waits;  // with Limits::waits
-  std::uint64_t waits_left_out = 0;  // packets of more flows
-  std::vector<FlowSpacing> spacing;  // with Limits::spacing
+  std::vector<Point> points;      // in path order
+  std::vector<Section> sections;  // points.size() + 1 of them: before the first .. after the last
+  std::vector<Again> again;       // at most 65,536
+  std::vector<FlowCounts> flows;  // by PathReport::flows, at points.front(); the first of them
+  std::vector<SequenceLine> sequences;  // of the first flows of TCP
+  OtherCounts other_flows;              // of the rest
+  std::vector<WireWaiting> waits;       // with Limits::waits
+  std::uint64_t waits_left_out = 0;     // packets of more flows
+  std::vector<FlowSpacing> spacing;     // with Limits::spacing
 };
 
 struct PathReport {

@@ -24,7 +24,8 @@ struct Network {
   double offset = 3 * kSecond, drift = 50e-6;
   // Queues: of mean `queue`, for stretches of time; idle in between.
   double queue = 3 * kMilli, busy = 0.5;
-  double step_at = -1, step = 0;  // s, ns
+  double step_at = -1, step = 0;   // s, ns
+  double slew_at = 1e9, slew = 0;  // s, and what is added to the drift from then on
 };
 
 struct Recorded {
@@ -33,7 +34,7 @@ struct Recorded {
 
 double theta(const Network& net, double at) {
   const double step = net.step_at >= 0 && at >= net.step_at * kSecond ? net.step : 0;
-  return net.offset + net.drift * at + step;
+  return net.offset + net.drift * at + step + net.slew * std::max(0.0, at - net.slew_at * kSecond);
 }
 
 // Stretches of 0.2 .. 2 s that are busy or not.
@@ -230,6 +231,25 @@ TEST_CASE("a clock that steps is found out, not smeared") {
   CHECK(tried.right_steps == 100);
   CHECK(tried.certain == (certain ? 100u : 0u));
   CHECK(tried.error < most_error);
+}
+
+TEST_CASE("a clock that is slewed shows as stretches of another drift, and as no step") {
+  Network net;
+  net.slew_at = 12;
+  net.slew = -500e-6;
+  std::size_t stretches = 0;
+  for (net.seed = 1; net.seed <= 50; ++net.seed) {
+    const ClockCourse course = follow(net);
+    stretches += course.stretches.size();
+    CHECK(course.steps.empty());
+    CHECK(course.unknown() <= 0);
+    for (const ClockFit& fit : course.stretches) {
+      for (const double at : {fit.begin, (fit.begin + fit.end) / 2, fit.end})
+        CHECK(std::abs(fit.theta(at) - theta(net, at)) <= fit.error);
+      CHECK(fit.error < 11 * kMilli);
+    }
+  }
+  CHECK(stretches >= 100);
 }
 
 TEST_CASE("what only one way shows bounds nothing") {
