@@ -12,22 +12,35 @@ class Capture:
 
     def __init__(self, site, box, device):
         self.site, self.box, self.device = site, box, device
-        self.file, self.before = site.folder / f"{box}.pcap", self.passed()
+        self.file = site.folder / f"{box}.pcap"
         self.process = site.spawn(box, "tcpdump", "-i", device, "-s", "120", "-w", self.file, "-U", "-B", "65536", "-n",
                                   "--immediate-mode", "-Z", "root", log=f"{box}-tcpdump.log")
         wait_until("tcpdump listens", lambda: "listening on" in self.process.text())
+        # IPv6 speaks by itself: what passed before tcpdump listened is not in its count.
+        self.unseen = wait_until("a quiet moment", self.difference)[0]
 
     def passed(self):
         shown = self.site.run(self.box, "ip", "-j", "-s", "link", "show", "dev", self.device).stdout
         stats = json.loads(shown)[0]["stats64"]
         return stats["tx"]["packets"] + stats["rx"]["packets"]
 
+    def reports(self):
+        return re.findall(r"(\d+) packets? captured", self.process.text())
+
+    def captured(self):
+        before = len(self.reports())
+        self.process.popen.send_signal(signal.SIGUSR1)
+        wait_until("tcpdump's count", lambda: len(self.reports()) > before)
+        return int(self.reports()[-1])
+
+    def difference(self):
+        """(packets that passed and tcpdump does not have,), or nothing while some pass."""
+        passed, captured = self.passed(), self.captured()
+        return (passed - captured,) if self.passed() == passed else None
+
     def stop(self):
-        def all_read():
-            self.process.popen.send_signal(signal.SIGUSR1)
-            counts = re.findall(r"(\d+) packets? captured", self.process.text())
-            return counts and int(counts[-1]) >= self.passed() - self.before
-        wait_until(f"tcpdump in {self.box} has read everything", all_read, 30)
+        wait_until(f"tcpdump in {self.box} has read everything",
+                   lambda: self.captured() >= self.passed() - self.unseen, 30)
         self.process.stop(signal.SIGINT)
         assert re.search(r"\n0 packets dropped by kernel", self.process.text()), self.process.text()
         return self.file
