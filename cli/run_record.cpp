@@ -108,6 +108,28 @@ std::string lateness(const Cover& cover, std::size_t run) {
   return text + fmt::format(" ({} bytes were sent before)", grouped(sent));
 }
 
+// A later run that has next to all of what this one has: of each sender.
+const RecordedRun* wider_run(const RunRecord& record, std::size_t index) {
+  const auto& report = record.runs[index].report;
+  const auto has = [](const RecordedRun& later, const analysis::WhyFlow& flow) {
+    return std::any_of(later.report->flows.begin(), later.report->flows.end(),
+                       [&](const analysis::WhyFlow& other) {
+                         return other.host == flow.host && other.cookie == flow.cookie &&
+                                other.local_port == flow.local_port &&
+                                other.peer_port == flow.peer_port &&
+                                other.bytes() >= flow.bytes() - flow.bytes() / 10;
+                       });
+  };
+  for (std::size_t at = index + 1; at < record.runs.size(); ++at) {
+    const RecordedRun& later = record.runs[at];
+    if (later.report && !report->flows.empty() &&
+        std::all_of(report->flows.begin(), report->flows.end(),
+                    [&](const analysis::WhyFlow& flow) { return has(later, flow); }))
+      return &later;
+  }
+  return nullptr;
+}
+
 std::string run_text(const RunRecord& record, std::size_t index, bool color) {
   const RecordedRun& run = record.runs[index];
   std::string text = fmt::format("\nRUN {}  {}: {}\n", run.run.brief(), run.plan.to_string(),
@@ -116,6 +138,11 @@ std::string run_text(const RunRecord& record, std::size_t index, bool color) {
   for (const auto& sensor : run.unfinished)
     text += "   * incomplete: no final counts from " + sensor + "\n";
   if (!run.report) return text + "   * " + printable_lines(run.error) + "\n";
+  if (const RecordedRun* wider = wider_run(record, index)) {
+    return text + fmt::format(
+                      "   * run {}, which began {} ms later, has the same streams and more\n",
+                      wider->run.brief(), (wider->first_pulse_ns - run.first_pulse_ns) / 1'000'000);
+  }
   if (run.report->flows.empty())
     text += "   * no host recorded a sender: what the flow waited for is not known\n";
   return text + analysis::to_table(*run.report, color) +

@@ -4,7 +4,9 @@
 streams and signals. Nothing stays behind."""
 import glob
 import json
+import os
 import pathlib
+import pty
 import signal
 import subprocess
 import sys
@@ -29,12 +31,17 @@ def left_behind():
     return cgroups + keepers
 
 
-def transfer(site, port, *options, status=0):
-    """What it printed, its report's lines (stderr), and the ports of its streams, the slow one last."""
+def run_command(site, *arguments, outside=(), **kwargs):
+    return subprocess.run([*outside, *site.cli("run", *arguments)], capture_output=True, text=True, check=False, timeout=60,
+                          **kwargs)
+
+
+def transfer(site, port, *options, outside=(), status=0):
+    """What was said, the ports of the streams, and that of the slow one."""
     server = site.spawn("b", sys.executable, FLOWS, "serve", port, COUNT, log=f"serve-{port}.log")
     wait_until("it listens", lambda: "listening" in server.text())
-    done = site.fieldline("run", *options, "--", sys.executable, FLOWS, "send", site.env["ADDR_b"], port, COUNT,
-                          "--seconds", 4, "--status", status, check=False, timeout=60)
+    done = run_command(site, *options, "--", sys.executable, FLOWS, "send", site.env["ADDR_b"], str(port), str(COUNT),
+                       "--seconds", "4", "--status", str(status), outside=outside)
     assert done.returncode == status, (done.returncode, done.stderr)
     lines = [line.split() for line in done.stdout.splitlines()]
     assert len(lines) == COUNT and all(len(l) == 2 and l[0] in ("stream", "slow") for l in lines), done.stdout
@@ -43,22 +50,22 @@ def transfer(site, port, *options, status=0):
     return done, sorted(int(l[1]) for l in lines), slow
 
 
-def streams_in_json(site, by="cgroup"):
-    report = site.folder / f"run-{by}.json"
-    done, ports, slow = transfer(site, 5301 if by == "cgroup" else 5303, "--json", "-o", report)
+def streams_in_json(site, port, followed_by, outside=()):
+    file = site.folder / f"run-{port}.json"
+    done, ports, slow = transfer(site, port, "--json", "-o", file, outside=outside)
     assert done.stderr == "", done.stderr
-    report = json.loads(report.read_text())
-    assert report["schema"] == "fieldline.run/1" and report["exit"] == 0 and report["signal"] is None
-    assert report["followed_by"] == by, report["no_cgroup"]
-    covered = {s["local_port"]: s for s in report["sockets"] if s["state"] == "covered"}
+    report = json.loads(file.read_text())
     print(json.dumps({k: v for k, v in report.items() if k != "runs"}, indent=1), flush=True)
+    assert report["schema"] == "fieldline.run/1" and report["exit"] == 0 and report["signal"] is None
+    assert report["followed_by"] == followed_by and (report["no_cgroup"] is None) == (followed_by == "cgroup"), report
+    covered = {s["local_port"]: s for s in report["sockets"] if s["state"] == "covered"}
     assert sorted(covered) == ports and not report["not_recorded"], report["sockets"]
     assert all(s["late_ns"] >= 0 and s["run"] for s in covered.values())
-    flows = {f["local_port"]: f for r in report["runs"] for f in r["why"]["flows"] if f["direction"] == "forward"}
-    assert set(ports) <= set(flows), (ports, sorted(flows))
-    print(json.dumps([r["why"]["side_by_side"] for r in report["runs"]], indent=1), flush=True)
-    named = [r["why"]["side_by_side"]["slow"] for r in report["runs"] if r["why"]["side_by_side"]]
-    assert any(n and n["local_port"] == slow and n["limit"] == "application" for n in named), (named, slow)
+    flows = {f["local_port"] for r in report["runs"] for f in r["why"]["flows"] if f["direction"] == "forward"}
+    assert set(ports) <= flows, (ports, flows)
+    beside = [r["why"]["side_by_side"] for r in report["runs"]]
+    named = [b["slow"] for b in beside if b]
+    assert any(n and n["local_port"] == slow and n["limit"] == "application" for n in named), (beside, slow)
     for run in report["runs"]:
         assert [p["name"] for p in run["path"]["forward"]["points"]] == ["s1", "s2"], run["path"]["forward"]
         assert run["pulses"] > 0 and run["error"] is None and not run["without_final_counts"], run
@@ -104,6 +111,37 @@ def lasts_and_ends(site):
     assert "killed by signal 2" in process.text(), process.text()
 
 
+def keeper_outlives(site):
+    """Killed: the command goes on, and its cgroup goes with it (seen at the end)."""
+    process = site.spawn("a", *site.cli("run", "--", "sleep", "2")[3:], log="killed.log")
+    wait_until("the command runs", lambda: any_child_named("sleep", process.popen.pid))
+    assert left_behind()
+    process.popen.kill()
+    process.popen.wait()
+
+
+def ctrl_c(site):
+    """On a terminal: the command gets it from there, and the report comes all the same."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        words = list(map(str, site.cli("run", "--", "sleep", "50")))
+        os.execvp(words[0], words)
+    wait_until("the command runs", lambda: any_child_named("sleep", pid))
+    os.write(terminal, b"\x03")
+    shown = b""
+    while True:
+        try:
+            piece = os.read(terminal, 4096)
+        except OSError:  # EIO: nobody holds the other end
+            break
+        if not piece:
+            break
+        shown += piece
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    os.close(terminal)
+    assert status == 128 + signal.SIGINT and b"killed by signal 2" in shown, (status, shown)
+
+
 def any_child_named(name, ancestor):
     listed = subprocess.run(["ps", "-eo", "pid=,ppid=,comm="], capture_output=True, text=True).stdout
     rows = [line.split(None, 2) for line in listed.splitlines()]
@@ -120,7 +158,11 @@ def main():
     site.start(hosts=("a", "b"))
     is_transparent(site)
     lasts_and_ends(site)
-    streams_in_json(site)
+    keeper_outlives(site)
+    ctrl_c(site)
+    streams_in_json(site, 5301, "cgroup")
+    no_cgroups = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /sys/fs/cgroup && exec "$@"', "sh"]
+    streams_in_json(site, 5303, "processes", outside=no_cgroups)
     report_for_people(site)
     wait_until("nothing is left", lambda: set(left_behind()) <= set(before))
     site.lab("drops")
