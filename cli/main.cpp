@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "cli/coverage.h"
+#include "cli/diff.h"
 #include "cli/events.h"
 #include "cli/exit_code.h"
 #include "cli/magnet/usage.h"
@@ -71,6 +72,7 @@ struct Typed {
   RunCommandOptions run;
   TopOptions top;
   ModulationOptions modulation;
+  DiffOptions diff;
   QueryOptions query;
   EventsOptions events;
   StatusOptions status;
@@ -234,6 +236,12 @@ void declare_archive_commands(CLI::App& app, Typed& typed) {
   modulation->add_flag("--json", typed.modulation.json,
                        "the whole report (fieldline.modulation/1)");
 
+  auto* diff = app.add_subcommand(
+      "diff", "what changed between two runs: settings, path, loss, delay, limits; and the noise");
+  diff->add_option("BEFORE", typed.diff.before, "a run, as for path, or its file")->required();
+  diff->add_option("AFTER", typed.diff.after, "the other")->required();
+  diff->add_flag("--json", typed.diff.json, "the whole report (fieldline.diff/1)");
+
   auto* query = app.add_subcommand(
       "query", "get a run's packets as pcapng, for tshark, tcpdump and Wireshark");
   query->add_option("RUN", typed.query.run, "a run's id or its first digits, or last")->required();
@@ -345,6 +353,7 @@ int dispatch(CLI::App& app, Typed& typed) {
   if (app.got_subcommand("path")) return path(typed.path, settings);
   if (app.got_subcommand("retrans")) return retrans(typed.retrans, settings);
   if (app.got_subcommand("modulation")) return modulation(typed.modulation, settings);
+  if (app.got_subcommand("diff")) return diff(typed.diff, settings);
   if (app.got_subcommand("why")) return why(typed.why, settings);
   if (app.got_subcommand("owd")) return owd(typed.owd, settings);
   if (app.got_subcommand("coverage")) return coverage(typed.coverage, settings);

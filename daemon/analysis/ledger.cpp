@@ -133,6 +133,8 @@ const char* Ledger::activation(const json& document, const std::string& sensor) 
   }
   Sensor& book = sensors_[sensor];
   if (*event == "started") book.started.insert(*at_ns);
+  if (*event == "started" && document.contains("system") && document["system"].is_object())
+    systems_[sensor] = document["system"];
   // The classifier ceases at the deadline; the daemon reports it once it has drained.
   const std::uint64_t deadline_ns = number_in(document, "deadline_ns").value_or(0);
   const bool expired = string_in(document, "reason") == "expired" && deadline_ns != 0;

@@ -61,6 +61,8 @@ class Ledger {
   Tally tally(const std::string& sensor, bool reverse) const;
   std::vector<std::string> incomplete() const;
   const std::vector<nlohmann::json>& refusals() const { return refusals_; }
+  // By sensor or host: its settings when the run began there.
+  const std::map<std::string, nlohmann::json>& systems() const { return systems_; }
   const nlohmann::json& grant() const { return grant_; }
   const nlohmann::json& principal() const { return principal_; }
 
@@ -96,6 +98,7 @@ class Ledger {
   std::map<std::string, Sensor> sensors_;
   std::vector<nlohmann::json> refusals_;
   nlohmann::json grant_, principal_;
+  std::map<std::string, nlohmann::json> systems_;
 };
 
 // Members of hostile documents: no value where the type is another.

@@ -67,6 +67,7 @@ class Analyzer final : public PathAnalyzer {
     if (survey_) describe(*survey_, report);
     if (!survey_) report.grant = ledger_.grant();
     report.principal = ledger_.principal();
+    report.systems = ledger_.systems();
     report.first_ns = first_ns_;
     report.last_ns = last_ns_;
     Matcher finished = matcher_;

@@ -116,6 +116,7 @@ struct PathReport {
   RunId run;  // zero for captures
   std::vector<std::string> captures;
   nlohmann::json grant, principal;
+  std::map<std::string, nlohmann::json> systems;  // see Ledger::systems()
   std::uint64_t first_ns = 0, last_ns = 0;
   std::vector<FlowKey> flows;  // a is the grant's host A
   Direction forward, reverse;

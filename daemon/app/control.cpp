@@ -208,8 +208,9 @@ void Control::on_armed(const sense::Grant& grant, const std::string& principal) 
   spdlog::info("run {} on for {} ({}): {} flows until {}", grant.run.brief(), principal,
                activation.decision.rule, activation.slots.size() / 2,
                format_utc(activation.deadline_utc_ns));
-  report(FL_FRAME_ACTIVATION, grant.run,
-         activation_report("started", name_, activation, clock_.utc_ns(), ""));
+  auto started = activation_report("started", name_, activation, clock_.utc_ns(), "");
+  started["system"] = system_json(source::read_system_facts(interfaces_));
+  report(FL_FRAME_ACTIVATION, grant.run, std::move(started));
   role_.begun(activation);
 }
 

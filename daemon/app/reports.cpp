@@ -64,6 +64,26 @@ json configuration_report(const RoleConfig& config, const RunId& session,
           {"ports", ports}};
 }
 
+json system_json(const source::SystemFacts& facts) {
+  json interfaces = json::object();
+  for (const auto& one : facts.interfaces) {
+    interfaces[one.name] = {{"driver", one.driver},
+                            {"mtu", one.mtu},
+                            {"queue_length", one.queue_length},
+                            {"speed_mbps", one.speed_mbps ? json(*one.speed_mbps) : json()},
+                            {"offloads", one.offloads}};
+  }
+  return {{"kernel", facts.kernel},
+          {"sysctls", facts.sysctls},
+          {"interfaces", interfaces},
+          {"clock",
+           {{"synchronized", facts.clock.synchronized},
+            {"source", facts.clock.source},
+            {"max_error_ns", facts.clock.max_error_ns},
+            {"estimated_error_ns", facts.clock.estimated_error_ns},
+            {"frequency_ppm", facts.clock.frequency_ppm}}}};
+}
+
 json activation_report(const std::string& event, const std::string& sensor,
                        const sense::Activation& activation, std::uint64_t at_ns,
                        const std::string& reason) {

@@ -12,6 +12,7 @@
 #include "capture/host_recorder.h"
 #include "capture/recorder.h"
 #include "sense/activation.h"
+#include "source/system_facts.h"
 #include "stream/producer.h"
 
 namespace fieldline::app {
@@ -32,6 +33,8 @@ fl_flow_counters minus(const fl_flow_counters& a, const fl_flow_counters& b);
 
 nlohmann::json configuration_report(const RoleConfig& config, const RunId& session,
                                     std::uint64_t tai_offset_s);
+// What a run keeps of the host that it was recorded on.
+nlohmann::json system_json(const source::SystemFacts& facts);
 nlohmann::json activation_report(const std::string& event, const std::string& sensor,
                                  const sense::Activation& activation, std::uint64_t at_ns,
                                  const std::string& reason);

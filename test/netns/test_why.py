@@ -100,6 +100,34 @@ def rate_limited(site, host="a"):
     assert flow["queues"][0]["ns"] > 0.9 * flow["limits"]["queue"]["ns"], flow["queues"]
 
 
+def compared(site):
+    """Two runs alike, and a third with another setting and a narrow link."""
+    send = ["--seconds", 8, "--pace", 500_000]
+    runs = [transfer(site, send=send) for _ in range(2)]
+    site.run("b", "sysctl", "-qw", "net.ipv4.tcp_rmem=4096 100000 200000")
+    site.run("r1", "tc", "qdisc", "add", "dev", "l1", "root", "tbf", "rate", "2mbit", "burst", "5kb", "limit", "60kb")
+    runs.append(transfer(site, send=send))
+    site.run("r1", "tc", "qdisc", "del", "dev", "l1", "root")
+
+    def differences(a, b):
+        report = json.loads(site.fieldline("diff", a, b, "--json").stdout)
+        assert report["schema"] == "fieldline.diff/1" and report["settings_equal"] > 40, report
+        return {(d["kind"], d["subject"], d["measure"]): d for d in report["differences"]}
+
+    print(site.fieldline("diff", runs[0], runs[2]).stdout, flush=True)
+    alike, other = differences(*runs[:2]), differences(runs[0], runs[2])
+    assert not [d for d in alike if d[0] in ("setting", "path")], alike
+    assert [d[1] for d in other if d[0] == "setting"] == ["b: net.ipv4.tcp_rmem"], other
+    rmem = other["setting", "b: net.ipv4.tcp_rmem", None]
+    assert rmem["after"] == "4096 100000 200000" != rmem["before"], rmem
+    delay = other["delay", "-> s1 - s2", "mean above the least"]
+    assert delay["outside_noise"] and delay["after"] > delay["before"] + 20, delay
+    assert other["limit", "pacing", "share of the time"]["outside_noise"], other
+    assert other["flow", "throughput", None]["after"] < 2.1 and other["flow", "throughput", None]["outside_noise"] is None
+    pacing = alike["limit", "pacing", "share of the time"]
+    assert pacing["before"] > 90 and pacing["after"] > 90, pacing
+
+
 def losses(site, flow):
     """All of the injector's, and where."""
     injected = len([p for p in read_pcap(site.env["INJECTED_l1_fwd"]) if p.protocol == 6])
@@ -131,6 +159,7 @@ def main():
     site = a_site()
     unharmed(site)
     rate_limited(site)
+    compared(site)
     site.lab("drops")
     site.close()
     site = a_site("--drop", "l1:@60")
