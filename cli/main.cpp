@@ -10,22 +10,15 @@
 #include <CLI/CLI.hpp>
 
 #include "base/clock.h"
-#include "cli/coverage.h"
-#include "cli/diff.h"
+#include "cli/analysis_commands.h"
 #include "cli/events.h"
 #include "cli/exit_code.h"
 #include "cli/magnet/usage.h"
-#include "cli/modulation.h"
-#include "cli/owd.h"
-#include "cli/path.h"
 #include "cli/ping.h"
 #include "cli/query.h"
-#include "cli/retrans.h"
 #include "cli/run_command.h"
 #include "cli/runs.h"
 #include "cli/status.h"
-#include "cli/top.h"
-#include "cli/why.h"
 
 namespace fieldline::cli {
 namespace {
@@ -64,21 +57,13 @@ struct Typed {
   Flags flags;
   PingOptions ping;
   RunsOptions runs;
-  PathOptions path;
-  RetransOptions retrans;
-  OwdOptions owd;
-  CoverageOptions coverage;
-  WhyOptions why;
   RunCommandOptions run;
-  TopOptions top;
-  ModulationOptions modulation;
-  DiffOptions diff;
+  AnalysisCommands analysis;
   QueryOptions query;
   EventsOptions events;
   StatusOptions status;
   std::vector<std::string> flows;
-  std::string source, duration = "60s", renew = "1s", interval = "1s", archive_select = "own", flow,
-                      from, to;
+  std::string source, duration = "60s", renew = "1s", archive_select = "own", flow, from, to;
   bool v4 = false, v6 = false, reindex_json = false;
 };
 
@@ -154,93 +139,12 @@ int cut_command(int argc, char** argv, RunCommandOptions& run) {
   return static_cast<int>(dashes - argv);
 }
 
-CLI::Option* declare_input(CLI::App* command, AnalyzeOptions& input) {
-  auto* what =
-      command
-          ->add_option("RUN", input.what,
-                       "a run's id or its first digits, last, or captures of any kind, one a point")
-          ->required();
-  command
-      ->add_option("--hosts", input.hosts,
-                   "of captures: between which hosts (else those with most packets)")
-      ->type_name("A,B");
-  return what;
-}
-
-void declare_plot(CLI::App* command, std::string& file, const std::string& what) {
-  command->add_option("--plot", file, what + ", drawn by gnuplot")->type_name("FILE.svg");
-}
-
 void declare_archive_commands(CLI::App& app, Typed& typed) {
   auto* runs = app.add_subcommand("runs", "list the runs that the archive holds, newest first");
   runs->add_option("--limit", typed.runs.limit, "at most so many")
       ->capture_default_str()
       ->type_name("N");
   runs->add_flag("--json", typed.runs.json, "the archive's answer");
-
-  auto* path = app.add_subcommand(
-      "path", "vantage points in path order; what each section lost and delayed");
-  declare_input(path, typed.path.input);
-  path->add_flag("--lost", typed.path.lost, "list each lost packet");
-  path->add_flag("--check", typed.path.check, "exit 5 if the evidence is incomplete");
-  declare_plot(path, typed.path.plot, "delay over time of each section");
-  path->add_flag("--json", typed.path.json, "the whole report (fieldline.path/1)");
-
-  auto* retrans = app.add_subcommand(
-      "retrans", "each TCP retransmission, and why: lost where, acknowledgement lost, or spurious");
-  declare_input(retrans, typed.retrans.input);
-  retrans->add_flag("--all", typed.retrans.all, "list all of them, not the first 20");
-  retrans->add_flag("--check", typed.retrans.check, "exit 5 if the evidence is incomplete");
-  declare_plot(retrans, typed.retrans.plot, "time and sequence, as tcptrace draws it");
-  retrans->add_flag("--json", typed.retrans.json, "the whole report (fieldline.retrans/1)");
-
-  auto* owd = app.add_subcommand(
-      "owd",
-      "one-way delays of each section, whatever the clocks say; exit 5 unless all are known");
-  declare_input(owd, typed.owd.input);
-  declare_plot(owd, typed.owd.plot, "delay over time of each section, corrected");
-  owd->add_flag("--json", typed.owd.json, "the whole report (fieldline.owd/1)");
-
-  auto* coverage = app.add_subcommand(
-      "coverage", "what each vantage point saw, kept and missed; exit 5 unless complete");
-  declare_input(coverage, typed.coverage.input);
-  coverage->add_flag("--json", typed.coverage.json, "the whole report (fieldline.coverage/1)");
-
-  auto* why = app.add_subcommand(
-      "why", "what the flow's time went into: application, windows, loss, a queue, the receiver");
-  declare_input(why, typed.why.input)->required(false);
-  why->add_flag(
-      "--local", typed.why.local,
-      "this host's sockets, now: all, or those of flows (tcp:5201); or magnet-read's files");
-  why->add_option("--for", typed.why.duration, "how long, with --local")
-      ->capture_default_str()
-      ->type_name("TIME");
-  why->add_option("--interval", typed.why.interval, "judge each stretch of so long by itself")
-      ->capture_default_str()
-      ->type_name("TIME");
-  why->add_flag("--json", typed.why.json, "the whole report (fieldline.why/1)");
-
-  auto* top = app.add_subcommand(
-      "top", "each flow's bandwidth, retransmissions, round trip and losses while a run is on");
-  declare_input(top, typed.top.input)->required(false)->default_str("last");
-  top->add_option("--interval", typed.interval, "between two views, 100ms to 1h")
-      ->capture_default_str()
-      ->type_name("TIME");
-  top->add_flag("--once", typed.top.once, "the totals so far, and end");
-  top->add_flag("--json", typed.top.json, "one document a line and interval (fieldline.top/1)");
-
-  auto* modulation = app.add_subcommand(
-      "modulation",
-      "sizes and gaps from send() through both stacks and every vantage point to recv()");
-  declare_input(modulation, typed.modulation.input);
-  modulation->add_flag("--json", typed.modulation.json,
-                       "the whole report (fieldline.modulation/1)");
-
-  auto* diff = app.add_subcommand(
-      "diff", "what changed between two runs: settings, path, loss, delay, limits; and the noise");
-  diff->add_option("BEFORE", typed.diff.before, "a run, as for path, or its file")->required();
-  diff->add_option("AFTER", typed.diff.after, "the other")->required();
-  diff->add_flag("--json", typed.diff.json, "the whole report (fieldline.diff/1)");
 
   auto* query = app.add_subcommand(
       "query", "get a run's packets as pcapng, for tshark, tcpdump and Wireshark");
@@ -315,15 +219,6 @@ Result<void> check_ping(Typed& typed) {
   return {};
 }
 
-Result<void> check_top(Typed& typed) {
-  auto& top = typed.top;
-  if (top.input.what.empty()) top.input.what = {"last"};
-  top.interval_ns = parse_duration_ns(typed.interval);
-  if (top.interval_ns < 100 * kNanosPerMilli || top.interval_ns > 3600 * kNanosPerSecond)
-    return fail(Code::invalid, "--interval " + typed.interval + ": write 100ms to 1h");
-  return {};
-}
-
 Result<void> check_query(Typed& typed) {
   std::uint64_t now = SystemClock().utc_ns();
   if (!typed.flow.empty()) {
@@ -350,17 +245,7 @@ int dispatch(CLI::App& app, Typed& typed) {
     return kOk;
   }
   auto settings = load_settings(typed.flags, environment);
-  if (app.got_subcommand("path")) return path(typed.path, settings);
-  if (app.got_subcommand("retrans")) return retrans(typed.retrans, settings);
-  if (app.got_subcommand("modulation")) return modulation(typed.modulation, settings);
-  if (app.got_subcommand("diff")) return diff(typed.diff, settings);
-  if (app.got_subcommand("why")) return why(typed.why, settings);
-  if (app.got_subcommand("owd")) return owd(typed.owd, settings);
-  if (app.got_subcommand("coverage")) return coverage(typed.coverage, settings);
-  if (app.got_subcommand("top")) {
-    if (auto checked = check_top(typed); !checked) return complain(checked.error(), kUsage);
-    return top(typed.top, settings);
-  }
+  if (const auto code = typed.analysis.run(app, settings)) return *code;
   if (!settings) return complain(settings.error(), kUsage);
   if (app.got_subcommand("run")) {
     if (!typed.run.command.empty()) return run_command(typed.run, *settings);
@@ -399,6 +284,7 @@ int run(int argc, char** argv) {
       ->type_name("FILE");
   declare_ping(app, typed);
   declare_run(app, typed);
+  typed.analysis.declare(app);
   declare_archive_commands(app, typed);
   app.add_subcommand("version", "print the version");
   try {

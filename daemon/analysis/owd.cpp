@@ -8,6 +8,8 @@
 #include <set>
 #include <utility>
 
+#include "analysis/ledger.h"
+
 namespace fieldline::analysis {
 namespace {
 
@@ -306,6 +308,22 @@ OwdReport measure_one_way(PathReport path) {
                    return way.kind == OneWay::Kind::known && !way.partly;
                  });
   return report;
+}
+
+std::optional<RecordedError> recorded_error(const OwdReport& report, const ClockPair& pair) {
+  RecordedError both{0, true};
+  for (const std::string* place : {&pair.a, &pair.b}) {
+    // A place is named by its sensor, with the domain in front where several have that name.
+    const auto system = report.path.systems.find(place->substr(place->rfind('/') + 1));
+    if (system == report.path.systems.end() || !system->second.contains("clock")) return {};
+    const auto& clock = system->second["clock"];
+    if (!clock.is_object()) return {};
+    const auto error = number_in(clock, "max_error_ns");
+    if (!error) return {};
+    both.ns += *error;
+    both.synchronized &= clock.contains("synchronized") && clock["synchronized"] == true;
+  }
+  return both;
 }
 
 }  // namespace fieldline::analysis

@@ -69,6 +69,14 @@ struct OwdReport {
 
 OwdReport measure_one_way(PathReport path);
 
+// What the two hosts said of their clocks' greatest errors when the run began (adjtimex), together;
+// none: not both of them did. synchronized: neither called its own a guess.
+struct RecordedError {
+  std::uint64_t ns = 0;
+  bool synchronized = false;
+};
+std::optional<RecordedError> recorded_error(const OwdReport& report, const ClockPair& pair);
+
 nlohmann::json to_json(const OwdReport& report);  // docs/format/owd.md
 std::string to_table(const OwdReport& report, bool color = false);
 

@@ -44,7 +44,8 @@ json to_json(const ClockPair& pair, const ClockFit& fit) {
   return text;
 }
 
-json to_json(const ClockPair& pair) {
+json to_json(const OwdReport& report, const ClockPair& pair) {
+  const auto recorded = recorded_error(report, pair);
   json stretches = json::array(), steps = json::array();
   for (const ClockFit& fit : pair.course.stretches) stretches.push_back(to_json(pair, fit));
   for (const ClockStep& step : pair.course.steps) {
@@ -61,7 +62,8 @@ json to_json(const ClockPair& pair) {
           {"clock", pair.by_b ? "b" : "a"},
           {"stretches", stretches},
           {"steps", steps},
-          {"recorded_error_ns", json()}};
+          {"recorded_error_ns", recorded ? json(recorded->ns) : json()},
+          {"recorded_synchronized", recorded ? json(recorded->synchronized) : json()}};
 }
 
 const Direction& direction_of(const OwdReport& report, const OneWay& way) {
@@ -162,7 +164,7 @@ class Table {
         notes += "   * " + name + ": " + line + "\n";
       };
       const auto& stretches = pair.course.stretches;
-      if (stretches.empty()) rows.push_back({name, "?", "", "?", "", "", "not recorded"});
+      if (stretches.empty()) rows.push_back({name, "?", "", "?", "", "", recorded_text(pair)});
       for (const ClockFit& fit : stretches) rows.push_back(row_of(pair, fit, name));
       if (stretches.empty()) note(why_unknown(pair));
       for (const ClockFit& fit : stretches) {
@@ -185,10 +187,17 @@ class Table {
     return bold_first(table_of(rows)) + notes;
   }
 
+  std::string recorded_text(const ClockPair& pair) const {
+    const auto recorded = recorded_error(report_, pair);
+    if (!recorded) return "not recorded";
+    return error_text(static_cast<double>(recorded->ns)) +
+           (recorded->synchronized ? "" : ", not synchronized");
+  }
+
   Row row_of(const ClockPair& pair, const ClockFit& fit, const std::string& name) const {
     const bool many = pair.course.stretches.size() > 1;
     const std::string row = many ? name + ", " + at(pair, fit.begin) : name;
-    if (!fit.known) return {row, "?", "", "?", "", "", "not recorded"};
+    if (!fit.known) return {row, "?", "", "?", "", "", recorded_text(pair)};
     const bool flat = fit.drift_error >= kDriftMax * 0.99;  // any drift will do
     return {row,
             time_text(pair.ahead_ns(fit, fit.begin)),
@@ -196,7 +205,7 @@ class Table {
             flat ? "?" : fmt::format("{:+.2f}", fit.drift * kPpm),
             flat ? "" : fmt::format("{:.2f}", fit.drift_error * kPpm),
             milliseconds(std::llround(fit.round_trip)),
-            "not recorded"};
+            recorded_text(pair)};
   }
 
   std::string text_of(const ClockPair& pair, const ClockStep& step) const {
@@ -253,7 +262,7 @@ class Table {
 
 json to_json(const OwdReport& report) {
   json clocks = json::array(), ways = json::array();
-  for (const ClockPair& pair : report.clocks) clocks.push_back(to_json(pair));
+  for (const ClockPair& pair : report.clocks) clocks.push_back(to_json(report, pair));
   for (const OneWay& way : report.ways) ways.push_back(to_json(report, way));
   return {{"schema", "fieldline.owd/1"},
           {"run", report.path.run.hex()},
