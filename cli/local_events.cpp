@@ -19,6 +19,7 @@ namespace {
 
 constexpr std::uint64_t kListNs = 200'000'000, kSampleNs = 50'000'000;
 constexpr int kTurnMs = 5;
+constexpr std::size_t kCountedMost = 65'536;
 constexpr std::uint8_t kTimeWait = 6, kListen = 10;  // <netinet/tcp.h>
 
 bool fits(const std::optional<Address>& asked, const Address& address) {
@@ -89,8 +90,8 @@ Result<void> LocalEvents::list() {
       if (!is_wanted(socket) || sockets_.contains(socket.cookie)) continue;
       if (sockets_.size() < kSocketsMost) {
         sockets_.emplace(socket.cookie, socket);
-      } else {
-        ++not_sampled_;
+      } else if (not_sampled_.size() < kCountedMost) {
+        not_sampled_.insert(socket.cookie);
       }
     }
   }
@@ -151,7 +152,7 @@ analysis::EventSockets LocalEvents::finish() const {
     return socket.sending.facts().samples == 0 &&
            !own.contains({socket.peer_port, socket.local_port});
   });
-  all.left_out += not_sampled_;
+  all.not_sampled = not_sampled_.size();
   return all;
 }
 
@@ -168,6 +169,7 @@ Result<analysis::EventSockets> read_traces(const std::vector<std::string>& files
     traces.push_back(std::move(*trace));
   }
   magnet::MergedEvents events(std::move(traces));
+  std::uint64_t last_utc = 0;  // what was lost was lost since
   for (;;) {
     auto event = events.next();
     if (!event) return event.error();
@@ -179,7 +181,8 @@ Result<analysis::EventSockets> read_traces(const std::vector<std::string>& files
                                          "ext=1 before magnet-read");
     magnet_record_ext record = one.record;
     record.head.timestamp = one.when.utc_ns;
-    if (record.head.event == MAGNET_LOST) record.ext.lost.first = record.head.timestamp;
+    if (record.head.event == MAGNET_LOST) record.ext.lost.first = last_utc;
+    last_utc = record.head.timestamp;
     senders.take(session_of(one.trace + 1), record);
   }
 }

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -46,7 +47,7 @@ class LocalEvents {
   RunId session_;
   analysis::Senders senders_;
   std::map<std::uint64_t, DiagSocket> sockets_;  // by cookie: those that are sampled
-  std::uint64_t not_sampled_ = 0;
+  std::set<std::uint64_t> not_sampled_;          // by cookie: those that are too many
 };
 
 // All records of the files, each a host of its own.

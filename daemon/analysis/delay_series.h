@@ -38,7 +38,7 @@ class DelaySeries {
   const std::vector<Bin>& bins() const { return bins_.bins(); }  // by time
 
  private:
-  TimeBins<Bin, kBinsMax> bins_{kWidthNs};
+  TimeBins<Bin> bins_{kWidthNs, kBinsMax};
 };
 
 }  // namespace fieldline::analysis

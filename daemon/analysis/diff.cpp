@@ -220,8 +220,7 @@ struct Comparison {
     for (std::size_t at = 0; at < kLimits; ++at) {
       const auto limit = static_cast<Limit>(at);
       if (before.total[limit] == 0 && after.total[limit] == 0) continue;
-      const auto of = [limit](std::map<Limit, std::vector<double>>& shares,
-                              const WhyReport& run) {
+      const auto of = [limit](std::map<Limit, std::vector<double>>& shares, const WhyReport& run) {
         auto& blocks = shares[limit];
         if (blocks.empty()) blocks.assign(run.flows.empty() ? 0 : kBlocksLeast, 0.0);
         return sample_of(blocks);

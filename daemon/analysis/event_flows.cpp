@@ -43,14 +43,18 @@ std::optional<bool> is_reverse(const EventSocket& socket, const json& grant) {
   return reverse;
 }
 
-const EventSocket* other_end(const EventSocket& socket, const std::vector<EventSocket>& sockets) {
+OtherEnds::OtherEnds(const std::vector<EventSocket>& sockets) {
+  for (const EventSocket& socket : sockets)
+    by_ports_.emplace(std::pair(socket.local_port, socket.peer_port), &socket);
+}
+
+const EventSocket* OtherEnds::of(const EventSocket& socket) const {
+  const auto [first, last] = by_ports_.equal_range({socket.peer_port, socket.local_port});
   const EventSocket* found = nullptr;
-  for (const EventSocket& other : sockets) {
-    if (&other == &socket || other.local_port != socket.peer_port ||
-        other.peer_port != socket.local_port)
-      continue;
-    if (other.local && socket.peer && *other.local != *socket.peer) continue;
-    if (found) return nullptr;  // the ports were used twice
+  for (auto at = first; at != last; ++at) {
+    const EventSocket& other = *at->second;
+    if (&other == &socket || (other.local && socket.peer && *other.local != *socket.peer)) continue;
+    if (found) return nullptr;
     found = &other;
   }
   return found;
@@ -61,6 +65,37 @@ bool is_sender(const EventSocket& socket, const EventSocket* other) {
     return std::max(one.sending.facts().written, one.sending.facts().acked);
   };
   return socket.sent() && (!other || sent(socket) * 100 >= sent(*other));
+}
+
+std::vector<std::string> doubts_of(const EventSockets& events) {
+  std::vector<std::string> doubts;
+  for (const EventHost& host : events.hosts) {
+    std::string lost;
+    for (const auto& [name, count] : host.lost)
+      lost += (lost.empty() ? "" : ", ") + name + " " + std::to_string(count);
+    if (!lost.empty())
+      doubts.push_back("host " + host.name + " did not record everything: " + lost);
+    if (host.late)
+      doubts.push_back("host " + host.name + ": " + std::to_string(host.late) +
+                       " records came long behind the others and were left out");
+    if (host.bare)
+      doubts.push_back("host " + host.name + ": " + std::to_string(host.bare) +
+                       " records have no TCP state; load the module with ext=1");
+  }
+  for (const EventSocket& socket : events.sockets) {
+    if (socket.sending.facts().records > 0 || !socket.sent()) continue;
+    doubts.push_back(
+        "samples alone tell of some sockets: a slow application is not told from a small send "
+        "buffer");
+    break;
+  }
+  if (events.left_out)
+    doubts.push_back(std::to_string(events.left_out) +
+                     " records are of more sockets than are kept apart");
+  if (events.not_sampled)
+    doubts.push_back(std::to_string(events.not_sampled) +
+                     " sockets were too many to be sampled; name flows");
+  return doubts;
 }
 
 }  // namespace fieldline::analysis

@@ -125,8 +125,9 @@ ModulationReport judge_modulation(PathReport path) {
   }
   // Those that no vantage point saw.
   const auto& sockets = path.events.sockets;
+  const OtherEnds ends(sockets);
   for (const EventSocket& socket : sockets) {
-    const EventSocket* other = other_end(socket, sockets);
+    const EventSocket* other = ends.of(socket);
     if (told.contains(&socket) || !is_sender(socket, other)) continue;
     ModulationFlow flow{socket.local_port,
                         socket.peer_port,
@@ -141,6 +142,7 @@ ModulationReport judge_modulation(PathReport path) {
   std::stable_sort(
       report.flows.begin(), report.flows.end(),
       [](const ModulationFlow& a, const ModulationFlow& b) { return a.bytes() > b.bytes(); });
+  report.doubts = doubts_of(path.events);
   for (const EventHost& host : path.events.hosts) {
     std::string absent;
     for (const auto& name : host.absent) absent += (absent.empty() ? "" : ", ") + name;

@@ -33,7 +33,8 @@ struct ReadFacts {
 // Fed in order of time.
 class ReadState {
  public:
-  explicit ReadState(std::uint64_t interval_ns) : bins_(interval_ns) {}
+  explicit ReadState(std::uint64_t interval_ns, std::size_t bins = 4096)
+      : bins_(interval_ns, bins) {}
 
   void see(const magnet_record_ext& record);
   const ReadFacts& facts() const { return facts_; }

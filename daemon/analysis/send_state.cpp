@@ -11,7 +11,8 @@ constexpr std::uint64_t kIdleNs = 1'000'000'000;
 constexpr std::uint32_t kMssUsual = 1448;
 constexpr std::uint32_t kMssMost = 65'535;
 constexpr std::uint8_t kSyn = 2, kAck = 16;
-constexpr std::uint8_t kCwr = 2, kRecovery = 3, kLossState = 4;  // enum tcp_ca_state
+constexpr std::uint8_t kRecovery = 3, kLossState = 4;  // enum tcp_ca_state
+constexpr std::uint32_t kNoThreshold = 0x7fffffff;     // TCP_INFINITE_SSTHRESH
 constexpr std::uint64_t kNotPaced = UINT64_MAX;
 constexpr std::size_t kStarvedMost = 4096;
 constexpr std::uint32_t kControlBytes = 2;  // SYN and FIN take of the sequence space
@@ -37,8 +38,7 @@ void SendState::see(const magnet_record_ext& record) {
     case MAGNET_TCP_SEND:
     case MAGNET_TCP_RECV:
     case MAGNET_TCP_RETRANS:
-      // Before the handshake's end there are neither windows nor data.
-      return record.ext.tcp.flags & kSyn ? void() : see_tcp(record);
+      return record.ext.tcp.flags & kSyn ? see_handshake(record) : see_tcp(record);
     case MAGNET_SOCK_SEND:
       return see_write(record);
     case MAGNET_SOCK_CLOSE:
@@ -50,30 +50,52 @@ void SendState::see(const magnet_record_ext& record) {
   }
 }
 
+// There are neither windows nor data yet; what is waited for is an answer.
+void SendState::see_handshake(const magnet_record_ext& record) {
+  const bool again = record.head.event == MAGNET_TCP_RETRANS;
+  facts_.retransmitted += again;
+  elapse(record.head.timestamp, again ? Limit::loss : Limit::unknown);
+}
+
 void SendState::see_tcp(const magnet_record_ext& record) {
   const magnet_ext_tcp& tcp = record.ext.tcp;
-  const std::uint64_t cwnd = std::uint64_t{tcp.cwnd} * (facts_.mss ? facts_.mss : kMssUsual);
+  const auto size = static_cast<std::uint32_t>(std::max<std::int32_t>(record.head.size, 0));
+  if (record.head.event == MAGNET_TCP_SEND && size > 0) learn_mss(size, tcp.gso_segs);
+  const std::uint64_t cwnd = std::uint64_t{tcp.cwnd} * mss();
   const Shown before{tcp.in_flight, tcp.wqueue, tcp.snd_wnd, cwnd, tcp.ca_state};
+  if (!shown_) elapse(record.head.timestamp, Limit::unknown);
   note_window(tcp.snd_wnd);
-  note_congestion(tcp.ca_state);
-  elapse(record.head.timestamp, limit_of(before));
+  note_congestion(tcp.ca_state, tcp.cwnd, tcp.ssthresh);
+  if (record.head.event == MAGNET_TCP_RETRANS) starved_for_loss();
+  elapse(record.head.timestamp,
+         limit_of(record.head.event == MAGNET_TCP_SEND ? waited(before) : before));
   show(before);
   note_rtt(record.head.timestamp, tcp.srtt_us);
   facts_.cwnd_min = facts_.cwnd_min ? std::min(facts_.cwnd_min, tcp.cwnd) : tcp.cwnd;
   facts_.cwnd_max = std::max(facts_.cwnd_max, tcp.cwnd);
-  const auto size = static_cast<std::uint32_t>(std::max<std::int32_t>(record.head.size, 0));
   if (record.head.event == MAGNET_TCP_RETRANS) {
     facts_.retransmitted += std::max<std::uint32_t>(tcp.gso_segs, 1);
-    cut_ = true;
   } else if (record.head.event == MAGNET_TCP_SEND && size > 0 && is_new(tcp)) {
     const std::uint32_t sent = std::min(size, now_.unsent);
     now_.unsent -= sent;
     now_.in_flight += sent;
   } else if (record.head.event == MAGNET_TCP_RECV && (tcp.flags & kAck)) {
+    // Before any call has returned: what was written by then is of calls that had.
+    if (!written_end_ && una_) written_end_ = *una_ + tcp.in_flight + tcp.wqueue;
     const std::uint32_t news = una_ ? tcp.ack - *una_ : 0;
     if (!una_ || news <= std::uint32_t{1} << 30) una_ = tcp.ack;
     if (news <= std::uint32_t{1} << 30) acknowledge(news);
   }
+}
+
+// As TCP_SEND begins, what was written just now counts as unsent: it did not wait.
+SendState::Shown SendState::waited(Shown before) const {
+  const std::uint64_t all = std::uint64_t{before.in_flight} + before.unsent;
+  const std::uint64_t known = std::uint64_t{now_.in_flight} + now_.unsent;
+  if (shown_ && all > known)
+    before.unsent -=
+        static_cast<std::uint32_t>(std::min<std::uint64_t>(all - known, before.unsent));
+  return before;
 }
 
 // Not a retransmission, as far as one knows what is acknowledged.
@@ -85,7 +107,7 @@ bool SendState::is_new(const magnet_ext_tcp& tcp) const {
 // only where there is one of TCP_SEND.
 void SendState::acknowledge(std::uint32_t bytes) {
   facts_.acked += bytes;
-  acked_ns_ = since_ns_;
+  if (bytes > 0) acked_ns_ = since_ns_;
   now_.in_flight -= std::min(bytes, now_.in_flight);
   transmit();
 }
@@ -129,18 +151,21 @@ void SendState::see(const fl_tcp_info& sample) {
   begun_ = true;
   if (!closed_) facts_.last_ns = std::max<std::uint64_t>(facts_.last_ns, sample.timestamp);
   facts_.mss = sample.mss && sample.mss <= kMssMost ? sample.mss : facts_.mss;
-  const std::uint64_t mss = facts_.mss ? facts_.mss : kMssUsual;
   // The segments' bytes where they are not all full; bytes_acked counts the SYN as one.
   const std::uint64_t gone = sample.bytes_retrans + sample.bytes_acked;
   const std::uint64_t bytes = sample.bytes_sent >= gone ? sample.bytes_sent - gone + 1 : UINT64_MAX;
-  const std::uint64_t flight = std::min<std::uint64_t>({sample.unacked * mss, bytes, UINT32_MAX});
+  const std::uint64_t flight = std::min<std::uint64_t>({sample.unacked * mss(), bytes, UINT32_MAX});
   // Kernels that do not tell the window leave what records said.
-  const std::uint32_t window = sample.snd_wnd ? sample.snd_wnd : now_.window;
-  const Shown shown{static_cast<std::uint32_t>(flight), sample.notsent, window, sample.cwnd * mss,
-                    sample.ca_state};
+  window_told_ |= sample.snd_wnd != 0;
+  const std::uint32_t window = window_told_ ? sample.snd_wnd : now_.window;
+  const Shown shown{static_cast<std::uint32_t>(flight),
+                    sample.notsent,
+                    window,
+                    sample.cwnd * mss(),
+                    sample.ca_state,
+                    sample.unacked >= sample.cwnd};
   note_window(window);
-  note_congestion(sample.ca_state);
-  cut_ |= sample.total_retrans > 0;
+  note_congestion(sample.ca_state, sample.cwnd, sample.ssthresh);
   if (sample.pacing_rate != kNotPaced) facts_.pacing_rate = sample.pacing_rate;
   if (!closed_) {
     if (facts_.records == 0) elapse_as_told(sample, shown);
@@ -172,8 +197,10 @@ void SendState::account(const fl_tcp_info& sample) {
       settle_starved(limited_ns_);
       limited_ns_ = 0;
     }
-    if (facts_.acked < sample.bytes_acked - first_sample_->bytes_acked)
-      facts_.acked = sample.bytes_acked - first_sample_->bytes_acked;
+    if (sample.bytes_acked > sample_->bytes_acked) acked_ns_ = sample.timestamp;
+    if (sample.bytes_acked >= first_sample_->bytes_acked)
+      facts_.acked =
+          std::max<std::uint64_t>(facts_.acked, sample.bytes_acked - first_sample_->bytes_acked);
   }
   sample_ = sample;
   const auto since = [&](__u64 fl_tcp_info::*member) {
@@ -197,8 +224,17 @@ void SendState::note_window(std::uint32_t window) {
   facts_.window_max = std::max(facts_.window_max, window);
 }
 
-void SendState::note_congestion(std::uint8_t ca_state) {
-  cut_ |= ca_state >= kCwr;
+// Cut until it is again what it was: a window of which no threshold is set was never cut, or the
+// cut was taken back (RFC 4015, 5682).
+void SendState::note_congestion(std::uint8_t ca_state, std::uint32_t cwnd, std::uint32_t ssthresh) {
+  const bool losing = ca_state >= kRecovery;
+  if (losing && now_.ca_state < kRecovery) cwnd_before_ = std::max(cwnd_before_, cwnd_);
+  cut_ |= losing;
+  if (!losing && (ssthresh >= kNoThreshold || cwnd > cwnd_before_)) {
+    cut_ = false;
+    cwnd_before_ = 0;
+  }
+  cwnd_ = cwnd;
   facts_.recoveries += ca_state == kRecovery && now_.ca_state != kRecovery;
   facts_.timeouts += ca_state == kLossState && now_.ca_state != kLossState;
 }
@@ -220,14 +256,14 @@ Limit SendState::limit_of(const Shown& shown) const {
 }
 
 Limit SendState::limit_by_window(const Shown& shown) const {
-  const std::uint64_t mss = facts_.mss ? facts_.mss : kMssUsual;
   const std::uint64_t window = std::min<std::uint64_t>(shown.window, shown.cwnd);
-  const bool all_of_it = std::uint64_t{shown.in_flight} + mss > window;
-  const bool most_of_it = kUsedFrom * (shown.in_flight + mss) > kUsedOf * window;
-  if (!all_of_it && (!most_of_it || paced(shown))) {
+  const bool all_of_it =
+      std::uint64_t{shown.in_flight} + mss() > window || (shown.full && shown.cwnd < shown.window);
+  const bool most_of_it = kUsedFrom * (shown.in_flight + mss()) > kUsedOf * window;
+  if (!all_of_it && (!most_of_it || paced())) {
     // Less than a segment waits for an acknowledgement (RFC 896): the writes are small.
-    if (shown.unsent < mss && shown.in_flight > 0) return Limit::application;
-    return paced(shown) ? Limit::pacing : Limit::own_host;
+    if (shown.unsent < mss() && shown.in_flight > 0) return Limit::application;
+    return paced() ? Limit::pacing : Limit::own_host;
   }
   if (shown.cwnd < shown.window) return cut_ ? Limit::cwnd_cut : Limit::cwnd;
   return shown.window >= facts_.window_max / 2 ? Limit::receive_window : Limit::receiver;
@@ -236,18 +272,18 @@ Limit SendState::limit_by_window(const Shown& shown) const {
 // TCP's own rate is 1.2 times what the congestion window gives in a round trip, or twice
 // (tcp_pacing_ca_ratio, tcp_pacing_ss_ratio): a lower one was asked for, by SO_MAX_PACING_RATE or a
 // congestion control that paces.
-bool SendState::paced(const Shown& shown) const {
+bool SendState::paced() const {
   if (!sample_ || sample_->pacing_rate == kNotPaced || sample_->pacing_rate == 0) return false;
   const double in_a_round = static_cast<double>(sample_->pacing_rate) * sample_->rtt_us / 1e6;
-  return in_a_round < 1.1 * static_cast<double>(shown.cwnd);
+  return in_a_round < 1.1 * static_cast<double>(sample_->cwnd) * static_cast<double>(mss());
 }
 
 // Yes: send() said so, or a call goes on that has written past what calls have returned for. The
 // kernel charges the buffer with about twice the bytes.
 SendState::Blocked SendState::blocked() const {
-  if (facts_.writes == 0) return Blocked::no;
-  const std::uint32_t end = una_ ? *una_ + now_.in_flight + now_.unsent : written_end_;
-  const std::uint32_t beyond = end - written_end_;
+  if (!una_ || !written_end_) return refused_ ? Blocked::yes : Blocked::no;
+  const std::uint32_t end = *una_ + now_.in_flight + now_.unsent;
+  const std::uint32_t beyond = end - *written_end_;
   if (refused_ || (beyond > kControlBytes && beyond < std::uint32_t{1} << 30)) return Blocked::yes;
   return std::uint64_t{queue_} * 2 >= facts_.send_buffer ? Blocked::maybe : Blocked::no;
 }
@@ -258,9 +294,29 @@ void SendState::wake(std::uint64_t time_ns) {
   const bool by_room = acked_ns_ != 0 && time_ns - acked_ns_ <= kWakeNs;
   const bool waited = !starved_.empty() && starved_.back().blocked != Blocked::no;
   tell(by_room ? Blocked::yes : Blocked::no);
-  if (!by_room || !waited || !quiet_since_ns_ || *quiet_since_ns_ < starved_.back().to_ns) return;
+  if (!by_room || !waited || !quiet_since_ns_ || *quiet_since_ns_ < starved_.back().to_ns ||
+      since_ns_ - *quiet_since_ns_ > kWakeNs)
+    return;
   starved_.push_back({*quiet_since_ns_, since_ns_, Blocked::yes});
   quiet_since_ns_.reset();
+}
+
+// What ends by being sent again was waited for since the last acknowledgement.
+void SendState::starved_for_loss() {
+  for (Starved& one : starved_) {
+    if (one.from_ns < acked_ns_) continue;
+    add_time(series_, one.from_ns, one.to_ns, Limit::loss);
+    one.to_ns = one.from_ns;
+  }
+}
+
+void SendState::learn_mss(std::uint32_t size, std::uint16_t segments) {
+  const std::uint32_t each = segments > 1 ? (size + segments - 1) / segments : size;
+  if (facts_.samples == 0) facts_.mss = std::max(facts_.mss, std::min(each, kMssMost));
+}
+
+std::uint64_t SendState::mss() const {
+  return facts_.mss ? facts_.mss : kMssUsual;
 }
 
 void SendState::tell(Blocked blocked) {
@@ -320,7 +376,8 @@ void SendState::settle_starved(std::uint64_t blocked_ns) {
 
 void SendState::lose(std::uint64_t from_ns, std::uint64_t to_ns) {
   if (!begun_ || closed_) return;
-  if (from_ns > since_ns_) elapse(from_ns, limit_of(now_));
+  facts_.last_ns = std::max(facts_.last_ns, to_ns);
+  elapse(std::min(from_ns, to_ns), limit_of(now_));
   elapse(to_ns, Limit::unknown);
 }
 

@@ -38,7 +38,8 @@ struct SendFacts {
 // that the time since the record before it is that state's.
 class SendState {
  public:
-  explicit SendState(std::uint64_t interval_ns) : series_(interval_ns) {}
+  explicit SendState(std::uint64_t interval_ns, std::size_t bins = 4096)
+      : series_(interval_ns, bins) {}
 
   void see(const magnet_record_ext& record);
   void see(const fl_tcp_info& sample);
@@ -55,6 +56,7 @@ class SendState {
     std::uint32_t in_flight = 0, unsent = 0, window = 0;
     std::uint64_t cwnd = 0;  // bytes
     std::uint8_t ca_state = 0;
+    bool full = false;  // the congestion window, in segments
   };
   // Nothing to send, and something under way: the application did not write, or could not. maybe:
   // what it wrote last fills the buffer; what makes it write again will tell.
@@ -64,18 +66,23 @@ class SendState {
     Blocked blocked;
   };
 
+  Shown waited(Shown before) const;
+  void see_handshake(const magnet_record_ext& record);
   void see_tcp(const magnet_record_ext& record);
   void see_write(const magnet_record_ext& record);
   void show(const Shown& shown);
   void note_window(std::uint32_t window);
-  void note_congestion(std::uint8_t ca_state);
+  void note_congestion(std::uint8_t ca_state, std::uint32_t cwnd, std::uint32_t ssthresh);
   void note_rtt(std::uint64_t time_ns, std::uint32_t srtt_us);
   void acknowledge(std::uint32_t bytes);
   void transmit();
   bool is_new(const magnet_ext_tcp& tcp) const;
   Limit limit_of(const Shown& shown) const;
   Limit limit_by_window(const Shown& shown) const;
-  bool paced(const Shown& shown) const;
+  bool paced() const;
+  void learn_mss(std::uint32_t size, std::uint16_t segments);
+  std::uint64_t mss() const;
+  void starved_for_loss();
   Blocked blocked() const;
   void elapse(std::uint64_t until_ns, Limit limit);
   void end_quiet(std::uint64_t until_ns);
@@ -91,12 +98,15 @@ class SendState {
   Shown now_;  // behind the last record
   std::uint64_t since_ns_ = 0;
   bool begun_ = false, closed_ = false;
-  bool cut_ = false;      // the congestion window, by a loss
-  bool shown_ = false;    // a record of TCP or a sample was seen
-  bool refused_ = false;  // the last send() got EAGAIN
+  std::uint32_t cwnd_ = 0, cwnd_before_ = 0;  // segments: last, and before it was cut
+  bool window_told_ = false;                  // by a sample: 0 is a window then
+  bool cut_ = false;                          // the congestion window, by a loss
+  bool shown_ = false;                        // a record of TCP or a sample was seen
+  bool refused_ = false;                      // the last send() got EAGAIN
   std::uint64_t written_ns_ = 0, acked_ns_ = 0;
-  std::uint32_t written_end_ = 0;  // sequence behind what calls have written
-  std::uint32_t queue_ = 0;        // of the last write: not acknowledged
+  // Sequence behind what calls have written.
+  std::optional<std::uint32_t> written_end_;
+  std::uint32_t queue_ = 0;  // of the last write: not acknowledged
   std::optional<std::uint32_t> una_;
   std::optional<std::uint64_t> quiet_since_ns_;
   std::vector<Starved> starved_;

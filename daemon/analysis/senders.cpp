@@ -16,6 +16,7 @@ using nlohmann::json;
 
 constexpr std::uint64_t kBehindNs = 2'000'000'000;  // how far one CPU's records may be behind
 constexpr std::size_t kHostsMost = 256;
+constexpr std::uint64_t kLeastTimeNs = 1'000'000'000;
 constexpr const char* kLosses[] = {"lost", "missed", "dropped_spool", "samples_dropped"};
 
 struct Ports {
@@ -63,8 +64,10 @@ std::optional<Passing> passing(const magnet_record_ext& record) {
   };
   switch (record.head.event) {
     case MAGNET_SOCK_SEND:
+      if (ext.sock.protocol != IPPROTO_TCP) return {};
       return of(HostLayer::application_out, size, ext.sock.local_port, ext.sock.peer_port);
     case MAGNET_SOCK_RECV:
+      if (ext.sock.protocol != IPPROTO_TCP) return {};
       return of(HostLayer::application_in, size, ext.sock.local_port, ext.sock.peer_port);
     case MAGNET_TCP_SEND:
       return of(HostLayer::tcp_out, size, ext.tcp.local_port, ext.tcp.peer_port);
@@ -169,8 +172,10 @@ void Senders::take(Host& host, const fl_tcp_info& sample) {
   queue(host, sample.timestamp, sample);
 }
 
+// A time from before the epoch's second or after the year 2554 is no time, and would keep every
+// later record out.
 void Senders::queue(Host& host, std::uint64_t time_ns, Item item) {
-  if (time_ns < host.seen_ns) {
+  if (time_ns < host.seen_ns || time_ns < kLeastTimeNs || time_ns > UINT64_MAX - kLeastTimeNs) {
     ++host.told.late;
     return;
   }
@@ -189,11 +194,14 @@ void Senders::drain(Host& host, std::uint64_t until_ns) {
 EventSocket* Senders::socket_of(Host& host, std::uint64_t cookie) {
   const auto found = host.sockets.find(cookie);
   if (found != host.sockets.end()) return &found->second;
-  if (host.sockets.size() >= kSocketsMost) {
+  if (sockets_ >= kSocketsMost) {
     ++left_out_;
     return nullptr;
   }
-  EventSocket& socket = host.sockets.emplace(cookie, interval_ns_).first->second;
+  // The first ones, of which a user asks, are told finely; of thousands each coarsely.
+  const std::size_t bins = sockets_ < 64 ? 4096 : sockets_ < 1024 ? 512 : 64;
+  ++sockets_;
+  EventSocket& socket = host.sockets.emplace(cookie, EventSocket(interval_ns_, bins)).first->second;
   socket.cookie = cookie;
   return &socket;
 }
@@ -210,9 +218,10 @@ void Senders::see(Host& host, const magnet_record_ext& record) {
   if (!ports) return;
   EventSocket* socket = record.head.sockid ? socket_of(host, record.head.sockid) : nullptr;
   if (!socket) return;
-  if (ports->local) socket->local_port = ports->local;
-  if (ports->peer) socket->peer_port = ports->peer;
-  if (spacing_) host.cookies[{socket->local_port, socket->peer_port}] = socket->cookie;
+  if (spacing_ && (ports->local != socket->local_port || ports->peer != socket->peer_port))
+    host.cookies[{ports->local, ports->peer}] = socket->cookie;
+  socket->local_port = ports->local;
+  socket->peer_port = ports->peer;
   if (record.head.event == MAGNET_SOCK_OPEN) {
     socket->local = address_of(record.ext.open.local);
     socket->peer = address_of(record.ext.open.peer);

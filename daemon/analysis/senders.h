@@ -44,7 +44,8 @@ struct EventSocket {
   ReadState reading;
   std::map<HostLayer, Spacing> layers;  // if asked for; of what carries data
 
-  explicit EventSocket(std::uint64_t interval_ns) : sending(interval_ns), reading(interval_ns) {}
+  EventSocket(std::uint64_t interval_ns, std::size_t bins)
+      : sending(interval_ns, bins), reading(interval_ns, bins) {}
   bool sent() const { return sending.facts().written > 0 || sending.facts().acked > 0; }
 };
 
@@ -59,7 +60,8 @@ struct EventHost {
 struct EventSockets {
   std::vector<EventHost> hosts;
   std::vector<EventSocket> sockets;
-  std::uint64_t left_out = 0;  // records of more sockets than are kept apart
+  std::uint64_t left_out = 0;     // records of more sockets than are kept apart
+  std::uint64_t not_sampled = 0;  // sockets that were too many to ask after
 };
 
 // Takes hosts' frames as they come; puts each host's records, which come CPU by CPU, in order of
@@ -108,6 +110,7 @@ class Senders {
   std::uint64_t interval_ns_;
   bool spacing_;
   std::vector<Host> hosts_;
+  std::size_t sockets_ = 0;
   std::uint64_t left_out_ = 0;
 };
 

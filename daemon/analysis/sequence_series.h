@@ -53,7 +53,7 @@ class SequenceSeries {
     bool started = false;
     std::int64_t high = 0;
     std::uint32_t high_sequence = 0;
-    TimeBins<SequenceBin, kBinsMax> bins{kWidthNs};
+    TimeBins<SequenceBin> bins{kWidthNs, kBinsMax};
   };
 
   Line* line_of(std::uint32_t flow);

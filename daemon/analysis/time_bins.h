@@ -12,17 +12,18 @@ namespace fieldline::analysis {
 // Bins of one width, aligned to multiples of it; those that were not asked for are not held. Of too
 // many, neighbours are merged and the width doubles: the bins are the same in whatever order they
 // are met. Bin has from_ns, begins as Bin{from_ns}, and merge(Bin) of the neighbour.
-template <class Bin, std::size_t kMost = 4096>
+template <class Bin>
 class TimeBins {
  public:
-  explicit TimeBins(std::uint64_t width_ns) : width_ns_(width_ns) {}
+  explicit TimeBins(std::uint64_t width_ns, std::size_t most = 4096)
+      : width_ns_(width_ns), most_(most) {}
 
   std::uint64_t width_ns() const { return width_ns_; }
   const std::vector<Bin>& bins() const { return bins_; }  // by time
 
   // Valid until the next call.
   Bin& at(std::uint64_t time_ns) {
-    if (bins_.size() >= kMost && !find(time_ns)) widen();
+    if (bins_.size() >= most_ && !find(time_ns)) widen();
     if (Bin* met = find(time_ns)) return *met;
     const std::uint64_t from = from_of(time_ns);
     const auto place = lower(from);
@@ -49,7 +50,7 @@ class TimeBins {
 
   // Ends: that many bins do not fit into 64 bits of time at any width above 2^52 ns.
   void widen() {
-    while (bins_.size() >= kMost) {
+    while (bins_.size() >= most_) {
       width_ns_ *= 2;
       std::size_t kept = 0;
       for (std::size_t at = 0; at < bins_.size(); ++at) {
@@ -67,6 +68,7 @@ class TimeBins {
   }
 
   std::uint64_t width_ns_;
+  std::size_t most_;
   std::vector<Bin> bins_;
   std::size_t last_ = 0;  // met last
 };

@@ -2,6 +2,8 @@
 #include "analysis/why.h"
 
 #include <algorithm>
+#include <set>
+#include <tuple>
 
 #include "analysis/event_flows.h"
 
@@ -10,9 +12,10 @@ namespace {
 
 // A round trip is long when a quarter of the least, and more than a busy host's own jitter, is on
 // top of it; where no section shows that, when half is: the hosts add of their own.
-constexpr double kRiseShare = 0.25, kUnseenShare = 0.5, kRiseUs = 500;
-// Of the rise of the round trip, what one section must show to be the one.
-constexpr double kSectionShare = 0.5;
+constexpr double kRiseShare = 0.25, kUnseenShare = 0.5, kRiseUs = 500, kUnseenUs = 5000;
+// Of the rise of the round trip, what one section must show to be the one. Much more than that is
+// not a queue but two clocks that drift apart.
+constexpr double kSectionShare = 0.5, kSectionMost = 1.5;
 // Of a sender's segments, those that follow an acknowledgement at once.
 constexpr double kClocked = 0.8;
 // Whether nobody read for most of a time.
@@ -52,7 +55,7 @@ struct Judge {
     double greatest = rise_us * kSectionShare;
     for (std::size_t at = 0; at < sections.size(); ++at) {
       const double rise = rise_of(sections[at], from_ns, to_ns);
-      if (rise < greatest) continue;
+      if (rise < greatest || rise > rise_us * kSectionMost) continue;
       greatest = rise;
       most = at;
     }
@@ -66,7 +69,7 @@ struct Judge {
     const double rise = bin.rtt_sum_us / static_cast<double>(bin.rtt_samples) - least;
     if (rise < std::max(least * kRiseShare, kRiseUs)) return;
     const auto section = queue_of(bin.from_ns, bin.from_ns + flow.width_ns, rise);
-    if (!section && rise < least * kUnseenShare) return;
+    if (!section && rise < std::max(least * kUnseenShare, kUnseenUs)) return;
     for (const Limit limit : {Limit::cwnd, Limit::cwnd_cut, Limit::loss})
       interval.times.move(limit, Limit::queue);
     // By headers: a window it is that is full where acknowledgements let nearly all go.
@@ -130,7 +133,7 @@ void count_losses(const PathReport& path, WhyFlow& flow) {
   }
 }
 
-WhyFlow flow_of(const EventSocket& sender, const PathReport& path) {
+WhyFlow flow_of(const EventSocket& sender, const EventSocket* reader, const PathReport& path) {
   WhyFlow flow;
   flow.host = sender.host;
   flow.cookie = sender.cookie;
@@ -138,7 +141,6 @@ WhyFlow flow_of(const EventSocket& sender, const PathReport& path) {
   flow.peer_port = sender.peer_port;
   flow.reverse = is_reverse(sender, path.grant);
   flow.facts = sender.sending.facts();
-  const EventSocket* reader = other_end(sender, path.events.sockets);
   if (reader && reader->reading.facts().reads > 0) {
     flow.reader = reader->reading.facts();
     flow.reader_host = reader->host;
@@ -162,39 +164,19 @@ WhyFlow flow_of(const WireWaiting& waiting, bool reverse, const PathReport& path
 
 // Those of which no host has records.
 void add_wire_flows(const PathReport& path, std::vector<WhyFlow>& flows) {
-  const std::size_t of_hosts = flows.size();
-  for (const bool reverse : {false, true}) {
-    for (const WireWaiting& waiting : direction_of(path, reverse).waits) {
-      const auto same = [&](const WhyFlow& flow) {
-        return flow.local_port == waiting.sport && flow.peer_port == waiting.dport &&
-               flow.reverse.value_or(reverse) == reverse;
-      };
-      const auto end = flows.begin() + static_cast<std::ptrdiff_t>(of_hosts);
-      if (std::none_of(flows.begin(), end, same)) flows.push_back(flow_of(waiting, reverse, path));
+  std::set<std::tuple<std::uint16_t, std::uint16_t, bool>> recorded;
+  for (const EventSocket& socket : path.events.sockets) {
+    const auto reverse = is_reverse(socket, path.grant);
+    for (const bool way : {false, true}) {
+      if (reverse.value_or(way) == way) recorded.emplace(socket.local_port, socket.peer_port, way);
     }
   }
-}
-
-void doubt(const PathReport& path, std::vector<std::string>& doubts) {
-  const EventSockets& events = path.events;
-  for (const EventHost& host : events.hosts) {
-    std::string lost;
-    for (const auto& [name, count] : host.lost)
-      lost += (lost.empty() ? "" : ", ") + name + " " + std::to_string(count);
-    if (!lost.empty())
-      doubts.push_back("host " + host.name + " did not record everything: " + lost);
-    if (host.late)
-      doubts.push_back("host " + host.name + ": " + std::to_string(host.late) +
-                       " records came long behind the others and were left out");
-    if (host.bare)
-      doubts.push_back("host " + host.name + ": " + std::to_string(host.bare) +
-                       " records have no TCP state; load the module with ext=1");
+  for (const bool reverse : {false, true}) {
+    for (const WireWaiting& waiting : direction_of(path, reverse).waits) {
+      if (!recorded.contains({waiting.sport, waiting.dport, reverse}))
+        flows.push_back(flow_of(waiting, reverse, path));
+    }
   }
-  if (events.left_out)
-    doubts.push_back(std::to_string(events.left_out) +
-                     " records are of more sockets than are kept apart");
-  if (const auto packets = path.forward.waits_left_out + path.reverse.waits_left_out)
-    doubts.push_back(std::to_string(packets) + " packets are of more flows than are judged");
 }
 
 }  // namespace
@@ -202,9 +184,10 @@ void doubt(const PathReport& path, std::vector<std::string>& doubts) {
 WhyReport judge_waiting(PathReport path) {
   WhyReport report;
   const auto& sockets = path.events.sockets;
+  const OtherEnds ends(sockets);
   for (const EventSocket& socket : sockets) {
-    if (is_sender(socket, other_end(socket, sockets)))
-      report.flows.push_back(flow_of(socket, path));
+    const EventSocket* other = ends.of(socket);
+    if (is_sender(socket, other)) report.flows.push_back(flow_of(socket, other, path));
   }
   add_wire_flows(path, report.flows);
   std::stable_sort(report.flows.begin(), report.flows.end(),
@@ -213,7 +196,9 @@ WhyReport judge_waiting(PathReport path) {
     flow.minor = flow.bytes() < report.flows.front().bytes() / 100;
     if (!flow.minor) report.total.add(flow.total);
   }
-  doubt(path, report.doubts);
+  report.doubts = doubts_of(path.events);
+  if (const auto packets = path.forward.waits_left_out + path.reverse.waits_left_out)
+    report.doubts.push_back(std::to_string(packets) + " packets are of more flows than are judged");
   report.path = std::move(path);
   return report;
 }

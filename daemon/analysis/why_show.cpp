@@ -158,9 +158,9 @@ std::string flow_line(const WhyFlow& flow) {
 std::string strip(const WhyFlow& flow) {
   if (flow.intervals.empty()) return "";
   const std::uint64_t first = flow.intervals.front().from_ns;
-  const std::uint64_t span = flow.intervals.back().from_ns + flow.width_ns - first;
-  const std::uint64_t part = std::max<std::uint64_t>((span + kStrip - 1) / kStrip, flow.width_ns);
-  std::vector<LimitTimes> parts((span + part - 1) / part);
+  const std::uint64_t span = flow.intervals.back().from_ns - first;  // to where the last begins
+  const std::uint64_t part = std::max(span / kStrip + 1, flow.width_ns);
+  std::vector<LimitTimes> parts(span / part + 1);
   for (const WhyInterval& interval : flow.intervals)
     parts[(interval.from_ns - first) / part].add(interval.times);
   std::string text;

@@ -43,6 +43,7 @@ void WireSenders::see(const Sighting& packet, const Sending& sending) {
   facts.last_ns = std::max(facts.last_ns, seen.time);
   facts.mss = std::max<std::uint32_t>(facts.mss, seen.payload);
   const bool again = sending.kind == Sending::Kind::again;
+  flow->probed = sending.kind == Sending::Kind::probe;
   // What ends a wait by being sent again was waited for.
   elapse(*flow, seen.time, again ? std::optional(Limit::loss) : std::nullopt);
   if (again) {
@@ -54,10 +55,14 @@ void WireSenders::see(const Sighting& packet, const Sending& sending) {
     facts.written += seen.payload;
     LimitBin& bin = flow->waiting.series.at(seen.time);
     ++bin.sent;
-    bin.sent_on_ack += flow->acked_ns != 0 && seen.time - flow->acked_ns <=
-                                                  std::max(flow->srtt_ns / kAtOnceShare, kAtOnceNs);
+    bin.sent_on_ack += flow->acked_ns != 0 && seen.time - flow->acked_ns <= at_once(*flow);
   }
   if (before(flow->high, end)) flow->high = end;
+}
+
+// Sooner than what has nothing to do with acknowledgements would be for half of its segments.
+std::uint64_t WireSenders::at_once(const Flow& flow) {
+  return std::min(std::max(flow.srtt_ns / kAtOnceShare, kAtOnceNs), flow.ack_gap_ns / 2);
 }
 
 // A connection, perhaps on the ports of an earlier one.
@@ -79,6 +84,11 @@ void WireSenders::see_ack(const Sighting& packet, const Acknowledged& acknowledg
   if (!flow->acknowledged || before(flow->una, seen.ack)) {
     if (flow->acknowledged) facts.acked += seen.ack - flow->una;
     flow->una = seen.ack;
+    // Not all that was sent came by here.
+    if (before(flow->high, flow->una)) flow->high = flow->una;
+    const std::uint64_t gap =
+        flow->acked_ns && seen.time > flow->acked_ns ? seen.time - flow->acked_ns : 0;
+    flow->ack_gap_ns = flow->ack_gap_ns ? flow->ack_gap_ns - flow->ack_gap_ns / 8 + gap / 8 : gap;
     flow->acked_ns = seen.time;
     if (flow->recovering && !before(seen.ack, flow->recover)) flow->recovering = false;
   }
@@ -121,7 +131,8 @@ Limit WireSenders::limit_of(const Flow& flow, std::uint64_t waited_ns) {
   if (!flow.acknowledged) return Limit::unknown;
   if (flow.recovering) return Limit::loss;
   const std::uint32_t mss = flow.waiting.facts.mss;
-  if (flow.window < kFar && std::uint64_t{flow.under_way()} + mss > flow.window)
+  const bool waits = flow.under_way() > 0 || flow.probed;
+  if (waits && flow.window < kFar && std::uint64_t{flow.under_way()} + mss > flow.window)
     return flow.window >= flow.waiting.facts.window_max / 2 ? Limit::receive_window
                                                             : Limit::receiver;
   if (flow.under_way() > 0 && flow.under_way() < kFar) return Limit::sender;

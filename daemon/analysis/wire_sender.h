@@ -33,17 +33,19 @@ class WireSenders {
   static constexpr std::uint8_t kUnknownScale = 255;
   struct Flow {
     WireWaiting waiting;
-    std::uint64_t since_ns = 0, acked_ns = 0, srtt_ns = 0;
+    std::uint64_t since_ns = 0, acked_ns = 0, srtt_ns = 0, ack_gap_ns = 0;
     std::uint32_t high = 0, una = 0, window = 0;
     std::uint32_t recover = 0;  // behind what was sent when a loss was seen
     std::uint8_t own_scale = kUnknownScale, peer_scale = kUnknownScale;
     bool sending = false, acknowledged = false, recovering = false;
+    bool probed = false;  // it asked whether the window is open
 
     explicit Flow(std::uint64_t interval_ns) : waiting{0, 0, LimitSeries(interval_ns), {}} {}
     std::uint32_t under_way() const { return high - una; }
   };
 
   Flow* flow_of(std::uint32_t number);
+  static std::uint64_t at_once(const Flow& flow);
   static void begin(Flow& flow, const Observation& seen);
   static void elapse(Flow& flow, std::uint64_t until_ns, std::optional<Limit> known = {});
   static Limit limit_of(const Flow& flow, std::uint64_t waited_ns);
