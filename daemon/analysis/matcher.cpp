@@ -36,7 +36,7 @@ void Matcher::see(std::uint32_t lane, bool reverse, Sighting sighting, bool join
   } else {
     ways_[reverse].see_unjoined(lane, time);
   }
-  places_[place_of_[reverse][lane]].queue.push(time, {std::move(sighting), lane, reverse});
+  places_[place_of_[reverse][lane]].queue.push({std::move(sighting), lane, reverse});
   ++since_;
 }
 
@@ -86,16 +86,23 @@ void Matcher::conclude(const Horizons& horizons, const Ledger& ledger) {
     ways_[reverse].conclude(horizons[reverse], ledger, *flows_);
     settle_ends(reverse);
   }
+  std::vector<Passing> instant;
   for (std::size_t place = 0; place < places_.size(); ++place) {
-    std::vector<Passing> instant;
-    std::uint64_t now = 0;
-    places_[place].queue.drain(passed_until(place, horizons),
-                               [&](std::uint64_t time, Passing& one) {
-                                 if (time != now) pass(place, instant);
-                                 now = time;
-                                 instant.push_back(std::move(one));
-                               });
-    pass(place, instant);
+    auto& queue = places_[place].queue;
+    const std::uint64_t until = passed_until(place, horizons);
+    if (!assign_roles(place)) {
+      queue.drain(until, [](const Passing&) {});
+      continue;
+    }
+    queue.drain(until, [&](Passing& one) {
+      if (!instant.empty() && instant.front().time() != one.time()) {
+        pass(instant);
+        instant.clear();
+      }
+      instant.push_back(std::move(one));
+    });
+    pass(instant);
+    instant.clear();
   }
 }
 
@@ -131,42 +138,55 @@ std::uint64_t Matcher::passed_until(std::size_t place, const Horizons& horizons)
   return until;
 }
 
-// What passed at one instant: an acknowledgement counts as earlier than data.
-void Matcher::pass(std::size_t place, std::vector<Passing>& instant) {
-  for (const bool acks : {true, false}) {
-    for (const Passing& one : instant) {
-      const bool reverse = acks ? !one.reverse : one.reverse;  // of the data in question
-      const auto& path = ways_[reverse].path();
-      if (path.empty()) continue;
-      End& end = ends_[reverse];
-      const auto holds = [&](std::size_t stop) {
-        const auto& lanes = path[stop].lanes;
-        return acks ? place_of_[reverse][path[stop].id()] == place
-                    : std::find(lanes.begin(), lanes.end(), one.lane) != lanes.end();
-      };
-      if (holds(0)) {
-        if (acks) end.before->see_ack(one.sighting.seen);
-        if (acks) {
-          const Acknowledged acknowledged = end.again->see_ack(one.sighting);
-          end.stats->see_opposite(one.sighting, acknowledged);
-          if (end.waits) end.waits->see_ack(one.sighting, acknowledged);
-        }
-        if (!acks) end.before->see(one.sighting.seen);
-        if (acks) end.sequences->see_ack(one.sighting.seen);
-        if (!acks) {
-          const Sending sending = end.again->see(one.sighting.seen);
-          end.stats->see(one.sighting, sending);
-          end.sequences->see(one.sighting.seen, sending);
-          if (end.waits) end.waits->see(one.sighting, sending);
-        }
-      }
-      if (holds(path.size() - 1)) {
-        if (acks) end.after->see_ack(one.sighting);
-        if (!acks) end.after->see(one.sighting.seen);
-      }
-    }
+// False: nothing that passes at the place is evidence of an end.
+bool Matcher::assign_roles(std::size_t place) {
+  bool any = false;
+  for (const bool reverse : {false, true}) {
+    const auto& path = ways_[reverse].path();
+    auto& data = data_roles_[reverse];
+    data.assign(place_of_[reverse].size(), {});
+    ack_roles_[reverse] = {};
+    if (path.empty()) continue;
+    const Stop &first = path.front(), &last = path.back();
+    ack_roles_[reverse] = {place_of_[reverse][first.id()] == place,
+                           place_of_[reverse][last.id()] == place};
+    any |= ack_roles_[reverse].first || ack_roles_[reverse].last;
+    for (const std::uint32_t lane : first.lanes) data[lane].first = true;
+    for (const std::uint32_t lane : last.lanes) data[lane].last = true;
   }
-  instant.clear();
+  return any;
+}
+
+// What passed at one instant: an acknowledgement counts as earlier than data.
+void Matcher::pass(const std::vector<Passing>& instant) {
+  for (const Passing& one : instant) pass_ack(one);
+  for (const Passing& one : instant) pass_data(one);
+}
+
+void Matcher::pass_ack(const Passing& one) {
+  const Roles roles = ack_roles_[!one.reverse];
+  End& end = ends_[!one.reverse];
+  if (roles.first) {
+    end.before->see_ack(one.sighting.seen);
+    const Acknowledged acknowledged = end.again->see_ack(one.sighting);
+    end.stats->see_opposite(one.sighting, acknowledged);
+    end.sequences->see_ack(one.sighting.seen);
+    if (end.waits) end.waits->see_ack(one.sighting, acknowledged);
+  }
+  if (roles.last) end.after->see_ack(one.sighting);
+}
+
+void Matcher::pass_data(const Passing& one) {
+  const Roles roles = data_roles_[one.reverse][one.lane];
+  End& end = ends_[one.reverse];
+  if (roles.first) {
+    end.before->see(one.sighting.seen);
+    const Sending sending = end.again->see(one.sighting.seen);
+    end.stats->see(one.sighting, sending);
+    end.sequences->see(one.sighting.seen, sending);
+    if (end.waits) end.waits->see(one.sighting, sending);
+  }
+  if (roles.last) end.after->see(one.sighting.seen);
 }
 
 }  // namespace fieldline::analysis

@@ -54,6 +54,8 @@ class Matcher {
     Sighting sighting;
     std::uint32_t lane = 0;
     bool reverse = false;
+
+    std::uint64_t time() const { return sighting.seen.time; }
   };
   struct Place {
     std::string name;
@@ -68,13 +70,20 @@ class Matcher {
     std::optional<WireSenders> waits;  // with Limits::waits
     std::optional<ReceiverEvidence> after;
   };
+  // Which ends of a path what passes somewhere is evidence of.
+  struct Roles {
+    bool first = false, last = false;
+  };
   using Horizons = std::array<std::int64_t, 2>;
 
   void order();
   void conclude(const Horizons& horizons, const Ledger& ledger);
   void settle_ends(bool reverse);
+  bool assign_roles(std::size_t place);
   std::uint64_t passed_until(std::size_t place, const Horizons& horizons) const;
-  void pass(std::size_t place, std::vector<Passing>& instant);
+  void pass(const std::vector<Passing>& instant);
+  void pass_ack(const Passing& one);
+  void pass_data(const Passing& one);
   void space(std::uint32_t lane, bool reverse, const Observation& seen);
   std::vector<FlowSpacing> spacing(bool reverse) const;
   Point point_of(const Stop& stop, bool reverse, const Ledger& ledger) const;
@@ -90,6 +99,10 @@ class Matcher {
   // With Limits::spacing, by lane and flow.
   std::array<std::vector<std::map<std::uint32_t, Spacing>>, 2> spacing_;
   std::array<std::vector<std::size_t>, 2> place_of_;  // by lane
+  // Of the place that is looked at: by the direction of the data that is acknowledged there, and of
+  // the data itself by lane.
+  std::array<Roles, 2> ack_roles_;
+  std::array<std::vector<Roles>, 2> data_roles_;
   // A sensor that was restarted has several.
   std::map<VantageKey, std::set<std::string>> sessions_;
   std::uint64_t since_ = 0;  // records since the last conclusion

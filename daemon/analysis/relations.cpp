@@ -3,6 +3,9 @@
 
 #include <algorithm>
 
+#include <boost/container/small_vector.hpp>
+#include <boost/unordered/unordered_flat_map.hpp>
+
 namespace fieldline::analysis {
 namespace {
 
@@ -12,6 +15,7 @@ constexpr std::size_t kBundles = 65'536;  // that several lanes have
 constexpr std::int64_t kFarthest = std::int64_t{1} << 58;
 
 struct Samples {
+  std::uint64_t digests = 0;  // that both lanes have
   std::vector<int> falls;
   std::vector<std::int64_t> delays;
 };
@@ -23,24 +27,26 @@ T median(std::vector<T>& values) {
   return *middle;
 }
 
-// The bundle's sights by lane; `single` says for each whether it is that lane's only one.
-struct Lanes {
-  std::vector<Sight> sights;
-  std::vector<bool> single;
+// A lane that has a bundle; `single`: once.
+struct Shown {
+  Sight sight;
+  bool single;
+};
+using AllShown = boost::container::small_vector<Shown, 8>;
 
-  explicit Lanes(const Bundle& bundle) {
-    for (const Sight& sight : bundle.sights) {
-      const auto known = std::find_if(sights.begin(), sights.end(),
-                                      [&](const Sight& other) { return other.lane == sight.lane; });
-      if (known != sights.end()) {
-        single[static_cast<std::size_t>(known - sights.begin())] = false;
-      } else {
-        sights.push_back(sight);
-        single.push_back(true);
-      }
+void show(const Bundle& bundle, AllShown& shown) {
+  shown.clear();
+  for (const Sight& sight : bundle.sights) {
+    const auto known = std::find_if(shown.begin(), shown.end(), [&](const Shown& other) {
+      return other.sight.lane == sight.lane;
+    });
+    if (known != shown.end()) {
+      known->single = false;
+    } else {
+      shown.push_back({sight, true});
     }
   }
-};
+}
 
 void sample(Samples& to, const Sight& first, const Sight& second) {
   if (to.falls.size() >= kSamples) return;
@@ -52,26 +58,26 @@ void sample(Samples& to, const Sight& first, const Sight& second) {
 }  // namespace
 
 void Relations::learn(const Window& window, std::size_t lanes) {
-  std::map<Pair, Samples> samples;
-  std::map<Pair, std::uint64_t> digests;
+  boost::unordered_flat_map<Pair, Samples, boost::hash<Pair>> pairs;
   std::vector<std::uint64_t> sightings(lanes);
   std::size_t bundles = 0;
+  AllShown shown;
   window.for_each([&](const Bundle& bundle) {
     for (const Sight& sight : bundle.sights) ++sightings[sight.lane];
-    const Lanes by_lane(bundle);
-    for (std::size_t i = 0; i < by_lane.sights.size(); ++i) {
-      for (std::size_t j = 0; j < by_lane.sights.size(); ++j) {
-        const Sight &first = by_lane.sights[i], &second = by_lane.sights[j];
-        if (first.lane >= second.lane) continue;
-        ++digests[{first.lane, second.lane}];
-        if (by_lane.single[i] && by_lane.single[j])
-          sample(samples[{first.lane, second.lane}], first, second);
+    show(bundle, shown);
+    for (const Shown& first : shown) {
+      for (const Shown& second : shown) {
+        if (first.sight.lane >= second.sight.lane) continue;
+        Samples& samples = pairs[{first.sight.lane, second.sight.lane}];
+        ++samples.digests;
+        if (first.single && second.single) sample(samples, first.sight, second.sight);
       }
     }
-    bundles += by_lane.sights.size() > 1;
+    bundles += shown.size() > 1;
     return bundles < kBundles;
   });
-  for (auto& [pair, of] : samples) {
+  for (auto& [pair, of] : pairs) {
+    if (of.falls.empty()) continue;
     Relation& relation = relations_[pair];
     if (of.falls.size() < std::min(relation.samples, kSamples / 16)) continue;
     relation = {of.falls.size(), median(of.falls), median(of.delays)};
@@ -81,7 +87,8 @@ void Relations::learn(const Window& window, std::size_t lanes) {
       Shared& shared = shared_[{a, b}];
       if (std::min(sightings[a], sightings[b]) < std::min(shared.of_first, shared.of_second))
         continue;
-      shared = {digests[{a, b}], sightings[a], sightings[b]};
+      const auto found = pairs.find(Pair{a, b});
+      shared = {found == pairs.end() ? 0 : found->second.digests, sightings[a], sightings[b]};
     }
   }
 }

@@ -115,6 +115,12 @@ LostPacket lost_packet(const Observation& seen, const FlowTable& flows, bool rev
 }
 
 void SectionMatcher::join(const Observation& packet, Times up, Times down, std::size_t beyond) {
+  if (up.size() == 1 && down.size() == 1) return matched(packet, up[0], down[0]);
+  join_many(packet, up, down, beyond);
+}
+
+void SectionMatcher::join_many(const Observation& packet, Times up, Times down,
+                               std::size_t beyond) {
   std::vector<bool> left_up(up.size(), down.empty()), left_down(down.size(), up.empty());
   if (!up.empty() && !down.empty() && up.size() != down.size())
     join_uneven(up, down, left_up, left_down);
@@ -153,7 +159,7 @@ void SectionMatcher::matched(const Observation& packet, std::uint64_t up, std::u
   sample({up, delay_of(up, down)});
   from_up_.include(up);
   from_down_.include(down);
-  passed_.push(down, {packet.flow, up});
+  passed_.push({up, down, packet.flow});
   if (packet.flow == FlowTable::kNone) return;
   if (packet.flow >= joined_flows_.size()) joined_flows_.resize(packet.flow + std::size_t{1});
   joined_flows_[packet.flow] = true;
@@ -231,7 +237,7 @@ void SectionMatcher::convict(const Suspect& suspect, const FlowTable& flows, boo
 // RFC 4737 per flow: a packet is reordered if one that was upstream behind it came downstream
 // before it.
 void SectionMatcher::order_until(std::uint64_t down_time) {
-  passed_.drain(down_time, [this](std::uint64_t, const Passed& packet) {
+  passed_.drain(down_time, [this](const Passed& packet) {
     const std::size_t flow = packet.flow == FlowTable::kNone ? 0 : packet.flow + std::size_t{1};
     if (flow >= newest_.size()) newest_.resize(flow + 1);
     if (packet.up_time < newest_[flow]) {

@@ -80,8 +80,10 @@ class SectionMatcher {
 
  private:
   struct Passed {
+    std::uint64_t up_time, down_time;
     std::uint32_t flow;
-    std::uint64_t up_time;
+
+    std::uint64_t time() const { return down_time; }
   };
   struct Suspect {
     Observation packet;
@@ -92,6 +94,7 @@ class SectionMatcher {
     bool copy;
   };
 
+  void join_many(const Observation& packet, Times up, Times down, std::size_t beyond);
   void matched(const Observation& packet, std::uint64_t up, std::uint64_t down);
   void join_uneven(Times up, Times down, std::vector<bool>& left_up,
                    std::vector<bool>& left_down) const;
@@ -110,7 +113,7 @@ class SectionMatcher {
   std::vector<std::int64_t> recent_;  // ring of the last delays
   std::uint64_t joined_ = 0;
   std::int64_t least_ = 0;
-  InOrder<Passed> passed_;             // by time downstream
+  InOrder<Passed> passed_;
   std::vector<std::uint64_t> newest_;  // by flow: the latest time upstream of what has come
   std::uint64_t reordered_ = 0;
   Stretch from_up_, from_down_;  // times of joined packets

@@ -33,7 +33,10 @@ Sighting sighting_of(const PacketInfo& packet, std::uint32_t flow, std::uint64_t
     sighting.tsecr = packet.tcp.tsecr;
   }
   if (packet.tcp.sacks > 0) {
-    sighting.sacks = std::make_shared<const SackList>(SackList{packet.tcp.sacks, packet.tcp.sack});
+    auto* list = new SackList;
+    sighting.sacks = list;
+    list->count = packet.tcp.sacks;
+    list->blocks = packet.tcp.sack;
   }
   return sighting;
 }

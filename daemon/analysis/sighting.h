@@ -4,7 +4,9 @@
 
 #include <array>
 #include <cstdint>
-#include <memory>
+
+#include <boost/smart_ptr/intrusive_ptr.hpp>
+#include <boost/smart_ptr/intrusive_ref_counter.hpp>
 
 #include "analysis/packet.h"
 
@@ -32,7 +34,8 @@ struct Observation {
 };
 static_assert(sizeof(Observation) == 40);
 
-struct SackList {
+// Its count is no atomic one: an analysis and the copies of it are one thread's.
+struct SackList : boost::intrusive_ref_counter<SackList, boost::thread_unsafe_counter> {
   std::uint8_t count = 0;
   std::array<SackBlock, 4> blocks{};
 };
@@ -40,7 +43,7 @@ struct SackList {
 // sacks: nullptr for most packets; shared, because reports of a running run work on a copy.
 struct Sighting {
   Observation seen;
-  std::shared_ptr<const SackList> sacks;
+  boost::intrusive_ptr<const SackList> sacks;
   std::uint32_t tsecr = 0;                     // kHasTimestamp
   std::uint8_t window_scale = kNoWindowScale;  // of a SYN
 };

@@ -16,6 +16,7 @@ std::uint32_t Way::lane_of(const VantageKey& key) {
   if (found != lanes_.end()) return static_cast<std::uint32_t>(found - lanes_.begin());
   lanes_.emplace_back();
   lanes_.back().key = key;
+  if (lanes_.size() > 1) window_.begin_to_join();
   expected_.erase(key.place());
   return static_cast<std::uint32_t>(lanes_.size() - 1);
 }
@@ -79,6 +80,7 @@ bool Way::is_to_be_ordered() const {
 }
 
 void Way::learn() {
+  window_.settle();
   relations_.learn(window_, lanes_.size());
   stops_.clear();
   for (std::uint32_t at = 0; at < lanes_.size(); ++at) {
@@ -103,6 +105,13 @@ void Way::order(const Way& opposite) {
   path_.clear();
   for (const std::size_t at : path_order({own, relations_}, {others, opposite.relations_}))
     path_.push_back(stops_[at]);
+  section_at_.clear();
+  for (std::size_t at = 0; at + 1 < path_.size(); ++at) {
+    const auto [known, fresh] =
+        section_numbers_.try_emplace(Ends{path_[at].id(), path_[at + 1].id()}, sections_.size());
+    if (fresh) sections_.emplace_back();
+    section_at_.push_back(known->second);
+  }
   place_stops();
   ordered_lanes_ = lanes_.size();
   ordered_records_ = records_;
@@ -175,17 +184,40 @@ std::vector<std::int64_t> Way::shifts() const {
   return shifts;
 }
 
+// The bundle's times by stop.
+void Way::group(const Bundle& bundle) {
+  passes_.clear();
+  times_.clear();
+  groups_.clear();
+  for (const Sight& sight : bundle.sights) passes_.push_back({stop_of_[sight.lane], sight.time});
+  std::sort(passes_.begin(), passes_.end());
+  for (const Pass& pass : passes_) times_.push_back(pass.time);
+  for (std::size_t begin = 0, end = 0; begin < passes_.size(); begin = end) {
+    while (end < passes_.size() && passes_[end].stop == passes_[begin].stop) ++end;
+    groups_.push_back({passes_[begin].stop, Times(times_).subspan(begin, end - begin)});
+  }
+}
+
+// From the last stop that has it to the first: each section with something at either end.
 void Way::join(const Bundle& bundle) {
-  std::vector<std::vector<std::uint64_t>> times(path_.size());
-  for (const Sight& sight : bundle.sights) times[stop_of_[sight.lane]].push_back(sight.time);
-  std::size_t beyond = 0;
-  for (std::size_t at = path_.size(); at-- > 0;) {
-    std::sort(times[at].begin(), times[at].end());
-    if (at + 1 == path_.size()) continue;
-    if (at + 2 < path_.size()) beyond = std::max(beyond, times[at + 2].size());
-    if (times[at].empty() && times[at + 1].empty()) continue;
-    sections_[{path_[at].id(), path_[at + 1].id()}].join(bundle.packet, times[at], times[at + 1],
-                                                         beyond);
+  if (path_.size() < 2) return;
+  group(bundle);
+  std::size_t most = 0, counted = groups_.size();
+  const auto beyond = [&](std::size_t at) {
+    while (counted > 0 && groups_[counted - 1].stop > at + 1)
+      most = std::max(most, groups_[--counted].times.size());
+    return most;
+  };
+  for (std::size_t here = groups_.size(); here-- > 0;) {
+    const auto& [stop, times] = groups_[here];
+    const bool last = here + 1 == groups_.size();
+    if (stop + 1 < path_.size()) {
+      const bool next = !last && groups_[here + 1].stop == stop + 1;
+      const Times down = next ? groups_[here + 1].times : Times();
+      section(stop).join(bundle.packet, times, down, beyond(stop));
+    }
+    if (stop > 0 && (here == 0 || groups_[here - 1].stop + 1 != stop))
+      section(stop - 1).join(bundle.packet, {}, times, beyond(stop - 1));
   }
 }
 
@@ -194,13 +226,11 @@ void Way::conclude(std::int64_t horizon, const Ledger& ledger, const FlowTable& 
   concluded_ = horizon;
   window_.drain(horizon, shifts(), [this](const Bundle& bundle) { join(bundle); });
   for (std::size_t at = 0; at + 1 < path_.size(); ++at) {
-    const auto found = sections_.find({path_[at].id(), path_[at + 1].id()});
-    if (found == sections_.end()) continue;
     // A packet of the window may still come in front of one that has been joined.
     const std::int64_t in_order = horizon - static_cast<std::int64_t>(2 * kGraceNs);
     const std::int64_t there = in_order + lanes_[path_[at + 1].id()].shift;
-    found->second.order_until(there > 0 ? static_cast<std::uint64_t>(there) : 0);
-    found->second.decide(side(path_[at], ledger), side(path_[at + 1], ledger), flows, reverse_);
+    section(at).order_until(there > 0 ? static_cast<std::uint64_t>(there) : 0);
+    section(at).decide(side(path_[at], ledger), side(path_[at + 1], ledger), flows, reverse_);
   }
 }
 
@@ -215,12 +245,12 @@ Side Way::side(const Stop& stop, const Ledger& ledger) const {
 }
 
 void Way::fill(std::size_t at, const Ledger& ledger, const FlowTable& flows, Section& section) {
-  SectionMatcher& matcher = sections_[{path_[at].id(), path_[at + 1].id()}];
+  SectionMatcher& matcher = this->section(at);
   // While the point behind this one was not yet known, packets were judged between its neighbours.
-  for (const auto& [ends, whole] : sections_) {
+  for (const auto& [ends, number] : section_numbers_) {
     if (ends.first != path_[at].id()) continue;
     for (std::size_t far = at + 2; far < path_.size(); ++far) {
-      if (path_[far].id() == ends.second) matcher.count_as_undecided(whole);
+      if (path_[far].id() == ends.second) matcher.count_as_undecided(sections_[number]);
     }
   }
   matcher.fill(side(path_[at], ledger), side(path_[at + 1], ledger), flows, reverse_, section);

@@ -74,6 +74,8 @@ class Way {
   void place(const Stop& stop, std::int64_t shift);
   std::vector<std::int64_t> shifts() const;
   void join(const Bundle& bundle);
+  void group(const Bundle& bundle);
+  SectionMatcher& section(std::size_t at) { return sections_[section_at_[at]]; }
 
   bool reverse_;
   std::uint64_t patience_ns_;
@@ -87,7 +89,24 @@ class Way {
   std::size_t ordered_lanes_ = 0;
   std::uint64_t records_ = 0, ordered_records_ = 0;
   std::int64_t concluded_ = INT64_MIN;
-  std::map<Ends, SectionMatcher> sections_;
+  std::vector<SectionMatcher> sections_;
+  std::map<Ends, std::size_t> section_numbers_;
+  std::vector<std::size_t> section_at_;  // by place in path_: the section behind it
+
+  // Of one bundle, while it is joined.
+  struct Pass {
+    std::size_t stop;
+    std::uint64_t time;
+
+    auto operator<=>(const Pass&) const = default;
+  };
+  struct Group {
+    std::size_t stop;
+    Times times;
+  };
+  std::vector<Pass> passes_;
+  std::vector<std::uint64_t> times_;
+  std::vector<Group> groups_;
 };
 
 }  // namespace fieldline::analysis

@@ -14,24 +14,53 @@ std::int64_t at_start(std::uint64_t time, std::int64_t shift) {
 }
 
 void Window::add(std::uint32_t lane, std::int64_t shift, const Observation& seen) {
-  const auto [found, fresh] = slots_.try_emplace(seen.digest, 0);
-  if (fresh) {
+  ++sights_;
+  const Met met{seen, at_start(seen.time, shift), lane};
+  if (!joins_) return alone_.push(met);
+  table_.announce(seen.digest);
+  fresh_.push_back(met);
+  if (fresh_.size() == kBatch) settle();
+}
+
+void Window::begin_to_join() {
+  if (joins_) return;
+  joins_ = true;
+  alone_.drain(std::numeric_limits<std::int64_t>::max(), [this](const Met& met) { file(met); });
+}
+
+void Window::settle() {
+  for (const Met& met : fresh_) {
+    table_.find(met.seen.digest, [this](std::uint32_t slot) {
+      announce(slot);
+      return true;
+    });
+  }
+  for (const Met& met : fresh_) file(met);
+  fresh_.clear();
+}
+
+void Window::announce(std::uint32_t slot) const {
+  const char* at = reinterpret_cast<const char*>(&bundles_[slot]);
+  __builtin_prefetch(at);
+  __builtin_prefetch(at + 64);
+}
+
+void Window::file(const Met& met) {
+  const std::uint64_t digest = met.seen.digest;
+  std::uint32_t slot = table_.find(
+      digest, [&](std::uint32_t candidate) { return bundles_[candidate].packet.digest == digest; });
+  if (slot == DigestTable::kNone) {
     if (free_.empty()) {
       free_.push_back(static_cast<std::uint32_t>(bundles_.size()));
       bundles_.emplace_back();
     }
-    found->second = free_.back();
+    slot = free_.back();
     free_.pop_back();
-    bundles_[found->second].packet = seen;
-    queue(found->second, at_start(seen.time, shift));
+    bundles_[slot].packet = met.seen;
+    table_.insert(digest, slot);
+    queue_.push({met.due, slot});
   }
-  bundles_[found->second].sights.push_back({seen.time, lane, seen.ttl});
-  ++sights_;
-}
-
-void Window::queue(std::uint32_t slot, std::int64_t due) {
-  queue_.push_back({due, slot});
-  std::push_heap(queue_.begin(), queue_.end());
+  bundles_[slot].sights.push_back({met.seen.time, met.lane, met.seen.ttl});
 }
 
 std::int64_t Window::newest_of(const Bundle& bundle, Shifts shifts) {
@@ -41,12 +70,13 @@ std::int64_t Window::newest_of(const Bundle& bundle, Shifts shifts) {
   return newest;
 }
 
-Bundle Window::take(std::uint32_t slot) {
-  Bundle bundle = std::exchange(bundles_[slot], Bundle());
-  slots_.erase(bundle.packet.digest);
-  free_.push_back(slot);
+void Window::forget(std::uint32_t slot) {
+  Bundle& bundle = bundles_[slot];
+  table_.erase(bundle.packet.digest, slot);
   sights_ -= bundle.sights.size();
-  return bundle;
+  if (bundle.sights.capacity() > kBundleMax) bundle = Bundle();
+  bundle.sights.clear();
+  free_.push_back(slot);
 }
 
 // Cut where nothing of it passed for longest, so that no packet's sightings are parted; everything

@@ -3,14 +3,14 @@
 // until no record that is still to come can change it. This is all that is held of a run's packets.
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
 #include <span>
 #include <vector>
 
 #include <boost/container/small_vector.hpp>
-#include <boost/unordered/unordered_flat_map.hpp>
 
+#include "analysis/digest_table.h"
+#include "analysis/in_order.h"
 #include "analysis/sighting.h"
 
 namespace fieldline::analysis {
@@ -39,53 +39,84 @@ class Window {
   // shift: the lane's.
   void add(std::uint32_t lane, std::int64_t shift, const Observation& seen);
   std::size_t sights() const { return sights_; }
+  // There are several lanes: until then nothing can join, and sightings only wait in line.
+  void begin_to_join();
 
-  // Gives and forgets the bundles whose newest sighting is older than the horizon (at_start).
+  // Gives and forgets the bundles whose newest sighting is older than the horizon (at_start); what
+  // one lane alone has shown is only forgotten.
   template <class Visit>
   void drain(std::int64_t horizon, Shifts shifts, Visit visit) {
-    while (!queue_.empty() && queue_.front().due < horizon) {
-      std::pop_heap(queue_.begin(), queue_.end());
-      const std::uint32_t slot = queue_.back().slot;
-      queue_.pop_back();
-      const std::int64_t newest = newest_of(bundles_[slot], shifts);
-      if (newest < horizon) {
-        visit(take(slot));
-        continue;
-      }
-      // Met again and again: what is old of it goes, so that it does not grow without end.
-      if (bundles_[slot].sights.size() > kBundleMax) {
-        const Bundle older = split(bundles_[slot], horizon, shifts);
-        if (!older.sights.empty()) visit(older);
-      }
-      queue(slot, newest);
+    settle();
+    alone_.drain(horizon, [this](const Met&) { --sights_; });
+    for (bool more = true; more;) {
+      due_.clear();
+      more = queue_.drain(
+          horizon,
+          [this](const Due& due) {
+            due_.push_back(due.slot);
+            announce(due.slot);
+          },
+          kBatch);
+      for (const std::uint32_t slot : due_) table_.announce(bundles_[slot].packet.digest);
+      for (const std::uint32_t slot : due_) conclude(slot, horizon, shifts, visit);
     }
   }
 
+  // Of those that several lanes may have. After settle().
   template <class Visit>
   void for_each(Visit visit) const {
-    for (const Due& due : queue_) {
-      if (!visit(bundles_[due.slot])) return;
-    }
+    queue_.for_each([&](const Due& due) { return visit(bundles_[due.slot]); });
   }
+  // Files what was added last.
+  void settle();
 
  private:
   static constexpr std::size_t kBundleMax = 64;
+  // So many cache misses are waited for together.
+  static constexpr std::size_t kBatch = 32;
   struct Due {
     std::int64_t due;  // not before this; at_start
     std::uint32_t slot;
 
-    bool operator<(const Due& other) const { return due > other.due; }
+    std::int64_t time() const { return due; }
+  };
+  struct Met {
+    Observation seen;
+    std::int64_t due;
+    std::uint32_t lane;
+
+    std::int64_t time() const { return due; }
   };
 
+  template <class Visit>
+  void conclude(std::uint32_t slot, std::int64_t horizon, Shifts shifts, Visit& visit) {
+    const std::int64_t newest = newest_of(bundles_[slot], shifts);
+    if (newest < horizon) {
+      visit(static_cast<const Bundle&>(bundles_[slot]));
+      return forget(slot);
+    }
+    // Met again and again: what is old of it goes, so that it does not grow without end.
+    if (bundles_[slot].sights.size() > kBundleMax) {
+      const Bundle older = split(bundles_[slot], horizon, shifts);
+      if (!older.sights.empty()) visit(older);
+    }
+    queue_.push({newest, slot});
+  }
+
   static std::int64_t newest_of(const Bundle& bundle, Shifts shifts);
-  void queue(std::uint32_t slot, std::int64_t due);
-  Bundle take(std::uint32_t slot);
+  void announce(std::uint32_t slot) const;
+  void file(const Met& met);
+  void forget(std::uint32_t slot);
   Bundle split(Bundle& bundle, std::int64_t horizon, Shifts shifts);
 
-  boost::unordered_flat_map<std::uint64_t, std::uint32_t> slots_;  // digest -> bundle
+  bool joins_ = false;
+  InOrder<Met> alone_;
+  std::vector<Met> fresh_;  // at most kBatch, not yet filed
+  DigestTable table_;       // digest -> bundle
   std::vector<Bundle> bundles_;
   std::vector<std::uint32_t> free_;
-  std::vector<Due> queue_;  // each bundle once; a heap
+  InOrder<Due> queue_;              // each bundle once
+  std::vector<std::uint32_t> due_;  // while drained
   std::size_t sights_ = 0;
 };
 
