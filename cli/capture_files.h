@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Capture files of any kind as pcapng blocks: pcapng by our own reader, the classic format by
-// libpcap; several of them merged by time.
+// Capture files of any kind as pcapng blocks: pcapng and the classic format by readers of our own,
+// old variants by libpcap; several of them merged by time.
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,8 +17,8 @@ namespace fieldline::cli {
 class CaptureFile {
  public:
   virtual ~CaptureFile() = default;
-  // No value at the end. Views in a block are valid until the next call.
-  virtual Result<std::optional<pcapng::Block>> next() = 0;
+  // nullptr at the end. The block is valid until the next call.
+  virtual Result<const pcapng::Block*> next() = 0;
   // What is to be told about a file that was read to its end, empty if nothing.
   virtual std::string remark() const = 0;
 };

@@ -4,8 +4,6 @@
 #include <algorithm>
 #include <cstring>
 
-#include "proto/digest.h"
-
 namespace fieldline::analysis {
 namespace {
 
@@ -17,20 +15,12 @@ constexpr std::size_t kSizesMax = 1024;
 constexpr std::uint32_t kTimestampOption = 12;
 constexpr std::uint64_t kOften = 8;
 
-template <class T>
-void put(fl_digest_input& input, const T& value) {
-  std::memcpy(input.transport + input.transport_len, &value, sizeof(value));
-  input.transport_len = static_cast<std::uint8_t>(input.transport_len + sizeof(value));
+FlowKey key_of(const PacketInfo& packet) {
+  return {packet.src, packet.dst, packet.sport, packet.dport, packet.protocol};
 }
 
-fl_digest_input input_of(const PacketInfo& packet) {
-  fl_digest_input input{};
-  std::copy(packet.src.bytes.begin(), packet.src.bytes.end(), input.src);
-  std::copy(packet.dst.bytes.begin(), packet.dst.bytes.end(), input.dst);
-  input.protocol = packet.protocol;
-  put(input, packet.sport);
-  put(input, packet.dport);
-  return input;
+std::uint64_t words(std::uint32_t high, std::uint32_t low) {
+  return std::uint64_t{high} << 32 | low;
 }
 
 }  // namespace
@@ -69,40 +59,77 @@ const char* CaptureSurvey::see_packet(std::size_t file, const pcapng::Packet& pa
   ++interface.packets;
   const PacketInfo info = parse_packet(packet.data, packet.wire_len, interface.link_type);
   if (!info.network) return info.problem ? info.problem : "not_ip";
-  const bool swap = info.dst < info.src;
-  const Hosts hosts = swap ? Hosts{info.dst, info.src} : Hosts{info.src, info.dst};
-  auto& [all, cut] = reading.packets[hosts];
-  ++all;
-  cut += !info.transport;
-  Exchange& exchange = pairs_[hosts];
+  std::uint32_t pair;
+  bool from_second;
+  Sender* sender = nullptr;
+  if (info.transport) {
+    const auto [found, fresh] = sender_numbers_.try_emplace(
+        PackedFlow(key_of(info)), static_cast<std::uint32_t>(senders_.size()));
+    sender = fresh ? &new_sender(info) : &senders_[found->second];
+    pair = sender->pair;
+    from_second = sender->from_second;
+  } else {
+    pair = pair_of(info);
+    from_second = info.dst < info.src;
+  }
+  Taken& taken = reading.packets[pair];
+  ++taken.all;
+  taken.cut += !info.transport;
+  Exchange& exchange = pairs_[pair];
   ++exchange.packets;
-  exchange.payload[swap] += info.payload;
+  exchange.payload[from_second] += info.payload;
   Capture& capture = files_[file];
   capture.first_ns = std::min(capture.first_ns, packet.timestamp_ns);
   capture.last_ns = std::max(capture.last_ns, packet.timestamp_ns);
-  if (!info.transport) return info.problem;
+  if (!sender) return info.problem;
   if (info.protocol == kTcp) {
     options_cut_ |= info.problem != nullptr;
-    note_segment(info);
+    note_segment(*sender, info);
   } else if (info.body.size() < info.payload) {
     body_ = std::min(body_, info.body.size());
   }
   return nullptr;
 }
 
-void CaptureSurvey::note_segment(const PacketInfo& packet) {
-  Segments& segments = segments_[{packet.src, packet.dst, packet.sport, packet.dport}];
-  segments.largest = std::max(segments.largest, packet.payload);
-  if (packet.payload >= kSmallest) {
-    const auto known = segments.sizes.find(packet.payload);
-    if (known != segments.sizes.end()) {
-      ++known->second;
-    } else if (segments.sizes.size() < kSizesMax) {
-      segments.sizes.emplace(packet.payload, 1);
-    }
+std::uint32_t CaptureSurvey::pair_of(const PacketInfo& packet) {
+  const Hosts hosts =
+      packet.dst < packet.src ? Hosts{packet.dst, packet.src} : Hosts{packet.src, packet.dst};
+  const auto [found, fresh] =
+      pair_numbers_.try_emplace(hosts, static_cast<std::uint32_t>(pairs_.size()));
+  if (fresh) {
+    pairs_.emplace_back();
+    pairs_.back().hosts = hosts;
   }
-  segments.timestamps |= packet.tcp.has_timestamp;
-  if ((packet.tcp.flags & kSyn) && packet.tcp.mss) segments.mss = packet.tcp.mss;
+  return found->second;
+}
+
+CaptureSurvey::Sender& CaptureSurvey::new_sender(const PacketInfo& packet) {
+  Sender& sender = senders_.emplace_back();
+  sender.from_to = key_of(packet);
+  sender.pair = pair_of(packet);
+  sender.from_second = packet.dst < packet.src;
+  return sender;
+}
+
+void CaptureSurvey::note_segment(Sender& sender, const PacketInfo& packet) {
+  sender.largest = std::max(sender.largest, packet.payload);
+  sender.timestamps |= packet.tcp.has_timestamp;
+  if ((packet.tcp.flags & kSyn) && packet.tcp.mss) sender.mss = packet.tcp.mss;
+  if (packet.payload < kSmallest) return;
+  auto& sizes = sender.sizes;
+  if (sender.recent < sizes.size() && sizes[sender.recent].first == packet.payload) {
+    ++sizes[sender.recent].second;
+    return;
+  }
+  const auto at = std::lower_bound(
+      sizes.begin(), sizes.end(), packet.payload,
+      [](const auto& size, std::uint32_t payload) { return size.first < payload; });
+  sender.recent = static_cast<std::uint32_t>(at - sizes.begin());
+  if (at != sizes.end() && at->first == packet.payload) {
+    ++at->second;
+  } else if (sizes.size() < kSizesMax) {
+    sizes.insert(at, {packet.payload, 1});
+  }
 }
 
 // What a full segment of this sender carries on the wire. Nothing is longer than the handshake
@@ -110,22 +137,22 @@ void CaptureSurvey::note_segment(const PacketInfo& packet) {
 // it. Else offloads were at work, whose packets are whole multiples: the size that occurs by
 // itself, or that the handshake allows, and of which most of the longer packets are multiples. 0:
 // none is.
-std::uint32_t CaptureSurvey::wire_size(const Sender& sender, const Segments& segments) const {
-  const auto& [src, dst, sport, dport] = sender;
-  const auto peer = segments_.find({dst, src, dport, sport});
+std::uint32_t CaptureSurvey::wire_size(const Sender& sender) const {
+  const auto& [src, dst, sport, dport, protocol] = sender.from_to;
+  const auto peer = sender_numbers_.find(PackedFlow({dst, src, dport, sport, protocol}));
   std::uint32_t bound = kEthernetPayload;
-  const bool handshake = peer != segments_.end() && peer->second.mss;
+  const bool handshake = peer != sender_numbers_.end() && senders_[peer->second].mss;
   if (handshake) {
-    bound = peer->second.mss;
-    if (segments.mss) bound = std::min<std::uint32_t>(bound, segments.mss);
-    if (segments.timestamps && bound > kTimestampOption) bound -= kTimestampOption;
+    bound = senders_[peer->second].mss;
+    if (sender.mss) bound = std::min<std::uint32_t>(bound, sender.mss);
+    if (sender.timestamps && bound > kTimestampOption) bound -= kTimestampOption;
   }
-  if (segments.largest <= bound) return segments.largest;
+  if (sender.largest <= bound) return sender.largest;
   std::uint32_t best = 0;
   double share = 0;
   const auto consider = [&](std::uint32_t size) {
     std::uint64_t longer = 0, multiples = 0;
-    for (const auto& [payload, packets] : segments.sizes) {
+    for (const auto& [payload, packets] : sender.sizes) {
       if (payload <= size) continue;
       longer += packets;
       multiples += payload % size == 0 ? packets : 0;
@@ -135,7 +162,7 @@ std::uint32_t CaptureSurvey::wire_size(const Sender& sender, const Segments& seg
     share = of;
     best = size;
   };
-  for (const auto& [payload, packets] : segments.sizes) {
+  for (const auto& [payload, packets] : sender.sizes) {
     if (payload <= bound && packets >= kOften) consider(payload);
   }
   if (handshake && bound >= kSmallest) consider(bound);
@@ -143,28 +170,50 @@ std::uint32_t CaptureSurvey::wire_size(const Sender& sender, const Segments& seg
 }
 
 Result<void> CaptureSurvey::settle(const std::optional<HostPair>& hosts) {
-  auto chosen = pairs_.end();
+  const Exchange* chosen = nullptr;
   std::uint64_t packets = 0;
-  for (auto at = pairs_.begin(); at != pairs_.end(); ++at) {
-    packets += at->second.packets;
-    const bool asked =
-        hosts && (Hosts{hosts->a, hosts->b} == at->first || Hosts{hosts->b, hosts->a} == at->first);
+  for (const Exchange& pair : pairs_) {
+    packets += pair.packets;
+    const bool asked = hosts && (Hosts{hosts->a, hosts->b} == pair.hosts ||
+                                 Hosts{hosts->b, hosts->a} == pair.hosts);
     const bool busiest =
-        !hosts && (chosen == pairs_.end() || at->second.packets > chosen->second.packets);
-    if (asked || busiest) chosen = at;
+        !hosts && (!chosen || pair.packets > chosen->packets ||
+                   (pair.packets == chosen->packets && pair.hosts < chosen->hosts));
+    if (asked || busiest) chosen = &pair;
   }
-  if (chosen == pairs_.end()) {
+  if (!chosen) {
     return fail(Code::not_found, hosts ? "no packet between " + hosts->a.to_string() + " and " +
                                              hosts->b.to_string() + " is in these files"
                                        : "no IP packet is in these files" + reasons());
   }
-  const auto& [pair, exchange] = *chosen;
-  other_packets_ = packets - exchange.packets;
-  hosts_ = exchange.payload[1] > exchange.payload[0] ? HostPair{pair.second, pair.first}
-                                                     : HostPair{pair.first, pair.second};
+  chosen_ = static_cast<std::uint32_t>(chosen - pairs_.data());
+  other_packets_ = packets - chosen->packets;
+  const bool swap = chosen->payload[1] > chosen->payload[0];
+  const auto& [first, second] = chosen->hosts;
+  hosts_ = swap ? HostPair{second, first} : HostPair{first, second};
+  settle_files();
+  for (Sender& sender : senders_) {
+    sender.reverse = sender.from_second != swap;
+    if (sender.from_to.protocol == kTcp) {
+      sender.size = wire_size(sender);
+      offloaded_ |= sender.largest > sender.size;
+    }
+    std::uint64_t address[4];
+    std::memcpy(&address[0], sender.from_to.a.bytes.data(), 16);
+    std::memcpy(&address[2], sender.from_to.b.bytes.data(), 16);
+    for (const std::uint64_t word : address) sender.key.take(word);
+    sender.key.take(words(std::uint32_t{sender.from_to.port_a} << 16 | sender.from_to.port_b,
+                          sender.from_to.protocol));
+  }
+  return {};
+}
+
+void CaptureSurvey::settle_files() {
   for (std::size_t file = 0; file < files_.size(); ++file) {
     Capture& capture = files_[file];
-    std::tie(capture.taken, capture.cut) = readings_[file].packets[pair];
+    const Taken taken = readings_[file].packets[chosen_];
+    capture.taken = taken.all;
+    capture.cut = taken.cut;
     capture.dropped = 0;
     for (const Interface& interface : readings_[file].interfaces) {
       if (interface.packets == 0) continue;
@@ -175,11 +224,6 @@ Result<void> CaptureSurvey::settle(const std::optional<HostPair>& hosts) {
       *capture.dropped += *interface.dropped;
     }
   }
-  for (const auto& [sender, segments] : segments_) {
-    const std::uint32_t size = sizes_[sender] = wire_size(sender, segments);
-    offloaded_ |= segments.largest > size;
-  }
-  return {};
 }
 
 std::string CaptureSurvey::reasons() const {
@@ -191,9 +235,10 @@ std::string CaptureSurvey::reasons() const {
 
 std::vector<std::string> CaptureSurvey::other_pairs() const {
   std::vector<std::pair<std::uint64_t, std::string>> others;
-  for (const auto& [pair, exchange] : pairs_) {
-    if (pair == Hosts{hosts_.a, hosts_.b} || pair == Hosts{hosts_.b, hosts_.a}) continue;
-    others.emplace_back(exchange.packets, pair.first.to_string() + "," + pair.second.to_string());
+  for (const Exchange& pair : pairs_) {
+    if (&pair == &pairs_[chosen_]) continue;
+    others.emplace_back(pair.packets,
+                        pair.hosts.first.to_string() + "," + pair.hosts.second.to_string());
   }
   std::sort(others.rbegin(), others.rend());
   std::vector<std::string> texts;
@@ -202,53 +247,55 @@ std::vector<std::string> CaptureSurvey::other_pairs() const {
   return texts;
 }
 
-std::optional<bool> CaptureSurvey::reverse(const PacketInfo& packet) const {
-  if (packet.src == hosts_.a && packet.dst == hosts_.b) return false;
-  if (packet.src == hosts_.b && packet.dst == hosts_.a) return true;
-  return std::nullopt;
+CaptureSurvey::Sender* CaptureSurvey::sender(const PacketInfo& packet) {
+  const auto found = sender_numbers_.find(PackedFlow(key_of(packet)));
+  if (found == sender_numbers_.end() || senders_[found->second].pair != chosen_) return nullptr;
+  return &senders_[found->second];
 }
 
 std::optional<std::uint32_t> CaptureSurvey::segment_size(const PacketInfo& packet) const {
-  if (packet.protocol != kTcp) return std::nullopt;
-  const auto known = sizes_.find({packet.src, packet.dst, packet.sport, packet.dport});
-  const std::uint32_t size = known == sizes_.end() ? 0 : known->second;
-  if (packet.payload <= size) return std::nullopt;
+  const auto found = sender_numbers_.find(PackedFlow(key_of(packet)));
+  return segment_size(packet, found == sender_numbers_.end() ? 0 : senders_[found->second].size);
+}
+
+std::optional<std::uint32_t> CaptureSurvey::segment_size(const PacketInfo& packet,
+                                                         std::uint32_t size) {
+  if (packet.protocol != kTcp || packet.payload <= size) return std::nullopt;
   return packet.payload > kPayloadMax ? 0 : size;
 }
 
-std::uint64_t CaptureSurvey::key(const PacketInfo& packet) const {
+std::uint64_t CaptureSurvey::key(const Sender& sender, const PacketInfo& packet) const {
   if (packet.protocol == kTcp) {
-    return key(packet, {packet.tcp.sequence, packet.payload, packet.tcp.flags, packet.ip_id});
+    return key(sender, packet,
+               {packet.tcp.sequence, packet.payload, packet.tcp.flags, packet.ip_id});
   }
-  fl_digest_input input = input_of(packet);
-  input.ip_length = packet.payload;
-  input.ip_id = packet.ip_id;
-  input.fragment = packet.fragment;
-  const std::size_t body = std::min(body_, packet.body.size());
-  std::copy_n(packet.body.begin(), body, input.payload);
-  input.payload_len = static_cast<std::uint8_t>(body);
-  return fl_digest(&input);
+  Sip sip = sender.key;
+  sip.take(words(packet.payload, std::uint32_t{packet.ip_id} << 16 | packet.fragment));
+  std::array<std::uint64_t, 4> body{};
+  const std::size_t size = std::min({body_, packet.body.size(), sizeof body});
+  if (size > 0) std::memcpy(body.data(), packet.body.data(), size);
+  sip.take(size);
+  for (std::size_t at = 0; at * sizeof body[0] < size; ++at) sip.take(body[at]);
+  return sip.digest();
 }
 
 // Offloads keep the acknowledgement and the options, and neither the IP id, PSH nor the window of
 // each segment: those count where no capture has offloads, and for what carries no data.
-std::uint64_t CaptureSurvey::key(const PacketInfo& packet, const WireSegment& segment) const {
-  fl_digest_input input = input_of(packet);
-  input.ip_length = segment.payload;
-  put(input, segment.sequence);
-  put(input, packet.tcp.ack);
-  put(input, static_cast<std::uint8_t>(segment.flags & (kSyn | kFin | kRst | kAck)));
-  if (!options_cut_) {
-    put(input, packet.tcp.tsval);
-    put(input, packet.tcp.tsecr);
-  }
-  if (!offloaded_ || segment.payload == 0) {
-    input.ip_id = segment.ip_id;
-    put(input, packet.tcp.window);
+std::uint64_t CaptureSurvey::key(const Sender& sender, const PacketInfo& packet,
+                                 const WireSegment& segment) const {
+  constexpr std::uint32_t kKept = kSyn | kFin | kRst | kAck;
+  const bool whole = !offloaded_ || segment.payload == 0;
+  Sip sip = sender.key;
+  sip.take(words(segment.sequence, packet.tcp.ack));
+  sip.take(words(segment.payload,
+                 (whole ? segment.ip_id : 0u) << 16 | (segment.flags & kKept) << 8 | whole));
+  if (!options_cut_) sip.take(words(packet.tcp.tsval, packet.tcp.tsecr));
+  if (whole) {
+    sip.take(packet.tcp.window);
     for (std::size_t at = 0; at < packet.tcp.sacks && !options_cut_; ++at)
-      put(input, packet.tcp.sack[at]);
+      sip.take(words(packet.tcp.sack[at].left, packet.tcp.sack[at].right));
   }
-  return fl_digest(&input);
+  return sip.digest();
 }
 
 std::vector<WireSegment> split(const PacketInfo& packet, std::uint32_t segment_size) {

@@ -7,11 +7,13 @@
 #include <map>
 #include <optional>
 #include <string>
-#include <tuple>
 #include <utility>
 #include <vector>
 
+#include <boost/unordered/unordered_flat_map.hpp>
+
 #include "analysis/flows.h"
+#include "analysis/sip.h"
 #include "base/pcapng.h"
 
 namespace fieldline::analysis {
@@ -41,6 +43,24 @@ struct WireSegment {
 // First all blocks of all files are shown to it, then settle(), then it is asked.
 class CaptureSurvey {
  public:
+  // One direction of a flow.
+  struct Sender {
+    FlowKey from_to;
+    std::uint32_t pair = 0;    // index in pairs_
+    bool from_second = false;  // of the pair
+    bool timestamps = false;
+    std::uint16_t mss = 0;                                       // that this sender announced
+    std::uint32_t largest = 0;                                   // payload
+    std::uint32_t recent = 0;                                    // index in sizes
+    std::vector<std::pair<std::uint32_t, std::uint64_t>> sizes;  // payload, packets; by payload
+
+    // Settled:
+    bool reverse = false;
+    std::uint32_t size = 0;                 // of a full wire segment; 0: unknown
+    std::uint32_t flow = FlowTable::kNone;  // the analysis's number, once it gave one
+    Sip key;                                // that has taken addresses, ports and protocol
+  };
+
   std::size_t add(std::string name);  // number of the file
   // reason counted: nullptr, or why the packet is of no use.
   const char* see(std::size_t file, const pcapng::Block& block);
@@ -53,52 +73,56 @@ class CaptureSurvey {
   // The pairs of hosts that were not chosen, with most packets first: "10.0.0.1,10.0.0.2 (12)".
   std::vector<std::string> other_pairs() const;
   bool options_cut() const { return options_cut_; }
-  // No value: of other hosts. Else whether it goes from b to a.
-  std::optional<bool> reverse(const PacketInfo& packet) const;
+  // Who sent the packet, once it is settled; nullptr: other hosts. Its transport header was read.
+  Sender* sender(const PacketInfo& packet);
   // More than one wire segment, and how long each is; 0: it cannot be told.
   std::optional<std::uint32_t> segment_size(const PacketInfo& packet) const;
+  static std::optional<std::uint32_t> segment_size(const PacketInfo& packet, std::uint32_t size);
   // What a packet is known by at every vantage point.
-  std::uint64_t key(const PacketInfo& packet) const;
-  std::uint64_t key(const PacketInfo& packet, const WireSegment& segment) const;
+  std::uint64_t key(const Sender& sender, const PacketInfo& packet) const;
+  std::uint64_t key(const Sender& sender, const PacketInfo& packet,
+                    const WireSegment& segment) const;
 
  private:
   using Hosts = std::pair<Address, Address>;  // first < second
-  using Sender = std::tuple<Address, Address, std::uint16_t, std::uint16_t>;
   struct Exchange {
+    Hosts hosts;
     std::uint64_t packets = 0;
     std::uint64_t payload[2] = {0, 0};  // from first, from second
-  };
-  struct Segments {
-    std::map<std::uint32_t, std::uint64_t> sizes;  // payload -> packets; at most kSizesMax
-    std::uint32_t largest = 0;
-    std::uint16_t mss = 0;  // that this sender announced
-    bool timestamps = false;
   };
   struct Interface {
     std::uint16_t link_type = 0;
     std::uint64_t packets = 0;
     std::optional<std::uint64_t> dropped;  // the last that was said: counts are cumulative
   };
+  struct Taken {
+    std::uint64_t all = 0, cut = 0;
+  };
   struct Reading {
     std::vector<Interface> interfaces;
-    std::size_t section = 0;  // where those of this section begin
-    std::map<Hosts, std::pair<std::uint64_t, std::uint64_t>> packets;  // all, cut
+    std::size_t section = 0;                                  // where those of this section begin
+    boost::unordered_flat_map<std::uint32_t, Taken> packets;  // by pair
   };
 
   const char* see_packet(std::size_t file, const pcapng::Packet& packet);
-  void note_segment(const PacketInfo& packet);
+  void note_segment(Sender& sender, const PacketInfo& packet);
+  std::uint32_t pair_of(const PacketInfo& packet);
+  Sender& new_sender(const PacketInfo& packet);
   std::string reasons() const;
-  std::uint32_t wire_size(const Sender& sender, const Segments& segments) const;
+  void settle_files();
+  std::uint32_t wire_size(const Sender& sender) const;
 
   std::vector<Capture> files_;
   std::vector<Reading> readings_;                // of the files
   std::map<std::string, std::uint64_t> unread_;  // packets, by reason
-  std::map<Hosts, Exchange> pairs_;
-  std::map<Sender, Segments> segments_;
-  std::map<Sender, std::uint32_t> sizes_;  // settled: of a full wire segment; 0: unknown
-  std::size_t body_ = 32;                  // payload bytes that every capture has of every packet
-  bool offloaded_ = false;                 // some packets stand for several
-  bool options_cut_ = false;               // some TCP options are not in some file
+  std::map<Hosts, std::uint32_t> pair_numbers_;
+  std::vector<Exchange> pairs_;
+  PackedFlow::Map<std::uint32_t> sender_numbers_;
+  std::vector<Sender> senders_;
+  std::uint32_t chosen_ = UINT32_MAX;  // of pairs_
+  std::size_t body_ = 32;              // payload bytes that every capture has of every packet
+  bool offloaded_ = false;             // some packets stand for several
+  bool options_cut_ = false;           // some TCP options are not in some file
   HostPair hosts_;
   std::uint64_t other_packets_ = 0;
 };

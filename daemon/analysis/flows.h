@@ -2,9 +2,12 @@
 // Numbers the flows of a run, so that a record carries four bytes instead of addresses and ports.
 #pragma once
 
+#include <array>
 #include <cstdint>
-#include <unordered_map>
+#include <cstring>
 #include <vector>
+
+#include <boost/unordered/unordered_flat_map.hpp>
 
 #include "analysis/packet.h"
 
@@ -19,6 +22,47 @@ struct FlowKey {
   bool operator==(const FlowKey&) const = default;
 };
 
+// A flow's key as words: what is looked up for each packet is compared and hashed by the word.
+class PackedFlow {
+ public:
+  explicit PackedFlow(const FlowKey& key) {
+    std::memcpy(&words_[0], key.a.bytes.data(), 16);
+    std::memcpy(&words_[2], key.b.bytes.data(), 16);
+    words_[4] = std::uint64_t{key.port_a} << 32 | std::uint64_t{key.port_b} << 8 | key.protocol;
+  }
+
+  bool operator==(const PackedFlow& other) const {
+    std::uint64_t differs = 0;
+    for (std::size_t i = 0; i < words_.size(); ++i) differs |= words_[i] ^ other.words_[i];
+    return differs == 0;
+  }
+
+  struct Hash {
+    using is_avalanching = void;
+
+    Hash();
+    std::size_t operator()(const PackedFlow& flow) const {
+      std::uint64_t hash = seed;
+      for (std::size_t i = 0; i + 1 < flow.words_.size(); i += 2)
+        hash = mixed(hash ^ flow.words_[i], flow.words_[i + 1] ^ kFactor);
+      return mixed(hash ^ flow.words_[4], seed | 1);
+    }
+    // Both halves of the product (wyhash, Wang Yi).
+    static std::uint64_t mixed(std::uint64_t a, std::uint64_t b) {
+      const auto product = static_cast<unsigned __int128>(a) * b;
+      return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
+    }
+
+    static constexpr std::uint64_t kFactor = 0x9e3779b97f4a7c15;
+    std::uint64_t seed;  // the process's own: addresses that are chosen to meet do not
+  };
+  template <class T>
+  using Map = boost::unordered_flat_map<PackedFlow, T, Hash>;
+
+ private:
+  std::array<std::uint64_t, 5> words_;
+};
+
 class FlowTable {
  public:
   static constexpr std::uint32_t kNone =
@@ -30,10 +74,7 @@ class FlowTable {
   std::size_t size() const { return keys_.size(); }
 
  private:
-  struct Hash {
-    std::size_t operator()(const FlowKey& key) const;
-  };
-  std::unordered_map<FlowKey, std::uint32_t, Hash> numbers_;
+  PackedFlow::Map<std::uint32_t> numbers_;
   std::vector<FlowKey> keys_;
 };
 

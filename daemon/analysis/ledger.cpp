@@ -59,7 +59,11 @@ std::optional<std::string> string_in(const json& object, const char* key) {
 }
 
 bool NumberSet::insert(std::uint64_t number) {
-  auto& word = blocks_[number >> 9][number >> 6 & 7];
+  if (!newest_ || newest_at_ != number >> 9) {
+    newest_at_ = number >> 9;
+    newest_ = &blocks_[newest_at_];
+  }
+  auto& word = (*newest_)[number >> 6 & 7];
   const std::uint64_t bit = 1ull << (number & 63);
   if (word & bit) return false;
   word |= bit;
@@ -80,15 +84,14 @@ std::uint64_t Tally::dropped_sum() const {
   return sum;
 }
 
-void Ledger::open(const std::string& sensor, const std::string& session) {
-  sensors_[sensor].sessions[session];
+Ledger::Page Ledger::open(const std::string& sensor, const std::string& session) {
+  Sensor& book = sensors_[sensor];
+  return {&book, &book.sessions[session]};
 }
 
-bool Ledger::record(const std::string& sensor, const std::string& session, bool reverse,
-                    std::optional<std::uint64_t> number) {
-  Sensor& book = sensors_[sensor];
-  if (number && !book.sessions[session].insert(*number)) return false;
-  ++book.records[reverse];
+bool Ledger::record(const Page& page, bool reverse, std::optional<std::uint64_t> number) {
+  if (number && page.numbers_ && !page.numbers_->insert(*number)) return false;
+  ++page.sensor_->records[reverse];
   return true;
 }
 

@@ -22,11 +22,19 @@ namespace fieldline::analysis {
 // Which item numbers of a session were met; 64 bytes for each touched block of 512.
 class NumberSet {
  public:
+  NumberSet() = default;
+  NumberSet(const NumberSet&) = delete;
+  NumberSet& operator=(const NumberSet&) = delete;
+
   bool insert(std::uint64_t number);  // false: was there already
   std::uint64_t missing() const { return count_ == 0 ? 0 : last_ - first_ + 1 - count_; }
 
  private:
-  std::unordered_map<std::uint64_t, std::array<std::uint64_t, 8>> blocks_;
+  using Block = std::array<std::uint64_t, 8>;
+
+  std::unordered_map<std::uint64_t, Block> blocks_;
+  Block* newest_ = nullptr;  // block newest_at_: numbers come in order
+  std::uint64_t newest_at_ = 0;
   std::uint64_t count_ = 0, first_ = 0, last_ = 0;
 };
 
@@ -40,12 +48,28 @@ struct Tally {
 };
 
 class Ledger {
+  struct Sensor;
+
  public:
+  // Where the records of one session are written down: looked up once, valid as long as the ledger.
+  class Page {
+   public:
+    Page() = default;
+
+   private:
+    friend class Ledger;
+    Page(Sensor* sensor, NumberSet* numbers) : sensor_(sensor), numbers_(numbers) {}
+
+    Sensor* sensor_ = nullptr;
+    NumberSet* numbers_ = nullptr;  // nullptr: its records are not numbered
+  };
+
   // An interface block: this session will have records.
-  void open(const std::string& sensor, const std::string& session);
+  Page open(const std::string& sensor, const std::string& session);
+  // Of a capture: its packets have no session.
+  Page open_capture(const std::string& name) { return {&sensors_[name], nullptr}; }
   // A record; false: the session's item of this number was there already.
-  bool record(const std::string& sensor, const std::string& session, bool reverse,
-              std::optional<std::uint64_t> number);
+  static bool record(const Page& page, bool reverse, std::optional<std::uint64_t> number);
   // A report's document. session: empty if unknown. nullptr, or why it cannot be used.
   const char* report(std::uint8_t type, const nlohmann::json& document, const std::string& session,
                      std::uint64_t number);

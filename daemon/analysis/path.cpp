@@ -29,9 +29,12 @@ json parse_document(std::string_view text) {
 struct Source {
   VantageKey vantage;
   std::string session;
+  Ledger::Page page;
   std::uint16_t link_type = kLinkEthernet;
-  // By the interface inside (0: the source is one): forward, reverse; once there is a record.
-  std::map<std::uint32_t, std::array<std::optional<std::uint32_t>, 2>> lanes;
+  // Forward, reverse, once there is a record; of a capture of several interfaces by each of them.
+  using Lanes = std::array<std::optional<std::uint32_t>, 2>;
+  Lanes whole;
+  std::map<std::uint32_t, Lanes> lanes;
   const char* problem = nullptr;
 };
 
@@ -53,9 +56,10 @@ class Analyzer final : public PathAnalyzer {
   }
 
   Result<void> feed(const pcapng::Block& block, std::size_t stream) override {
-    Input& input = inputs_[stream];
+    if (!input_ || stream_ != stream) input_ = &inputs_[stream];
     stream_ = stream;
-    return std::visit([&](const auto& one) { return take(input, one); }, block);
+    if (const auto* packet = std::get_if<pcapng::Packet>(&block)) return take(*input_, *packet);
+    return std::visit([&](const auto& one) { return take(*input_, one); }, block);
   }
 
   std::size_t held() const override { return matcher_.held(); }
@@ -108,8 +112,7 @@ class Analyzer final : public PathAnalyzer {
     if (survey_) return take_captured(source, packet, info);
     if (!packet.meta) return ignore("packet_without_digest");
     const bool reverse = packet.meta->flags & FL_RECORD_REVERSE;
-    if (!ledger_.record(source.vantage.sensor, source.session, reverse, packet.sequence))
-      return ignore("packet_twice");
+    if (!Ledger::record(source.page, reverse, packet.sequence)) return ignore("packet_twice");
     if (info.problem) ++ignored_[std::string("headers_") + info.problem];
     note_time(packet.timestamp_ns);
     const bool is_super = packet.meta->gso_segs > 1;
@@ -126,17 +129,20 @@ class Analyzer final : public PathAnalyzer {
 
   Result<void> take_captured(Source& source, const pcapng::Packet& packet, const PacketInfo& info) {
     if (!info.transport) return ignore(std::string("headers_") + info.problem);
-    const auto reverse = survey_->reverse(info);
-    if (!reverse) return {};  // counted by the survey
+    CaptureSurvey::Sender* sender = survey_->sender(info);
+    if (!sender) return {};  // counted by the survey
+    const bool reverse = sender->reverse;
     note_time(packet.timestamp_ns);
     const std::uint32_t lane =
-        lane_of(source, *reverse, interface_inside(packet.data, source.link_type));
-    const std::uint32_t flow = flows_.number(info, *reverse);
-    matcher_.lane(lane, *reverse).bytes += packet.wire_len;
-    const auto size = survey_->segment_size(info);
+        lane_of(source, reverse, interface_inside(packet.data, source.link_type));
+    if (sender->flow == FlowTable::kNone) sender->flow = flows_.number(info, reverse);
+    const std::uint32_t flow = sender->flow;
+    matcher_.lane(lane, reverse).bytes += packet.wire_len;
+    const auto size = CaptureSurvey::segment_size(info, sender->size);
     if (!size || *size == 0) {
-      ledger_.record(source.vantage.sensor, "", *reverse, std::nullopt);
-      matcher_.see(lane, *reverse, sighting_of(info, flow, survey_->key(info), packet.timestamp_ns),
+      Ledger::record(source.page, reverse, std::nullopt);
+      matcher_.see(lane, reverse,
+                   sighting_of(info, flow, survey_->key(*sender, info), packet.timestamp_ns),
                    !size);
     } else {
       for (const WireSegment& segment : split(info, *size)) {
@@ -145,12 +151,13 @@ class Analyzer final : public PathAnalyzer {
         part.tcp.flags = segment.flags;
         part.payload = segment.payload;
         part.ip_id = segment.ip_id;
-        ledger_.record(source.vantage.sensor, "", *reverse, std::nullopt);
-        matcher_.see(lane, *reverse,
-                     sighting_of(part, flow, survey_->key(info, segment), packet.timestamp_ns));
+        Ledger::record(source.page, reverse, std::nullopt);
+        matcher_.see(
+            lane, reverse,
+            sighting_of(part, flow, survey_->key(*sender, info, segment), packet.timestamp_ns));
       }
     }
-    matcher_.lane(lane, *reverse).super_packets += size.has_value();
+    matcher_.lane(lane, reverse).super_packets += size.has_value();
     matcher_.advance(ledger_);
     return {};
   }
@@ -161,7 +168,7 @@ class Analyzer final : public PathAnalyzer {
   }
 
   std::uint32_t lane_of(Source& source, bool reverse, std::uint32_t inside = 0) {
-    auto& lane = source.lanes[inside][reverse];
+    auto& lane = (inside == 0 ? source.whole : source.lanes[inside])[reverse];
     if (lane) return *lane;
     VantageKey key = source.vantage;
     if (inside != 0) key.interface = "if" + std::to_string(inside);
@@ -209,7 +216,9 @@ class Analyzer final : public PathAnalyzer {
         source.vantage.interface += "#" + std::to_string(interfaces_[file]);
     }
     ++interfaces_[file];
-    if (!source.problem) matcher_.open(source.vantage, "");
+    if (source.problem) return source;
+    source.page = ledger_.open_capture(capture.name);
+    matcher_.open(source.vantage, "");
     return source;
   }
 
@@ -248,7 +257,7 @@ class Analyzer final : public PathAnalyzer {
           !interface.name.empty() ? interface.name : "port" + std::to_string(port.value_or(0));
       source.vantage = {string_in(comment, "domain").value_or(""), *sensor,
                         string_in(comment, "interface").value_or(fallback)};
-      ledger_.open(*sensor, source.session);
+      source.page = ledger_.open(*sensor, source.session);
       matcher_.open(source.vantage, source.session);
     }
     return source;
@@ -320,7 +329,8 @@ class Analyzer final : public PathAnalyzer {
   std::optional<CaptureSurvey> survey_;
   std::map<std::size_t, Input> inputs_;
   std::map<std::size_t, std::size_t> interfaces_;  // of each capture so far
-  std::size_t stream_ = 0;                         // being fed
+  Input* input_ = nullptr;                         // being fed
+  std::size_t stream_ = 0;
   FlowTable flows_;
   Matcher matcher_;
   Ledger ledger_;
