@@ -59,6 +59,7 @@ int feed_run(PathAnalyzer& analyzer, const AnalyzeOptions& options,
                             });
   if (!fed) return complain(std::move(fed.error()).in("the archive's answer"));
   if (!result) return complain(result.error());
+  analyzer.end();
   return kOk;
 }
 
@@ -95,6 +96,7 @@ Result<void> feed_files(PathAnalyzer& analyzer, const std::vector<std::string>& 
     note(remark);
     analyzer.doubt(remark);
   }
+  analyzer.end();
   return {};
 }
 

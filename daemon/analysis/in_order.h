@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include <boost/circular_buffer.hpp>
+#include <boost/container/deque.hpp>
 
 namespace fieldline::analysis {
 
@@ -35,7 +35,6 @@ class InOrder {
       return;
     }
     if (!best) best = &runs_.emplace_back();
-    if (best->full()) best->set_capacity(std::max(kLeast, best->capacity() * 2));
     best->push_back(std::move(item));
   }
 
@@ -81,12 +80,15 @@ class InOrder {
   std::size_t size() const { return size_; }
 
  private:
-  static constexpr std::size_t kRuns = 8, kLeast = 64;
+  static constexpr std::size_t kRuns = 8;
   struct Item {
     T value;
     std::uint64_t number;
   };
-  using Run = boost::circular_buffer<Item>;
+  // By pages: what a burst needed is given back, and nothing is copied when it grows.
+  using Run = boost::container::deque<
+      Item, void,
+      typename boost::container::deque_options<boost::container::block_bytes<4096>>::type>;
 
   static bool is_later(const Item& a, const Item& b) {
     const Time first = a.value.time(), second = b.value.time();

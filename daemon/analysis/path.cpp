@@ -63,6 +63,7 @@ class Analyzer final : public PathAnalyzer {
   }
 
   std::size_t held() const override { return matcher_.held(); }
+  void end() override { matcher_.finish(ledger_); }
   void doubt(const std::string& remark) override { remarks_.push_back(remark); }
 
   PathReport report() override {

@@ -157,6 +157,8 @@ class PathAnalyzer {
                                                    Limits limits = kCaptureLimits);
   virtual ~PathAnalyzer() = default;
   virtual Result<void> feed(const pcapng::Block& block, std::size_t stream = 0) = 0;
+  // No block will come any more: report() then need not leave anything under way.
+  virtual void end() = 0;
   virtual PathReport report() = 0;
   virtual std::size_t held() const = 0;
   // Why the input itself is not whole, as an incomplete line of captures.

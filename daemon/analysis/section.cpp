@@ -58,6 +58,15 @@ std::vector<bool> align(std::size_t few, std::size_t many, Cost cost_of) {
   return chosen;
 }
 
+// splitmix64 (Steele, Lea, Flood 2014), scaled by a product instead of a division.
+std::uint64_t below(std::uint64_t bound, std::uint64_t& state) {
+  std::uint64_t value = state += 0x9e3779b97f4a7c15;
+  value = (value ^ value >> 30) * 0xbf58476d1ce4e5b9;
+  value = (value ^ value >> 27) * 0x94d049bb133111eb;
+  value ^= value >> 31;
+  return static_cast<std::uint64_t>(static_cast<unsigned __int128>(value) * bound >> 64);
+}
+
 std::int64_t delay_of(std::uint64_t up, std::uint64_t down) {
   return static_cast<std::int64_t>(down - up);
 }
@@ -176,9 +185,7 @@ void SectionMatcher::sample(const DelaySample& sample) {
   }
   if (++joined_ <= kDelaySamples) {
     delays_.push_back(sample);
-  } else if (const auto slot =
-                 std::uniform_int_distribution<std::uint64_t>(0, joined_ - 1)(random_);
-             slot < kDelaySamples) {
+  } else if (const std::uint64_t slot = below(joined_, random_); slot < kDelaySamples) {
     delays_[slot] = sample;
   }
 }

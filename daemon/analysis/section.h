@@ -5,7 +5,6 @@
 
 #include <cstdint>
 #include <optional>
-#include <random>
 #include <span>
 #include <vector>
 
@@ -108,8 +107,8 @@ class SectionMatcher {
   std::int64_t typical() const;
 
   DelaySeries series_;
-  std::vector<DelaySample> delays_;   // reservoir
-  std::minstd_rand random_{1};        // a fixed seed: the same records give the same report
+  std::vector<DelaySample> delays_;
+  std::uint64_t random_ = 1;          // a fixed seed: the same records give the same report
   std::vector<std::int64_t> recent_;  // ring of the last delays
   std::uint64_t joined_ = 0;
   std::int64_t least_ = 0;

@@ -164,30 +164,31 @@ void Senders::take(const RunId& session, const fl_tcp_info& sample) {
 void Senders::take(Host& host, const magnet_record_ext& record) {
   ++host.told.records;
   if (record.head.event == MAGNET_LOST || tcp_ports(record) || (spacing_ && passing(record)))
-    queue(host, record.head.timestamp, record);
+    queue(host, {record.head.timestamp, record});
 }
 
 void Senders::take(Host& host, const fl_tcp_info& sample) {
   ++host.told.samples;
-  queue(host, sample.timestamp, sample);
+  queue(host, {sample.timestamp, sample});
 }
 
 // A time from before the epoch's second or after the year 2554 is no time, and would keep every
 // later record out.
-void Senders::queue(Host& host, std::uint64_t time_ns, Item item) {
+void Senders::queue(Host& host, Item item) {
+  const std::uint64_t time_ns = item.time_ns;
   if (time_ns < host.seen_ns || time_ns < kLeastTimeNs || time_ns > UINT64_MAX - kLeastTimeNs) {
     ++host.told.late;
     return;
   }
-  host.queue.push(time_ns, std::move(item));
+  host.queue.push(std::move(item));
   host.newest_ns = std::max(host.newest_ns, time_ns);
   if (host.newest_ns > kBehindNs) drain(host, host.newest_ns - kBehindNs);
 }
 
 void Senders::drain(Host& host, std::uint64_t until_ns) {
-  host.queue.drain(until_ns, [&](std::uint64_t time_ns, const Item& item) {
-    host.seen_ns = time_ns;
-    std::visit([&](const auto& one) { see(host, one); }, item);
+  host.queue.drain(until_ns, [&](const Item& item) {
+    host.seen_ns = item.time_ns;
+    std::visit([&](const auto& one) { see(host, one); }, item.one);
   });
 }
 

@@ -85,7 +85,12 @@ class Senders {
   EventSockets finish() const;
 
  private:
-  using Item = std::variant<magnet_record_ext, fl_tcp_info>;
+  struct Item {
+    std::uint64_t time_ns;
+    std::variant<magnet_record_ext, fl_tcp_info> one;
+
+    std::uint64_t time() const { return time_ns; }
+  };
   struct Host {
     RunId session;
     EventHost told;
@@ -100,7 +105,7 @@ class Senders {
   Host* host_of(const RunId& session);  // nullptr: there are too many
   void take(Host& host, const magnet_record_ext& record);
   void take(Host& host, const fl_tcp_info& sample);
-  void queue(Host& host, std::uint64_t time_ns, Item item);
+  void queue(Host& host, Item item);
   void drain(Host& host, std::uint64_t until_ns);
   void see(Host& host, const magnet_record_ext& record);
   void see(Host& host, const fl_tcp_info& sample);

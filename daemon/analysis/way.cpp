@@ -76,7 +76,10 @@ std::vector<Seat> Way::seats() const {
 }
 
 bool Way::is_to_be_ordered() const {
-  return ordered_lanes_ != lanes_.size() || records_ - ordered_records_ > ordered_records_ / 4;
+  const bool placed =
+      std::all_of(lanes_.begin(), lanes_.end(), [](const Lane& lane) { return lane.placed; });
+  const std::uint64_t enough = placed ? ordered_records_ : ordered_records_ / 4;
+  return ordered_lanes_ != lanes_.size() || records_ - ordered_records_ > enough;
 }
 
 void Way::learn() {

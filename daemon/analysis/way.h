@@ -50,7 +50,8 @@ class Way {
   // puts the stops in order. Both directions learn before either is ordered.
   void learn();
   void order(const Way& opposite);
-  // There are lanes that no order knows, or a quarter more records than it was learnt from.
+  // There are lanes that no order knows, or more records than it was learnt from: a quarter more
+  // while some lane has no place, else twice as many.
   bool is_to_be_ordered() const;
   // Joins and judges all that is older than the horizon.
   void conclude(std::int64_t horizon, const Ledger& ledger, const FlowTable& flows);

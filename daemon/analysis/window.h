@@ -60,6 +60,9 @@ class Window {
       for (const std::uint32_t slot : due_) table_.announce(bundles_[slot].packet.digest);
       for (const std::uint32_t slot : due_) conclude(slot, horizon, shifts, visit);
     }
+    if (queue_.size() > 0) return;
+    bundles_.clear();
+    free_.clear();
   }
 
   // Of those that several lanes may have. After settle().
