@@ -17,6 +17,8 @@ namespace {
 
 using analysis::PathAnalyzer;
 
+constexpr std::size_t kBeginning = 65'536;  // packets
+
 // pcapng bytes, as they come, into the analysis.
 class Feeder {
  public:
@@ -59,7 +61,7 @@ int feed_run(PathAnalyzer& analyzer, const AnalyzeOptions& options,
                             });
   if (!fed) return complain(std::move(fed.error()).in("the archive's answer"));
   if (!result) return complain(result.error());
-  analyzer.end();
+  if (auto ended = analyzer.end(); !ended) return complain(ended.error());
   return kOk;
 }
 
@@ -86,40 +88,83 @@ Result<std::optional<analysis::HostPair>> hosts_of(const std::string& text) {
   return std::optional<analysis::HostPair>({*a, *b});
 }
 
-// All packets by time; what was not whole is told, and put in doubt.
-Result<void> feed_files(PathAnalyzer& analyzer, const std::vector<std::string>& files) {
+// All packets by time; what was not whole is told, and put in doubt. False: see
+// PathAnalyzer::end().
+Result<bool> feed_files(PathAnalyzer& analyzer, const std::vector<std::string>& files) {
   auto fed = merge_captures(files, [&](std::size_t file, const pcapng::Block& block) {
     return analyzer.feed(block, file);
   });
   if (!fed) return fed.error();
+  auto ended = analyzer.end();
+  if (!ended || !*ended) return ended;
   for (const std::string& remark : *fed) {
     note(remark);
     analyzer.doubt(remark);
   }
-  analyzer.end();
-  return {};
+  return true;
 }
 
-// Twice through the files: what is in them, then the packets.
+analysis::CaptureSurvey survey_of(const std::vector<std::string>& files) {
+  analysis::CaptureSurvey survey;
+  for (const auto& path : files) survey.add(name_of(path, files));
+  return survey;
+}
+
+// Shows the survey at most so many packets, and settles it; whether these were all.
+Result<bool> look_through(const std::vector<std::string>& files,
+                          const std::optional<analysis::HostPair>& hosts, std::size_t most,
+                          analysis::CaptureSurvey& survey) {
+  std::size_t packets = 0;
+  const auto enough = [&] { return packets >= most; };
+  auto seen =
+      merge_captures(files, [&](std::size_t file, const pcapng::Block& block) -> Result<void> {
+        survey.see(file, block);
+        packets += std::holds_alternative<pcapng::Packet>(block);
+        if (enough()) return fail(Code::exhausted, "the beginning is enough");
+        return {};
+      });
+  if (!seen && !enough()) return seen.error();
+  if (auto settled = survey.settle(hosts); !settled && !enough()) return settled.error();
+  return !enough();
+}
+
+void tell_others(const analysis::CaptureSurvey& survey) {
+  const auto others = survey.other_pairs();
+  if (others.empty()) return;
+  note(grouped(survey.other_packets()) + " packets are of " + grouped(others.size()) +
+       " other pairs of hosts, most of them of " + others.front() + "; choose with --hosts A,B");
+}
+
+// Once through the files, where they go on as they began: no packet is longer than the wire's, and
+// the same two hosts exchange most. Else twice: what is in them, then the packets.
 Result<std::unique_ptr<PathAnalyzer>> analyze_captures(
     const std::vector<std::string>& files, const std::optional<analysis::HostPair>& hosts,
     const analysis::Limits& asked) {
-  analysis::CaptureSurvey survey;
-  for (const auto& path : files) survey.add(name_of(path, files));
-  auto seen = merge_captures(files, [&](std::size_t file, const pcapng::Block& block) {
-    survey.see(file, block);
-    return Result<void>();
-  });
-  if (!seen) return seen.error();
-  if (auto settled = survey.settle(hosts); !settled) return settled.error();
-  if (const auto others = survey.other_pairs(); !others.empty()) {
-    note(grouped(survey.other_packets()) + " packets are of " + grouped(others.size()) +
-         " other pairs of hosts, most of them of " + others.front() + "; choose with --hosts A,B");
-  }
   analysis::Limits limits = analysis::kCaptureLimits;
   limits.interval_ns = asked.interval_ns;
   limits.waits = asked.waits;
   limits.spacing = asked.spacing;
+  analysis::CaptureSurvey survey = survey_of(files);
+  auto all = look_through(files, hosts, kBeginning, survey);
+  if (!all) return all.error();
+  if (!*all) {
+    analysis::CaptureSurvey rest = survey_of(files);
+    const bool assumed = rest.assume(survey);
+    survey = std::move(rest);
+    if (assumed) {
+      auto analyzer = PathAnalyzer::of_captures(std::move(survey), limits);
+      auto fed = feed_files(*analyzer, files);
+      if (!fed) return fed.error();
+      if (*fed) {
+        tell_others(*analyzer->survey());
+        return analyzer;
+      }
+      survey = std::move(*analyzer->survey());
+    } else if (auto seen = look_through(files, hosts, SIZE_MAX, survey); !seen) {
+      return seen.error();
+    }
+  }
+  tell_others(survey);
   auto analyzer = PathAnalyzer::of_captures(std::move(survey), limits);
   if (auto fed = feed_files(*analyzer, files); !fed) return fed.error();
   return analyzer;

@@ -9,8 +9,7 @@ namespace {
 
 constexpr std::uint8_t kPush = 8;
 constexpr std::uint32_t kEthernetPayload = 1460;
-constexpr std::uint32_t kPayloadMax = 1 << 20;  // longer: not of this world
-constexpr std::uint32_t kSmallest = 256;        // full segments are not smaller
+constexpr std::uint32_t kSmallest = 256;  // full segments are not smaller
 constexpr std::size_t kSizesMax = 1024;
 constexpr std::uint32_t kTimestampOption = 12;
 constexpr std::uint64_t kOften = 8;
@@ -57,11 +56,26 @@ const char* CaptureSurvey::see_packet(std::size_t file, const pcapng::Packet& pa
   Reading& reading = readings_[file];
   Interface& interface = reading.interfaces[reading.section + packet.interface];
   ++interface.packets;
-  const PacketInfo info = parse_packet(packet.data, packet.wire_len, interface.link_type);
+  Sender* sender = nullptr;
+  return note_packet(file, packet, parse_packet(packet.data, packet.wire_len, interface.link_type),
+                     sender);
+}
+
+CaptureSurvey::Sender* CaptureSurvey::see(std::size_t file, const pcapng::Packet& packet,
+                                          const PacketInfo& info) {
+  Reading& reading = readings_[file];
+  ++reading.interfaces[reading.section + packet.interface].packets;
+  Sender* sender = nullptr;
+  if (const char* reason = note_packet(file, packet, info, sender)) ++unread_[reason];
+  return sender && sender->pair == chosen_ ? sender : nullptr;
+}
+
+const char* CaptureSurvey::note_packet(std::size_t file, const pcapng::Packet& packet,
+                                       const PacketInfo& info, Sender*& sender) {
+  Reading& reading = readings_[file];
   if (!info.network) return info.problem ? info.problem : "not_ip";
   std::uint32_t pair;
   bool from_second;
-  Sender* sender = nullptr;
   if (info.transport) {
     const auto [found, fresh] = sender_numbers_.try_emplace(
         PackedFlow(key_of(info)), static_cast<std::uint32_t>(senders_.size()));
@@ -72,9 +86,7 @@ const char* CaptureSurvey::see_packet(std::size_t file, const pcapng::Packet& pa
     pair = pair_of(info);
     from_second = info.dst < info.src;
   }
-  Taken& taken = reading.packets[pair];
-  ++taken.all;
-  taken.cut += !info.transport;
+  reading.take(pair, !info.transport);
   Exchange& exchange = pairs_[pair];
   ++exchange.packets;
   exchange.payload[from_second] += info.payload;
@@ -84,11 +96,25 @@ const char* CaptureSurvey::see_packet(std::size_t file, const pcapng::Packet& pa
   if (!sender) return info.problem;
   if (info.protocol == kTcp) {
     options_cut_ |= info.problem != nullptr;
+    wrong_ |= assumed_ && options_cut_;
     note_segment(*sender, info);
   } else if (info.body.size() < info.payload) {
     body_ = std::min(body_, info.body.size());
+    wrong_ |= assumed_ && body_ < assumed_->body;
   }
   return nullptr;
+}
+
+void CaptureSurvey::Reading::take(std::uint32_t pair, bool cut) {
+  if (pair != last_pair) {
+    Taken& before = packets[last_pair];
+    before.all += last.all;
+    before.cut += last.cut;
+    last_pair = pair;
+    last = {};
+  }
+  ++last.all;
+  last.cut += cut;
 }
 
 std::uint32_t CaptureSurvey::pair_of(const PacketInfo& packet) {
@@ -99,6 +125,8 @@ std::uint32_t CaptureSurvey::pair_of(const PacketInfo& packet) {
   if (fresh) {
     pairs_.emplace_back();
     pairs_.back().hosts = hosts;
+    if (assumed_ && (hosts == Hosts{hosts_.a, hosts_.b} || hosts == Hosts{hosts_.b, hosts_.a}))
+      chosen_ = found->second;
   }
   return found->second;
 }
@@ -108,11 +136,20 @@ CaptureSurvey::Sender& CaptureSurvey::new_sender(const PacketInfo& packet) {
   sender.from_to = key_of(packet);
   sender.pair = pair_of(packet);
   sender.from_second = packet.dst < packet.src;
+  if (assumed_) {
+    sender.reverse = sender.from_second != (hosts_.b < hosts_.a);
+    sender.size = UINT32_MAX;
+    settle_key(sender);
+  }
   return sender;
 }
 
 void CaptureSurvey::note_segment(Sender& sender, const PacketInfo& packet) {
-  sender.largest = std::max(sender.largest, packet.payload);
+  if (packet.payload > sender.largest) {
+    sender.largest = packet.payload;
+    bool told;
+    wrong_ |= assumed_ && packet.payload > longest(sender, told);
+  }
   sender.timestamps |= packet.tcp.has_timestamp;
   if ((packet.tcp.flags & kSyn) && packet.tcp.mss) sender.mss = packet.tcp.mss;
   if (packet.payload < kSmallest) return;
@@ -132,21 +169,26 @@ void CaptureSurvey::note_segment(Sender& sender, const PacketInfo& packet) {
   }
 }
 
-// What a full segment of this sender carries on the wire. Nothing is longer than the handshake
-// allows (without one: than an Ethernet frame of 1,500 bytes does): then the largest packet shows
-// it. Else offloads were at work, whose packets are whole multiples: the size that occurs by
-// itself, or that the handshake allows, and of which most of the longer packets are multiples. 0:
-// none is.
-std::uint32_t CaptureSurvey::wire_size(const Sender& sender) const {
+// What the wire can carry of this sender in one segment: by the handshake (`told`), without one
+// what an Ethernet frame of 1,500 bytes does.
+std::uint32_t CaptureSurvey::longest(const Sender& sender, bool& told) const {
   const auto& [src, dst, sport, dport, protocol] = sender.from_to;
   const auto peer = sender_numbers_.find(PackedFlow({dst, src, dport, sport, protocol}));
-  std::uint32_t bound = kEthernetPayload;
-  const bool handshake = peer != sender_numbers_.end() && senders_[peer->second].mss;
-  if (handshake) {
-    bound = senders_[peer->second].mss;
-    if (sender.mss) bound = std::min<std::uint32_t>(bound, sender.mss);
-    if (sender.timestamps && bound > kTimestampOption) bound -= kTimestampOption;
-  }
+  told = peer != sender_numbers_.end() && senders_[peer->second].mss;
+  if (!told) return kEthernetPayload;
+  std::uint32_t bound = senders_[peer->second].mss;
+  if (sender.mss) bound = std::min<std::uint32_t>(bound, sender.mss);
+  if (sender.timestamps && bound > kTimestampOption) bound -= kTimestampOption;
+  return bound;
+}
+
+// What a full segment of this sender carries on the wire. Nothing is longer than it can: then the
+// largest packet shows it. Else offloads were at work, whose packets are whole multiples: the size
+// that occurs by itself, or that the handshake allows, and of which most of the longer packets are
+// multiples. 0: none is.
+std::uint32_t CaptureSurvey::wire_size(const Sender& sender) const {
+  bool handshake;
+  const std::uint32_t bound = longest(sender, handshake);
   if (sender.largest <= bound) return sender.largest;
   std::uint32_t best = 0;
   double share = 0;
@@ -169,7 +211,25 @@ std::uint32_t CaptureSurvey::wire_size(const Sender& sender) const {
   return best;
 }
 
+bool CaptureSurvey::assume(const CaptureSurvey& beginning) {
+  if (beginning.offloaded_ || beginning.options_cut_ || beginning.chosen_ == UINT32_MAX)
+    return false;
+  hosts_ = beginning.hosts_;
+  body_ = beginning.body_;
+  assumed_ = {hosts_, body_, beginning.asked_};
+  return true;
+}
+
+Result<bool> CaptureSurvey::holds() {
+  const Assumed assumed = *assumed_;
+  assumed_.reset();
+  if (auto settled = settle(assumed.asked); !settled) return settled.error();
+  return !wrong_ && !offloaded_ && !options_cut_ && body_ == assumed.body &&
+         hosts_.a == assumed.hosts.a && hosts_.b == assumed.hosts.b;
+}
+
 Result<void> CaptureSurvey::settle(const std::optional<HostPair>& hosts) {
+  asked_ = hosts;
   const Exchange* chosen = nullptr;
   std::uint64_t packets = 0;
   for (const Exchange& pair : pairs_) {
@@ -198,22 +258,31 @@ Result<void> CaptureSurvey::settle(const std::optional<HostPair>& hosts) {
       sender.size = wire_size(sender);
       offloaded_ |= sender.largest > sender.size;
     }
-    std::uint64_t address[4];
-    std::memcpy(&address[0], sender.from_to.a.bytes.data(), 16);
-    std::memcpy(&address[2], sender.from_to.b.bytes.data(), 16);
-    for (const std::uint64_t word : address) sender.key.take(word);
-    sender.key.take(words(std::uint32_t{sender.from_to.port_a} << 16 | sender.from_to.port_b,
-                          sender.from_to.protocol));
+    sender.flow = FlowTable::kNone;
+    settle_key(sender);
   }
   return {};
+}
+
+void CaptureSurvey::settle_key(Sender& sender) const {
+  const FlowKey& flow = sender.from_to;
+  std::uint64_t address[4];
+  std::memcpy(&address[0], flow.a.bytes.data(), 16);
+  std::memcpy(&address[2], flow.b.bytes.data(), 16);
+  sender.key = Sip();
+  for (const std::uint64_t word : address) sender.key.take(word);
+  sender.key.take(words(std::uint32_t{flow.port_a} << 16 | flow.port_b, flow.protocol));
 }
 
 void CaptureSurvey::settle_files() {
   for (std::size_t file = 0; file < files_.size(); ++file) {
     Capture& capture = files_[file];
-    const Taken taken = readings_[file].packets[chosen_];
-    capture.taken = taken.all;
-    capture.cut = taken.cut;
+    const Reading& reading = readings_[file];
+    const auto taken = reading.packets.find(chosen_);
+    const Taken before = taken == reading.packets.end() ? Taken() : taken->second;
+    const Taken last = reading.last_pair == chosen_ ? reading.last : Taken();
+    capture.taken = before.all + last.all;
+    capture.cut = before.cut + last.cut;
     capture.dropped = 0;
     for (const Interface& interface : readings_[file].interfaces) {
       if (interface.packets == 0) continue;
@@ -256,12 +325,6 @@ CaptureSurvey::Sender* CaptureSurvey::sender(const PacketInfo& packet) {
 std::optional<std::uint32_t> CaptureSurvey::segment_size(const PacketInfo& packet) const {
   const auto found = sender_numbers_.find(PackedFlow(key_of(packet)));
   return segment_size(packet, found == sender_numbers_.end() ? 0 : senders_[found->second].size);
-}
-
-std::optional<std::uint32_t> CaptureSurvey::segment_size(const PacketInfo& packet,
-                                                         std::uint32_t size) {
-  if (packet.protocol != kTcp || packet.payload <= size) return std::nullopt;
-  return packet.payload > kPayloadMax ? 0 : size;
 }
 
 std::uint64_t CaptureSurvey::key(const Sender& sender, const PacketInfo& packet) const {

@@ -40,7 +40,10 @@ struct WireSegment {
   std::uint16_t ip_id = 0;
 };
 
-// First all blocks of all files are shown to it, then settle(), then it is asked.
+// First all blocks of all files are shown to it, then settle(), then it is asked. Or it assumes
+// what another one found in the files' beginnings, and is asked while it is shown them: then
+// holds() says at the end whether the answers were those of settle(), and is settled if they were
+// not.
 class CaptureSurvey {
  public:
   // One direction of a flow.
@@ -64,6 +67,14 @@ class CaptureSurvey {
   std::size_t add(std::string name);  // number of the file
   // reason counted: nullptr, or why the packet is of no use.
   const char* see(std::size_t file, const pcapng::Block& block);
+  // The same of a packet that has been parsed; who sent it, as sender() says.
+  Sender* see(std::size_t file, const pcapng::Packet& packet, const PacketInfo& info);
+  // Before anything is seen. False: what the other found is nothing to begin with.
+  bool assume(const CaptureSurvey& beginning);
+  bool assumes() const { return assumed_.has_value(); }
+  // What was assumed has been seen to be wrong: only counting goes on.
+  bool is_wrong() const { return wrong_; }
+  Result<bool> holds();
   // hosts: no value takes those that exchange most packets. An error: no packet is of such hosts.
   Result<void> settle(const std::optional<HostPair>& hosts);
 
@@ -77,14 +88,18 @@ class CaptureSurvey {
   Sender* sender(const PacketInfo& packet);
   // More than one wire segment, and how long each is; 0: it cannot be told.
   std::optional<std::uint32_t> segment_size(const PacketInfo& packet) const;
-  static std::optional<std::uint32_t> segment_size(const PacketInfo& packet, std::uint32_t size);
+  static std::optional<std::uint32_t> segment_size(const PacketInfo& packet, std::uint32_t size) {
+    if (packet.protocol != kTcp || packet.payload <= size) return std::nullopt;
+    return packet.payload > kPayloadMax ? 0 : size;
+  }
   // What a packet is known by at every vantage point.
   std::uint64_t key(const Sender& sender, const PacketInfo& packet) const;
   std::uint64_t key(const Sender& sender, const PacketInfo& packet,
                     const WireSegment& segment) const;
 
  private:
-  using Hosts = std::pair<Address, Address>;  // first < second
+  static constexpr std::uint32_t kPayloadMax = 1 << 20;  // longer: not of this world
+  using Hosts = std::pair<Address, Address>;             // first < second
   struct Exchange {
     Hosts hosts;
     std::uint64_t packets = 0;
@@ -101,15 +116,29 @@ class CaptureSurvey {
   struct Reading {
     std::vector<Interface> interfaces;
     std::size_t section = 0;                                  // where those of this section begin
-    boost::unordered_flat_map<std::uint32_t, Taken> packets;  // by pair
+    boost::unordered_flat_map<std::uint32_t, Taken> packets;  // by pair, but for the last one's
+    std::uint32_t last_pair = 0;
+    Taken last;
+
+    void take(std::uint32_t pair, bool cut);
+  };
+
+  struct Assumed {
+    HostPair hosts;
+    std::size_t body = 0;
+    std::optional<HostPair> asked;
   };
 
   const char* see_packet(std::size_t file, const pcapng::Packet& packet);
+  const char* note_packet(std::size_t file, const pcapng::Packet& packet, const PacketInfo& info,
+                          Sender*& sender);
   void note_segment(Sender& sender, const PacketInfo& packet);
   std::uint32_t pair_of(const PacketInfo& packet);
   Sender& new_sender(const PacketInfo& packet);
   std::string reasons() const;
   void settle_files();
+  void settle_key(Sender& sender) const;
+  std::uint32_t longest(const Sender& sender, bool& told) const;
   std::uint32_t wire_size(const Sender& sender) const;
 
   std::vector<Capture> files_;
@@ -124,6 +153,9 @@ class CaptureSurvey {
   bool offloaded_ = false;             // some packets stand for several
   bool options_cut_ = false;           // some TCP options are not in some file
   HostPair hosts_;
+  std::optional<HostPair> asked_;
+  std::optional<Assumed> assumed_;
+  bool wrong_ = false;
   std::uint64_t other_packets_ = 0;
 };
 

@@ -5,6 +5,7 @@
 
 #include <vector>
 
+#include "analysis/announce.h"
 #include "analysis/flow_counts.h"
 #include "analysis/retransmissions.h"
 
@@ -18,6 +19,8 @@ class FlowStats {
 
   explicit FlowStats(const FlowTable& flows) : flows_(&flows) {}
 
+  // A packet of this flow comes soon.
+  void announce(std::uint32_t flow) const { analysis::announce(known_, flow); }
   void see(const Sighting& packet, const Sending& sending);
   // A packet of the opposite direction at the same place.
   void see_opposite(const Sighting& packet, const Acknowledged& acknowledged);

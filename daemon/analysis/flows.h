@@ -32,9 +32,9 @@ class PackedFlow {
   }
 
   bool operator==(const PackedFlow& other) const {
-    std::uint64_t differs = 0;
-    for (std::size_t i = 0; i < words_.size(); ++i) differs |= words_[i] ^ other.words_[i];
-    return differs == 0;
+    const auto& a = words_;
+    const auto& b = other.words_;
+    return ((a[0] ^ b[0]) | (a[1] ^ b[1]) | (a[2] ^ b[2]) | (a[3] ^ b[3]) | (a[4] ^ b[4])) == 0;
   }
 
   struct Hash {

@@ -7,6 +7,7 @@ namespace fieldline::analysis {
 namespace {
 
 constexpr std::uint64_t kEvery = 1024;     // records between two conclusions
+constexpr std::size_t kBatch = 16;         // packets whose flows are announced together
 constexpr std::size_t kSpacedMost = 4096;  // flows whose spacing is kept
 
 }  // namespace
@@ -86,23 +87,52 @@ void Matcher::conclude(const Horizons& horizons, const Ledger& ledger) {
     ways_[reverse].conclude(horizons[reverse], ledger, *flows_);
     settle_ends(reverse);
   }
-  std::vector<Passing> instant;
   for (std::size_t place = 0; place < places_.size(); ++place) {
-    auto& queue = places_[place].queue;
     const std::uint64_t until = passed_until(place, horizons);
-    if (!assign_roles(place)) {
-      queue.drain(until, [](const Passing&) {});
-      continue;
+    if (assign_roles(place)) {
+      pass_until(place, until);
+    } else {
+      places_[place].queue.drain(until, [](const Passing&) {});
     }
-    queue.drain(until, [&](Passing& one) {
-      if (!instant.empty() && instant.front().time() != one.time()) {
-        pass(instant);
-        instant.clear();
-      }
-      instant.push_back(std::move(one));
-    });
-    pass(instant);
-    instant.clear();
+  }
+}
+
+// In batches; what passed at a batch's last instant waits for the rest of that instant.
+void Matcher::pass_until(std::size_t place, std::uint64_t until) {
+  batch_.clear();
+  std::size_t waiting = 0;
+  for (bool more = true; more;) {
+    more = places_[place].queue.drain(
+        until,
+        [this](Passing& one) {
+          announce(one);
+          batch_.push_back(std::move(one));
+        },
+        kBatch);
+    std::size_t begin = 0, end = waiting;
+    while (begin < batch_.size()) {
+      while (end < batch_.size() && batch_[end].time() == batch_[begin].time()) ++end;
+      if (more && end == batch_.size()) break;
+      pass(std::span(batch_).subspan(begin, end - begin));
+      begin = end;
+    }
+    batch_.erase(batch_.begin(), batch_.begin() + static_cast<std::ptrdiff_t>(begin));
+    waiting = batch_.size();
+  }
+}
+
+void Matcher::announce(const Passing& one) const {
+  const std::uint32_t flow = one.sighting.seen.flow;
+  for (const bool acks : {true, false}) {
+    const bool reverse = acks ? !one.reverse : one.reverse;
+    const Roles roles = acks ? ack_roles_[reverse] : data_roles_[reverse][one.lane];
+    const End& end = ends_[reverse];
+    if (roles.first) {
+      end.before->announce(flow);
+      end.again->announce(flow);
+      end.stats->announce(flow);
+    }
+    if (roles.last) end.after->announce(flow);
   }
 }
 
@@ -158,7 +188,7 @@ bool Matcher::assign_roles(std::size_t place) {
 }
 
 // What passed at one instant: an acknowledgement counts as earlier than data.
-void Matcher::pass(const std::vector<Passing>& instant) {
+void Matcher::pass(std::span<const Passing> instant) {
   for (const Passing& one : instant) pass_ack(one);
   for (const Passing& one : instant) pass_data(one);
 }

@@ -8,6 +8,7 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -81,7 +82,9 @@ class Matcher {
   void settle_ends(bool reverse);
   bool assign_roles(std::size_t place);
   std::uint64_t passed_until(std::size_t place, const Horizons& horizons) const;
-  void pass(const std::vector<Passing>& instant);
+  void pass_until(std::size_t place, std::uint64_t until);
+  void announce(const Passing& one) const;
+  void pass(std::span<const Passing> instant);
   void pass_ack(const Passing& one);
   void pass_data(const Passing& one);
   void space(std::uint32_t lane, bool reverse, const Observation& seen);
@@ -95,6 +98,7 @@ class Matcher {
   bool gave_up_ = false;
   std::array<Way, 2> ways_;
   std::array<End, 2> ends_;
+  std::vector<Passing> batch_;  // of what passes now
   std::vector<Place> places_;
   // With Limits::spacing, by lane and flow.
   std::array<std::vector<std::map<std::uint32_t, Spacing>>, 2> spacing_;

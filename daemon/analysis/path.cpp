@@ -49,21 +49,30 @@ class Analyzer final : public PathAnalyzer {
       : survey_(std::move(survey)),
         matcher_(flows_, limits),
         senders_(limits.interval_ns, limits.spacing) {
-    if (!survey_) return;
-    for (const Capture& file : survey_->files())
-      ledger_.capture(file.name, file.first_ns, file.last_ns, file.dropped);
-    if (survey_->other_packets()) ignored_["packet_of_other_hosts"] = survey_->other_packets();
+    if (survey_ && !survey_->assumes()) take_survey();
   }
 
   Result<void> feed(const pcapng::Block& block, std::size_t stream) override {
     if (!input_ || stream_ != stream) input_ = &inputs_[stream];
     stream_ = stream;
     if (const auto* packet = std::get_if<pcapng::Packet>(&block)) return take(*input_, *packet);
+    if (survey_ && survey_->assumes()) survey_->see(stream, block);
     return std::visit([&](const auto& one) { return take(*input_, one); }, block);
   }
 
   std::size_t held() const override { return matcher_.held(); }
-  void end() override { matcher_.finish(ledger_); }
+  CaptureSurvey* survey() override { return survey_ ? &*survey_ : nullptr; }
+
+  Result<bool> end() override {
+    if (survey_ && survey_->assumes()) {
+      auto holds = survey_->holds();
+      if (!holds || !*holds) return holds;
+      take_survey();
+    }
+    matcher_.finish(ledger_);
+    return true;
+  }
+
   void doubt(const std::string& remark) override { remarks_.push_back(remark); }
 
   PathReport report() override {
@@ -91,6 +100,12 @@ class Analyzer final : public PathAnalyzer {
   }
 
  private:
+  void take_survey() {
+    for (const Capture& file : survey_->files())
+      ledger_.capture(file.name, file.first_ns, file.last_ns, file.dropped);
+    if (survey_->other_packets()) ignored_["packet_of_other_hosts"] = survey_->other_packets();
+  }
+
   Result<void> take(Input& input, const pcapng::Section& section) {
     input.sources.clear();
     input.session = string_in(parse_document(section.comment), "session").value_or("");
@@ -108,9 +123,10 @@ class Analyzer final : public PathAnalyzer {
   Result<void> take(Input& input, const pcapng::Packet& packet) {
     if (packet.interface >= input.sources.size()) return ignore("packet_interface_unknown");
     Source& source = input.sources[packet.interface];
-    if (source.problem) return ignore("packet_interface_unusable");
     const PacketInfo info = parse_packet(packet.data, packet.wire_len, source.link_type);
-    if (survey_) return take_captured(source, packet, info);
+    CaptureSurvey::Sender* sender = survey_ ? sender_of(packet, info) : nullptr;
+    if (source.problem) return ignore("packet_interface_unusable");
+    if (survey_) return take_captured(source, packet, info, sender);
     if (!packet.meta) return ignore("packet_without_digest");
     const bool reverse = packet.meta->flags & FL_RECORD_REVERSE;
     if (!Ledger::record(source.page, reverse, packet.sequence)) return ignore("packet_twice");
@@ -128,9 +144,19 @@ class Analyzer final : public PathAnalyzer {
     return {};
   }
 
-  Result<void> take_captured(Source& source, const pcapng::Packet& packet, const PacketInfo& info) {
+  CaptureSurvey::Sender* sender_of(const pcapng::Packet& packet, const PacketInfo& info) {
+    if (!survey_->assumes()) return info.transport ? survey_->sender(info) : nullptr;
+    const Capture& file = survey_->files()[stream_];
+    const std::uint64_t first_ns = file.first_ns;
+    CaptureSurvey::Sender* sender = survey_->see(stream_, packet, info);
+    if (file.first_ns != first_ns)
+      ledger_.capture(file.name, file.first_ns, file.last_ns, std::nullopt);
+    return survey_->is_wrong() ? nullptr : sender;
+  }
+
+  Result<void> take_captured(Source& source, const pcapng::Packet& packet, const PacketInfo& info,
+                             CaptureSurvey::Sender* sender) {
     if (!info.transport) return ignore(std::string("headers_") + info.problem);
-    CaptureSurvey::Sender* sender = survey_->sender(info);
     if (!sender) return {};  // counted by the survey
     const bool reverse = sender->reverse;
     note_time(packet.timestamp_ns);

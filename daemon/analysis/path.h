@@ -151,14 +151,17 @@ class CaptureSurvey;
 class PathAnalyzer {
  public:
   static std::unique_ptr<PathAnalyzer> create(Limits limits = {});
-  // Of capture files without a run: the survey's files, each fed as the stream of its number. Their
+  // Of capture files without a run: the files of the survey, which is settled or has assumed what
+  // they are, each fed as the stream of its number. Their
   // clocks may be hours apart: patience has no end.
   static std::unique_ptr<PathAnalyzer> of_captures(CaptureSurvey survey,
                                                    Limits limits = kCaptureLimits);
   virtual ~PathAnalyzer() = default;
   virtual Result<void> feed(const pcapng::Block& block, std::size_t stream = 0) = 0;
-  // No block will come any more: report() then need not leave anything under way.
-  virtual void end() = 0;
+  // No block will come any more: report() then need not leave anything under way. False: the
+  // captures are not as was assumed of them; they are to be fed to an analyzer of this survey().
+  virtual Result<bool> end() = 0;
+  virtual CaptureSurvey* survey() = 0;  // nullptr: of no captures
   virtual PathReport report() = 0;
   virtual std::size_t held() const = 0;
   // Why the input itself is not whole, as an incomplete line of captures.

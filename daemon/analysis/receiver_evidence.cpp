@@ -52,7 +52,15 @@ void ReceiverEvidence::see(const Observation& seen) {
   carried_.note(seen, *flows_);
   last_ns_ = std::max(last_ns_, seen.time);
   if (!flows_->is_tcp(seen.flow) || seen.length() == 0 || (seen.flags & kRst)) return;
-  see_data(receiver_of(seen.flow), seen);
+  Receiver& receiver = receiver_of(seen.flow);
+  const std::size_t before = receiver.outstanding.size();
+  see_data(receiver, seen);
+  held_ += receiver.outstanding.size() - before;
+  while (held_ > kHeldMax && !receiver.outstanding.empty()) {
+    receiver.outstanding.erase(receiver.outstanding.begin());
+    --held_;
+    ++forgotten_;
+  }
 }
 
 void ReceiverEvidence::see_data(Receiver& receiver, const Observation& seen) {
@@ -106,6 +114,13 @@ void ReceiverEvidence::see_ack(const Sighting& ack) {
   if (!flows_->is_tcp(seen.flow)) return;
   Receiver& receiver = receiver_of(seen.flow);
   if (!receiver.started || !(seen.flags & kAck)) return;
+  const std::size_t before = receiver.outstanding.size();
+  take_ack(receiver, ack);
+  held_ += receiver.outstanding.size() - before;
+}
+
+void ReceiverEvidence::take_ack(Receiver& receiver, const Sighting& ack) {
+  const Observation& seen = ack.seen;
   const std::uint64_t acked = position(receiver.high, seen.ack);
   if (acked > receiver.high + kJumpMax) return;
   if (ack.sacks) see_sack(receiver, acked, *ack.sacks);
@@ -141,6 +156,11 @@ void ReceiverEvidence::judge(const Watch& watch) {
     }
     open += receiver.outstanding.size();
     for (const auto& [begin, segment] : receiver.outstanding) doubt(segment.packet);
+  }
+  evidence_.undecided += forgotten_;
+  if (forgotten_) {
+    add_note(evidence_.note, std::to_string(forgotten_) +
+                                 " undecided: too much was not acknowledged here to be held");
   }
   std::sort(
       evidence_.packets.begin(), evidence_.packets.end(),

@@ -5,6 +5,7 @@
 #include <map>
 #include <vector>
 
+#include "analysis/announce.h"
 #include "analysis/sender_holes.h"
 
 namespace fieldline::analysis {
@@ -14,16 +15,20 @@ bool is_network_copy(const Observation& first, const Observation& second);
 
 // A data packet seen here is lost behind here if its range was sent again before an acknowledgement
 // or SACK of it had come by, and no DSACK says later that both arrived. Fed with both directions of
-// one sensor in order of time; holds what is not acknowledged.
+// one sensor in order of time; holds what is not acknowledged. Where that is more than kHeldMax
+// segments, the first ones of the flow that goes on are forgotten, and undecided.
 class ReceiverEvidence {
  public:
   ReceiverEvidence(const FlowTable& flows, bool reverse) : flows_(&flows), reverse_(reverse) {}
 
+  // A packet of this flow comes soon.
+  void announce(std::uint32_t flow) const { analysis::announce(receivers_, flow); }
   void see(const Observation& seen);
   void see_ack(const Sighting& ack);
   EndEvidence finish(const Watch& watch);  // the last of its life
 
  private:
+  static constexpr std::size_t kHeldMax = std::size_t{1} << 20;
   struct Segment {
     std::uint64_t end = 0;
     Observation packet;
@@ -56,6 +61,7 @@ class ReceiverEvidence {
   static void see_sack(Receiver& receiver, std::uint64_t ack, const SackList& list);
   static void excuse(Receiver& receiver, std::uint64_t left, std::uint64_t right);
   Receiver& receiver_of(std::uint32_t flow);
+  void take_ack(Receiver& receiver, const Sighting& ack);
   static void arrive(Receiver& receiver, std::uint64_t begin, std::uint64_t end);
   void see_data(Receiver& receiver, const Observation& seen);
   void restart(Receiver& receiver);
@@ -69,7 +75,8 @@ class ReceiverEvidence {
   bool acknowledged_ = false;        // the opposite direction passes here
   std::vector<Receiver> receivers_;  // by flow
   EndEvidence evidence_;
-  std::uint64_t lost_ = 0, last_ns_ = 0;
+  std::size_t held_ = 0;  // in all that is outstanding
+  std::uint64_t lost_ = 0, last_ns_ = 0, forgotten_ = 0;
 };
 
 }  // namespace fieldline::analysis

@@ -7,6 +7,7 @@
 #include <optional>
 #include <vector>
 
+#include "analysis/announce.h"
 #include "analysis/path.h"
 #include "analysis/section.h"
 
@@ -40,6 +41,8 @@ class Retransmissions {
  public:
   Retransmissions(const FlowTable& flows, bool reverse) : flows_(&flows), reverse_(reverse) {}
 
+  // A packet of this flow comes soon.
+  void announce(std::uint32_t flow) const { analysis::announce(senders_, flow); }
   Sending see(const Observation& seen);
   Acknowledged see_ack(const Sighting& ack);
   std::vector<Again> finish() { return std::move(again_); }  // the last of its life

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "analysis/announce.h"
 #include "analysis/section.h"
 
 namespace fieldline::analysis {
@@ -51,6 +52,8 @@ class SenderHoles {
  public:
   SenderHoles(const FlowTable& flows, bool reverse) : flows_(&flows), reverse_(reverse) {}
 
+  // A packet of this flow comes soon.
+  void announce(std::uint32_t flow) const { analysis::announce(senders_, flow); }
   void see(const Observation& seen);
   void see_ack(const Observation& seen);
   EndEvidence finish(const Watch& watch);  // the last of its life

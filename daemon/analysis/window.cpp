@@ -31,18 +31,12 @@ void Window::begin_to_join() {
 void Window::settle() {
   for (const Met& met : fresh_) {
     table_.find(met.seen.digest, [this](std::uint32_t slot) {
-      announce(slot);
+      announce(bundles_[slot]);
       return true;
     });
   }
   for (const Met& met : fresh_) file(met);
   fresh_.clear();
-}
-
-void Window::announce(std::uint32_t slot) const {
-  const char* at = reinterpret_cast<const char*>(&bundles_[slot]);
-  __builtin_prefetch(at);
-  __builtin_prefetch(at + 64);
 }
 
 void Window::file(const Met& met) {

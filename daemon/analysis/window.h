@@ -9,6 +9,7 @@
 
 #include <boost/container/small_vector.hpp>
 
+#include "analysis/announce.h"
 #include "analysis/digest_table.h"
 #include "analysis/in_order.h"
 #include "analysis/sighting.h"
@@ -54,7 +55,7 @@ class Window {
           horizon,
           [this](const Due& due) {
             due_.push_back(due.slot);
-            announce(due.slot);
+            announce(bundles_[due.slot]);
           },
           kBatch);
       for (const std::uint32_t slot : due_) table_.announce(bundles_[slot].packet.digest);
@@ -107,7 +108,6 @@ class Window {
   }
 
   static std::int64_t newest_of(const Bundle& bundle, Shifts shifts);
-  void announce(std::uint32_t slot) const;
   void file(const Met& met);
   void forget(std::uint32_t slot);
   Bundle split(Bundle& bundle, std::int64_t horizon, Shifts shifts);
