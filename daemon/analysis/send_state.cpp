@@ -18,7 +18,7 @@ constexpr std::size_t kStarvedMost = 4096;
 constexpr std::uint32_t kControlBytes = 2;  // SYN and FIN take of the sequence space
 
 // What is not settled by then, by a sample or by a call, is as the records alone say.
-constexpr std::uint64_t kSettleNs = 1'000'000'000;
+constexpr std::uint64_t kSettleNs = 5'000'000'000;
 // A writer that waited for room runs again when an acknowledgement made it, this much later at
 // most.
 constexpr std::uint64_t kWakeNs = 5'000'000;
@@ -65,7 +65,7 @@ void SendState::see_tcp(const magnet_record_ext& record) {
   const Shown before{tcp.in_flight, tcp.wqueue, tcp.snd_wnd, cwnd, tcp.ca_state};
   if (!shown_) elapse(record.head.timestamp, Limit::unknown);
   note_window(tcp.snd_wnd);
-  note_congestion(tcp.ca_state, tcp.cwnd, tcp.ssthresh);
+  note_congestion(tcp.ca_state, tcp.ssthresh);
   if (record.head.event == MAGNET_TCP_RETRANS) starved_for_loss();
   elapse(record.head.timestamp,
          limit_of(record.head.event == MAGNET_TCP_SEND ? waited(before) : before));
@@ -165,7 +165,7 @@ void SendState::see(const fl_tcp_info& sample) {
                     sample.ca_state,
                     sample.unacked >= sample.cwnd};
   note_window(window);
-  note_congestion(sample.ca_state, sample.cwnd, sample.ssthresh);
+  note_congestion(sample.ca_state, sample.ssthresh);
   if (sample.pacing_rate != kNotPaced) facts_.pacing_rate = sample.pacing_rate;
   if (!closed_) {
     if (facts_.records == 0) elapse_as_told(sample, shown);
@@ -192,8 +192,10 @@ void SendState::account(const fl_tcp_info& sample) {
   if (!first_sample_) first_sample_ = sample;
   if (sample_ && sample.sndbuf_limited_us >= sample_->sndbuf_limited_us) {
     limited_ns_ += (sample.sndbuf_limited_us - sample_->sndbuf_limited_us) * 1000;
-    // Unless a call is still to tell.
-    if (starved_.empty() || starved_.back().blocked != Blocked::maybe) {
+    // Unless a call, an acknowledgement or a timeout is still to tell.
+    const bool told = starved_.empty() || (starved_.back().blocked != Blocked::maybe &&
+                                           acked_ns_ > starved_.front().from_ns);
+    if (told) {
       settle_starved(limited_ns_);
       limited_ns_ = 0;
     }
@@ -224,17 +226,11 @@ void SendState::note_window(std::uint32_t window) {
   facts_.window_max = std::max(facts_.window_max, window);
 }
 
-// Cut until it is again what it was: a window of which no threshold is set was never cut, or the
-// cut was taken back (RFC 4015, 5682).
-void SendState::note_congestion(std::uint8_t ca_state, std::uint32_t cwnd, std::uint32_t ssthresh) {
+// Behind a loss the window grows slowly, from a threshold that the loss has set; without one it was
+// never cut, or the cut was taken back (RFC 4015, 5682).
+void SendState::note_congestion(std::uint8_t ca_state, std::uint32_t ssthresh) {
   const bool losing = ca_state >= kRecovery;
-  if (losing && now_.ca_state < kRecovery) cwnd_before_ = std::max(cwnd_before_, cwnd_);
-  cut_ |= losing;
-  if (!losing && (ssthresh >= kNoThreshold || cwnd > cwnd_before_)) {
-    cut_ = false;
-    cwnd_before_ = 0;
-  }
-  cwnd_ = cwnd;
+  cut_ = losing || (cut_ && ssthresh < kNoThreshold);
   facts_.recoveries += ca_state == kRecovery && now_.ca_state != kRecovery;
   facts_.timeouts += ca_state == kLossState && now_.ca_state != kLossState;
 }
@@ -384,7 +380,7 @@ void SendState::lose(std::uint64_t from_ns, std::uint64_t to_ns) {
 void SendState::finish() {
   if (!closed_) elapse(facts_.last_ns, limit_of(now_));
   end_quiet(since_ns_);
-  settle_starved(0);
+  settle_starved(limited_ns_);
 }
 
 }  // namespace fieldline::analysis

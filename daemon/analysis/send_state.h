@@ -72,7 +72,7 @@ class SendState {
   void see_write(const magnet_record_ext& record);
   void show(const Shown& shown);
   void note_window(std::uint32_t window);
-  void note_congestion(std::uint8_t ca_state, std::uint32_t cwnd, std::uint32_t ssthresh);
+  void note_congestion(std::uint8_t ca_state, std::uint32_t ssthresh);
   void note_rtt(std::uint64_t time_ns, std::uint32_t srtt_us);
   void acknowledge(std::uint32_t bytes);
   void transmit();
@@ -98,11 +98,10 @@ class SendState {
   Shown now_;  // behind the last record
   std::uint64_t since_ns_ = 0;
   bool begun_ = false, closed_ = false;
-  std::uint32_t cwnd_ = 0, cwnd_before_ = 0;  // segments: last, and before it was cut
-  bool window_told_ = false;                  // by a sample: 0 is a window then
-  bool cut_ = false;                          // the congestion window, by a loss
-  bool shown_ = false;                        // a record of TCP or a sample was seen
-  bool refused_ = false;                      // the last send() got EAGAIN
+  bool window_told_ = false;  // by a sample: 0 is a window then
+  bool cut_ = false;          // the congestion window, by a loss
+  bool shown_ = false;        // a record of TCP or a sample was seen
+  bool refused_ = false;      // the last send() got EAGAIN
   std::uint64_t written_ns_ = 0, acked_ns_ = 0;
   // Sequence behind what calls have written.
   std::optional<std::uint32_t> written_end_;

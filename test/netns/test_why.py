@@ -125,7 +125,7 @@ def compared(site):
     assert other["limit", "pacing", "share of the time"]["outside_noise"], other
     assert other["flow", "throughput", None]["after"] < 2.1 and other["flow", "throughput", None]["outside_noise"] is None
     pacing = alike["limit", "pacing", "share of the time"]
-    assert pacing["before"] > 90 and pacing["after"] > 90, pacing
+    assert pacing["before"] > 80 and pacing["after"] > 80, pacing  # the start is in it
 
 
 def losses(site, flow):

@@ -175,6 +175,109 @@ TEST_CASE("a rate below what the window gives is pacing") {
   CHECK(ms_of(state, Limit::pacing) == 30);
 }
 
+TEST_CASE("what was written as TCP_SEND begins did not wait before it") {
+  // As the module shows a write: unsent, and its segment about to go.
+  const State empty{0, 0, 100'000, 20, 6000};
+  magnet_record_ext send = tcp(4000, {0, 5000, 100'000, 20}, MAGNET_TCP_SEND);
+  send.head.size = 5000;
+  send.ext.tcp.seq = 6000;
+  const SendState state = fed({tcp(0, empty), send, tcp(4020, {5000, 0, 100'000, 20, 11'000})});
+  CHECK(ms_of(state, Limit::own_host) == 0);
+  CHECK(ms_of(state, Limit::idle) == 4000);
+}
+
+TEST_CASE("an application that waits for an answer does not wait for its send buffer") {
+  // The answer carries an acknowledgement of what had been acknowledged long before.
+  const SendState state =
+      fed({tcp(0, {}), write(0, 60'000, 61'000, 60'000, 87'040),
+           tcp(20, {60'000, 0, 100'000, 100, 61'000}), tcp(500, {0, 0, 100'000, 100, 61'000}),
+           write(501, 60'000, 121'000, 60'000, 87'040)});
+  CHECK(ms_of(state, Limit::send_buffer) == 0);
+  CHECK(ms_of(state, Limit::application) == 501);
+}
+
+TEST_CASE("a single call that writes for long waits for its buffer") {
+  std::vector<magnet_record_ext> records{tcp(0, {0, 0, 100'000, 20, 1000})};
+  for (std::uint32_t i = 0; i < 100; ++i)
+    records.push_back(tcp(20 + i * 20, {20'000, 0, 100'000, 40, 1000 + i * 20'000}));
+  CHECK(ms_of(fed(records), Limit::send_buffer) >= 1900);
+}
+
+TEST_CASE("a SYN that was lost was not idle") {
+  magnet_record_ext first = tcp(0, {}, MAGNET_TCP_SEND), again = tcp(1000, {}, MAGNET_TCP_RETRANS);
+  first.ext.tcp.flags = again.ext.tcp.flags = 2;
+  const SendState state = fed({first, again, tcp(1020, {})});
+  CHECK(ms_of(state, Limit::loss) == 1000);
+  CHECK(ms_of(state, Limit::unknown) == 20);
+  CHECK(state.facts().retransmitted == 1);
+}
+
+TEST_CASE("a window that closes between two samples is the receiver's") {
+  SendState state(100 * kMs);
+  state.see(sample(0, {20 * 1448, 50'000, 100'000, 200}));
+  state.see(tcp(20, {10 * 1448, 50'000, 100'000, 200}));
+  state.see(sample(200, {0, 50'000, 0, 200}));
+  state.finish();
+  CHECK(ms_of(state, Limit::receiver) == 180);
+}
+
+TEST_CASE("a tail that is sent again after a timeout was waited for as lost") {
+  const State tail{5000, 0, 100'000, 20, 1000};
+  SendState state(100 * kMs);
+  state.see(tcp(0, tail));
+  for (std::uint64_t ms = 100; ms < 900; ms += 100) state.see(sample(ms, tail));
+  State lost = tail;
+  lost.ca_state = 4;
+  state.see(tcp(900, lost, MAGNET_TCP_RETRANS));
+  state.finish();
+  CHECK(ms_of(state, Limit::loss) >= 800);
+}
+
+TEST_CASE("a window whose cut was taken back is not cut") {
+  auto limited = [](std::uint64_t ms, std::uint8_t ca_state, std::uint32_t ssthresh) {
+    magnet_record_ext one = tcp(ms, {20 * 1448, 500'000, 10'000'000, 20, 1000, ca_state});
+    one.ext.tcp.ssthresh = ssthresh;
+    return one;
+  };
+  const SendState state = fed({limited(0, 0, 0x7fffffff), limited(10, 3, 10), limited(30, 0, 10),
+                               limited(130, 0, 0x7fffffff), limited(230, 0, 0x7fffffff)});
+  CHECK(ms_of(state, Limit::cwnd_cut) == 20);
+  CHECK(ms_of(state, Limit::cwnd) == 200);
+}
+
+TEST_CASE("records of any time are shown, and hostile ones keep nobody else's out") {
+  Senders senders(100 * kMs);
+  std::uint8_t number = 0;
+  for (const auto& times : {std::vector<std::uint64_t>{1, UINT64_MAX - 1, kStart, kStart + kMs},
+                            {std::uint64_t{1} << 40, std::uint64_t{1} << 62, UINT64_MAX >> 1},
+                            {2'000'000'000, UINT64_MAX - 2'000'000'000}}) {
+    RunId session;
+    session.bytes[0] = ++number;
+    for (const std::uint64_t time : times) {
+      magnet_record_ext one = tcp(0, {20 * 1448, 5000, 100'000, 20}), call = write(0, 9, 2000, 9);
+      one.head.timestamp = call.head.timestamp = time;
+      senders.take(session, one);
+      senders.take(session, call);
+    }
+  }
+  PathReport path;
+  path.events = senders.finish();
+  const WhyReport report = judge_waiting(std::move(path));
+  CHECK(report.flows.size() == 3);
+  CHECK(to_table(report).find("LIMITED BY") != std::string::npos);
+  CHECK(report.path.events.hosts.at(0).late == 4);
+  CHECK(report.path.events.hosts.at(0).records == 8);
+}
+
+TEST_CASE("a loss that is said to have begun after its end takes no time") {
+  SendState state(100 * kMs);
+  state.see(tcp(0, {20 * 1448, 5000, 100'000, 20}));
+  state.lose(UINT64_MAX, kStart + 20 * kMs);
+  state.see(tcp(80, {20 * 1448, 5000, 100'000, 20}));
+  state.finish();
+  CHECK(times_of(state).sum() == 80 * kMs);
+}
+
 TEST_CASE("time whose records were lost is unknown") {
   SendState state(100 * kMs);
   state.see(tcp(0, {20 * 1448, 5000, 100'000, 20}));

@@ -116,6 +116,24 @@ TEST_CASE("by headers, a wait that ends by sending again was for what was lost")
   CHECK(tap.senders.finish().at(0).facts.retransmitted == 1);
 }
 
+TEST_CASE("by headers, what did not come by here and is acknowledged fills no window") {
+  Tap tap;
+  tap.handshake();
+  tap.send(100, 1000, kMss);
+  tap.acknowledge(120, 9000);  // 7,000 bytes more than was seen
+  tap.send(520, 9000, kMss);
+  CHECK(tap.ms_of(Limit::receiver) + tap.ms_of(Limit::receive_window) == 0);
+}
+
+TEST_CASE("by headers, a small window with nothing under way holds nobody back") {
+  Tap tap;
+  tap.handshake();
+  tap.send(100, 1000, kMss);
+  tap.acknowledge(120, 2000, 4);
+  tap.send(900, 2000, kMss / 4);
+  CHECK(tap.ms_of(Limit::receiver) == 0);
+}
+
 TEST_CASE("by headers, shares add to the time between first and last whatever comes") {
   for (std::uint32_t seed = 1; seed <= 50; ++seed) {
     std::mt19937 random(seed);
