@@ -15,7 +15,7 @@ int coverage(const CoverageOptions& options, const Result<UserSettings>& setting
   const auto report = (*analyzer)->report();
   const std::string text = options.json
                                ? json_text(analysis::coverage_to_json(report), 2) + "\n"
-                               : analysis::coverage_to_table(report, is_terminal(STDOUT_FILENO));
+                               : analysis::coverage_to_table(report, has_color(STDOUT_FILENO));
   auto written = write_all(STDOUT_FILENO, text);
   if (!written && written.error().code != Code::closed) return complain(written.error());
   return report.complete ? kOk : kPartial;

@@ -20,7 +20,7 @@ int diff(const DiffOptions& options, const Result<UserSettings>& settings) {
   }
   const auto report = analysis::compare(runs[0], runs[1]);
   const std::string text = options.json ? json_text(analysis::to_json(report), 2) + "\n"
-                                        : analysis::to_table(report, is_terminal(STDOUT_FILENO));
+                                        : analysis::to_table(report, has_color(STDOUT_FILENO));
   auto written = write_all(STDOUT_FILENO, text);
   if (!written && written.error().code != Code::closed) return complain(written.error());
   return kOk;

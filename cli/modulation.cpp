@@ -16,7 +16,7 @@ int modulation(ModulationOptions options, const Result<UserSettings>& settings) 
   if (!analyzer) return analyzer.error();
   const auto report = analysis::judge_modulation((*analyzer)->report());
   const std::string text = options.json ? json_text(analysis::to_json(report), 2) + "\n"
-                                        : analysis::to_table(report, is_terminal(STDOUT_FILENO));
+                                        : analysis::to_table(report, has_color(STDOUT_FILENO));
   auto written = write_all(STDOUT_FILENO, text);
   if (!written && written.error().code != Code::closed) return complain(written.error());
   if (!report.flows.empty()) return kOk;

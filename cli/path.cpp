@@ -70,7 +70,7 @@ int path(const PathOptions& options, const Result<UserSettings>& settings) {
   if (options.json) {
     text = json_text(analysis::to_json(report), 2) + "\n";
   } else {
-    text = analysis::to_table(report, is_terminal(STDOUT_FILENO));
+    text = analysis::to_table(report, has_color(STDOUT_FILENO));
     if (options.lost) text += render_lost(report);
     if (!of_files(options.input)) {
       std::string run = report.run.brief();

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 
 #include <fmt/format.h>
 
@@ -112,6 +113,11 @@ std::string grant_text(const nlohmann::json& grant) {
 
 bool is_terminal(int fd) {
   return ::isatty(fd) == 1;
+}
+
+bool has_color(int fd) {
+  const char *off = std::getenv("NO_COLOR"), *kind = std::getenv("TERM");
+  return is_terminal(fd) && !(off && *off) && !(kind && std::string_view(kind) == "dumb");
 }
 
 TerminalSize terminal_size(int fd) {

@@ -40,6 +40,8 @@ struct TerminalSize {
   std::size_t columns = 80, rows = 24;
 };
 bool is_terminal(int fd);
+// Unless NO_COLOR or TERM=dumb say otherwise (no-color.org).
+bool has_color(int fd);
 TerminalSize terminal_size(int fd);
 
 // All of it to a descriptor; closed if the reader went away.

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/why.h"
 
+#include <netinet/in.h>
 #include <unistd.h>
+
+#include <algorithm>
 
 #include "analysis/why.h"
 #include "base/clock.h"
@@ -15,6 +18,8 @@ namespace fieldline::cli {
 namespace {
 
 constexpr std::uint64_t kIntervalMin = 1'000'000, kIntervalMax = 3'600'000'000'000;
+// What is judged together: in more, a queue that comes and goes would be all of it.
+constexpr std::uint64_t kJudgedNs = 100'000'000;
 constexpr std::uint64_t kForMax = 86'400'000'000'000;
 
 Result<std::uint64_t> time_in(const char* option, const std::string& text, std::uint64_t least,
@@ -36,6 +41,8 @@ Result<analysis::EventSockets> watch_sockets(const WhyOptions& options, std::uin
   for (const std::string& text : options.input.what) {
     auto flow = FlowSpec::parse(text);
     if (!flow) return std::move(flow.error()).in("'" + text + "' is no file here, and as a flow");
+    if (flow->protocol != IPPROTO_TCP)
+      return fail(Code::invalid, "'" + text + "': only TCP tells what it waits for");
     flows.push_back(*flow);
   }
   auto local = LocalEvents::open(std::move(flows), interval_ns);
@@ -65,9 +72,10 @@ Result<analysis::PathReport> local_report(const WhyOptions& options, std::uint64
   return report;
 }
 
-int show(const analysis::WhyReport& report, bool json, const char* nobody) {
+int show(analysis::WhyReport report, std::uint64_t interval_ns, bool json, const char* nobody) {
+  analysis::widen(report, interval_ns);
   const std::string text = json ? json_text(analysis::to_json(report), 2) + "\n"
-                                : analysis::to_table(report, is_terminal(STDOUT_FILENO));
+                                : analysis::to_table(report, has_color(STDOUT_FILENO));
   auto written = write_all(STDOUT_FILENO, text);
   if (!written && written.error().code != Code::closed) return complain(written.error());
   if (!report.flows.empty()) return kOk;
@@ -82,21 +90,23 @@ int why(WhyOptions options, const Result<UserSettings>& settings) {
       time_in("--interval", options.interval, kIntervalMin, kIntervalMax, "100ms, 1ms to 1h");
   if (!interval) return complain(interval.error(), kUsage);
   if (options.local) {
-    auto path = local_report(options, *interval);
+    auto path = local_report(options, std::min(*interval, kJudgedNs));
     if (!path)
       return complain(path.error(), path.error().code == Code::invalid ? kUsage : kFailure);
-    return show(analysis::judge_waiting(std::move(*path)), options.json,
-                "no TCP socket sent anything in that time");
+    return show(analysis::judge_waiting(std::move(*path)), *interval, options.json,
+                "no TCP socket of these sent anything, or had anything to send, in that time; of a "
+                "server's port write tcp:*:PORT-*");
   }
   if (options.input.what.empty())
     return complain(
         fail(Code::invalid, "name a run (last), or say --local for this host's sockets"), kUsage);
   options.input.events = true;
-  options.input.limits.interval_ns = *interval;
+  options.input.limits.interval_ns = std::min(*interval, kJudgedNs);
   options.input.limits.waits = true;
   auto analyzer = analyze(options.input, settings);
   if (!analyzer) return analyzer.error();
-  return show(analysis::judge_waiting((*analyzer)->report()), options.json, "nobody sent TCP data");
+  return show(analysis::judge_waiting((*analyzer)->report()), *interval, options.json,
+              "nobody sent TCP data");
 }
 
 }  // namespace fieldline::cli

@@ -89,7 +89,20 @@ struct Comparison {
                                   std::move(b), std::move(unit), sigmas});
   }
 
+  static std::string title_of(const WhyReport& run) {
+    std::string files;
+    for (const auto& file : run.path.captures) files += (files.empty() ? "" : ", ") + file;
+    return files.empty() ? "run " + run.path.run.brief() : files;
+  }
+
   void settings() const {
+    bool both = true;
+    for (const auto* one : {&before, &after}) {
+      if (!one->path.systems.empty()) continue;
+      report.doubts.push_back(title_of(*one) + " keeps no settings: they are not compared");
+      both = false;
+    }
+    if (!both) return;
     const auto a = settings_of(before.path);
     auto b = settings_of(after.path);
     const auto differ = [&](const std::string& name, json left, json right) {
@@ -105,10 +118,6 @@ struct Comparison {
       if (other != b.end()) b.erase(other);
     }
     for (const auto& [name, value] : b) differ(name, json(), value);
-    for (const auto* one : {&before, &after}) {
-      if (one->path.systems.empty())
-        report.doubts.push_back("run " + one->path.run.brief() + " keeps no settings");
-    }
   }
 
   static std::string points_of(const Direction& direction) {
@@ -223,7 +232,10 @@ struct Comparison {
       const auto of = [limit](std::map<Limit, std::vector<double>>& shares, const WhyReport& run) {
         auto& blocks = shares[limit];
         if (blocks.empty()) blocks.assign(run.flows.empty() ? 0 : kBlocksLeast, 0.0);
-        return sample_of(blocks);
+        Sample sample = sample_of(blocks);
+        sample.mean = 100.0 * static_cast<double>(run.total[limit]) /
+                      static_cast<double>(std::max<std::uint64_t>(run.total.sum(), 1));
+        return sample;
       };
       const Sample was = of(a, before), is = of(b, after);
       add(Kind::limit, text_of(limit), "share of the time", was.mean, is.mean, "%",
@@ -255,6 +267,10 @@ DiffReport compare(const WhyReport& before, const WhyReport& after) {
   DiffReport report;
   report.before = before.path.run;
   report.after = after.path.run;
+  report.before_title = Comparison::title_of(before);
+  report.after_title = Comparison::title_of(after);
+  if (!report.before.is_zero() && report.before == report.after)
+    report.doubts.push_back("both are the same run");
   const Comparison comparison{before, after, report};
   comparison.settings();
   comparison.flows();
@@ -263,9 +279,9 @@ DiffReport compare(const WhyReport& before, const WhyReport& after) {
   comparison.limits();
   for (const auto* one : {&before, &after}) {
     for (const std::string& line : one->doubts)
-      report.doubts.push_back("run " + one->path.run.brief() + ": " + line);
+      report.doubts.push_back(Comparison::title_of(*one) + ": " + line);
     if (!one->path.complete)
-      report.doubts.push_back("run " + one->path.run.brief() + ": its evidence is incomplete");
+      report.doubts.push_back(Comparison::title_of(*one) + ": its evidence is incomplete");
   }
   return report;
 }

@@ -29,6 +29,7 @@ struct Difference {
 
 struct DiffReport {
   RunId before, after;
+  std::string before_title, after_title;
   std::vector<Difference> differences;  // also those within the noise; equal settings are not here
   std::size_t settings_equal = 0;
   std::vector<std::string> doubts;

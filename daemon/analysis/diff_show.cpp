@@ -75,8 +75,10 @@ json to_json(const DiffReport& report) {
 
 // What changed for certain first, then the figures; those within the noise last, and dimmed.
 std::string to_table(const DiffReport& report, bool color) {
-  std::string text = fmt::format("{} -> {}: {} settings are equal\n", report.before.brief(),
-                                 report.after.brief(), grouped(report.settings_equal));
+  std::string text =
+      fmt::format("{} -> {}: {} settings are equal\n", printable(report.before_title),
+                  printable(report.after_title), grouped(report.settings_equal));
+  for (const std::string& line : report.doubts) text += "   * " + printable(line) + "\n";
   for (const bool within : {false, true}) {
     for (const Difference& one : report.differences) {
       if (one.within_noise() != within) continue;
@@ -84,7 +86,6 @@ std::string to_table(const DiffReport& report, bool color) {
       text += color && within ? "\033[2m" + line.substr(0, line.size() - 1) + "\033[0m\n" : line;
     }
   }
-  for (const std::string& line : report.doubts) text += "   * " + printable(line) + "\n";
   return text;
 }
 

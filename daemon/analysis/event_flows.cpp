@@ -61,10 +61,7 @@ const EventSocket* OtherEnds::of(const EventSocket& socket) const {
 }
 
 bool is_sender(const EventSocket& socket, const EventSocket* other) {
-  const auto sent = [](const EventSocket& one) {
-    return std::max(one.sending.facts().written, one.sending.facts().acked);
-  };
-  return socket.sent() && (!other || sent(socket) * 100 >= sent(*other));
+  return socket.sent() > 0 && (!other || socket.sent() * 100 >= other->sent());
 }
 
 std::vector<std::string> doubts_of(const EventSockets& events) {
@@ -83,7 +80,7 @@ std::vector<std::string> doubts_of(const EventSockets& events) {
                        " records have no TCP state; load the module with ext=1");
   }
   for (const EventSocket& socket : events.sockets) {
-    if (socket.sending.facts().records > 0 || !socket.sent()) continue;
+    if (socket.sending.facts().records > 0 || socket.sent() == 0) continue;
     doubts.push_back(
         "samples alone tell of some sockets: a slow application is not told from a small send "
         "buffer");

@@ -172,6 +172,7 @@ void SendState::see(const fl_tcp_info& sample) {
     elapse(sample.timestamp, limit_of(shown));
   }
   show(shown);
+  facts_.waiting = std::uint64_t{shown.in_flight} + shown.unsent;
   note_rtt(sample.timestamp, sample.rtt_us);
   if (sample.min_rtt_us != 0 && sample.min_rtt_us < facts_.rtt_min_us)
     facts_.rtt_min_us = sample.min_rtt_us;

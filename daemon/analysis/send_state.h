@@ -20,6 +20,7 @@ struct SendFacts {
   std::uint64_t writes = 0, written = 0, refused = 0;  // refused: EAGAIN
   std::uint64_t longest_gap_ns = 0;                    // between two returns of send()
   std::uint64_t acked = 0;                             // bytes
+  std::uint64_t waiting = 0;                           // bytes: not acknowledged at the last sample
   std::uint64_t retransmitted = 0;                     // segments
   std::uint64_t recoveries = 0, timeouts = 0;          // times that one began
   std::uint64_t zero_windows = 0;

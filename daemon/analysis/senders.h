@@ -3,6 +3,7 @@
 // each waited for.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -46,7 +47,11 @@ struct EventSocket {
 
   EventSocket(std::uint64_t interval_ns, std::size_t bins)
       : sending(interval_ns, bins), reading(interval_ns, bins) {}
-  bool sent() const { return sending.facts().written > 0 || sending.facts().acked > 0; }
+  // Sent, or tried to.
+  std::uint64_t sent() const {
+    const SendFacts& facts = sending.facts();
+    return std::max({facts.written, facts.acked, facts.waiting});
+  }
 };
 
 // What a host is, and what it could not record.

@@ -51,7 +51,8 @@ std::string header(const PathReport& report) {
   }
   std::string line = report.captures.empty()
                          ? fmt::format("run {}  {:.1f} s", report.run.brief(), seconds)
-                         : fmt::format("{} captures  {:.1f} s", report.captures.size(), seconds);
+                         : fmt::format("{} capture{}  {:.1f} s", report.captures.size(),
+                                       report.captures.size() == 1 ? "" : "s", seconds);
   if (seconds > 0 && bytes > 0) line += ", " + rate(static_cast<double>(bytes) * 8 / seconds);
   if (report.principal.is_string()) line += ", " + printable(report.principal.get<std::string>());
   const std::string flow = flow_of(report.grant);

@@ -203,4 +203,19 @@ WhyReport judge_waiting(PathReport path) {
   return report;
 }
 
+void widen(WhyReport& report, std::uint64_t interval_ns) {
+  for (WhyFlow& flow : report.flows) {
+    if (interval_ns <= flow.width_ns) continue;
+    flow.width_ns = interval_ns;
+    std::vector<WhyInterval> wide;
+    for (const WhyInterval& interval : flow.intervals) {
+      const std::uint64_t from = interval.from_ns - interval.from_ns % interval_ns;
+      if (wide.empty() || wide.back().from_ns != from) wide.push_back({from, {}, {}});
+      wide.back().times.add(interval.times);
+      if (interval.section) wide.back().section = interval.section;
+    }
+    flow.intervals = std::move(wide);
+  }
+}
+
 }  // namespace fieldline::analysis

@@ -25,7 +25,8 @@ struct WhyInterval {
 
 // One sender of TCP data.
 struct WhyFlow {
-  std::uint64_t bytes() const { return std::max(facts.acked, facts.written); }
+  // That came to the other end, as far as acknowledgements tell.
+  std::uint64_t bytes() const { return facts.acked ? facts.acked : facts.written; }
 
   std::string host;   // whose records these are; empty: of headers alone, ...
   std::string point;  // ... as this vantage point saw them
@@ -52,6 +53,8 @@ struct WhyReport {
 
 // Of one connection's both ends the one that sent (nearly) nothing is left out.
 WhyReport judge_waiting(PathReport path);
+// Tells what was judged in stretches of at least so long together.
+void widen(WhyReport& report, std::uint64_t interval_ns);
 
 nlohmann::json to_json(const WhyReport& report);  // docs/format/why.md
 std::string to_table(const WhyReport& report, bool color = false);

@@ -76,13 +76,16 @@ std::string losses_text(const WhyReport& report, const WhyFlow& flow) {
 std::string queue_text(const WhyReport& report, const WhyFlow& flow) {
   std::string text;
   for (const auto& [section, ns] : flow.queue_ns) {
-    text += fmt::format("{}{} ({:.0f} %)", text.empty() ? "" : ", ",
+    text += fmt::format("{}{} ({:.0f} % of that)", text.empty() ? "" : ", ",
                         section_text(direction_of(report, flow), section),
                         share(ns, flow.total[Limit::queue]));
   }
+  const std::string where = report.path.run.is_zero() && report.path.captures.empty()
+                                ? "where, one host cannot tell"
+                            : text.empty() ? "where, no section shows"
+                                           : "it waited in " + text;
   return fmt::format("round trip {:.1f} to {:.1f} ms; {}", flow.facts.rtt_min_us / 1e3,
-                     flow.facts.rtt_max_us / 1e3,
-                     text.empty() ? "where, no section shows" : "delay rise in " + text);
+                     flow.facts.rtt_max_us / 1e3, where);
 }
 
 std::string writer_text(const SendFacts& facts) {
@@ -136,6 +139,8 @@ std::string proof(const WhyReport& report, const WhyFlow& flow, Limit limit) {
     case Limit::sender:
       return "headers alone do not tell application, send buffer, cwnd and pacing apart";
     case Limit::unknown:
+      if (flow.host.empty() && flow.facts.rtt_max_us == 0 && flow.facts.acked == 0)
+        return "no acknowledgement is seen there: join both directions of a place (mergecap)";
       return flow.host.empty() ? "before the first acknowledgement"
                                : "before the first record of TCP, or records were lost";
   }
@@ -150,7 +155,8 @@ std::string flow_line(const WhyFlow& flow) {
   line += fmt::format("  {:.1f} s, {}", seconds, bytes_text(bytes));
   if (seconds > 0) line += ", " + rate_text(static_cast<double>(bytes) * 8 / seconds);
   if (flow.facts.rtt_min_us)
-    line += fmt::format(", round trip {:.1f} ms", flow.facts.rtt_min_us / 1e3);
+    line += fmt::format(", round trip {} at least",
+                        time_text(flow.facts.rtt_min_us * std::uint64_t{1000}));
   return line + "\n";
 }
 
@@ -187,7 +193,8 @@ std::string kernel_line(const WhyFlow& flow) {
 }
 
 std::string flow_table(const WhyReport& report, const WhyFlow& flow, bool color) {
-  std::string text = color ? "\033[1m" + flow_line(flow) + "\033[0m" : flow_line(flow);
+  const std::string head = flow_line(flow);
+  std::string text = color ? "\033[1m" + head.substr(0, head.size() - 1) + "\033[0m\n" : head;
   text += "  LIMITED BY               SHARE  PROOF\n";
   std::vector<Limit> limits;
   for (std::size_t at = 0; at < kLimits; ++at) {

@@ -125,7 +125,7 @@ def why_less(hosts):
     if missing == 0:
         return "all of them"
     unread = min(missing, hosts["unread"])
-    return f"iperf3 ended first: {unread:,} unread in B's buffer, {missing - unread:,} still under way"
+    return f"iperf3 ended first: {unread:,} unread in B's buffer, {missing - unread:,} not sent yet or under way"
 
 
 def show_hosts(verdict):
@@ -160,8 +160,8 @@ def show(report, verdict, files, folder, run, seconds):
     say(f"TOOK      {seconds:.0f} s")
     say(f"NEXT      {build_folder()}/bin/fieldline path {files[0]['file']} --lost")
     captures = " ".join(str(pathlib.Path(f["file"]).name) for f in files[1:] if f["file"].endswith("-fwd.pcap"))
-    say(f"          cd {folder} && {build_folder()}/bin/fieldline path {captures}     without any sensor")
-    say(f"          tshark -r {files[0]['file']}     each packet is there once for each sensor that saw it")
+    say(f"          cd {folder} && {build_folder()}/bin/fieldline path {captures}     # without any sensor")
+    say(f"          tshark -r {files[0]['file']}     # each packet is there once for each sensor that saw it")
     say("          README.md, \"First use on your own machines\"")
 
 
