@@ -67,9 +67,9 @@ void SendState::see_tcp(const magnet_record_ext& record) {
   note_window(tcp.snd_wnd);
   note_congestion(tcp.ca_state, tcp.ssthresh);
   if (record.head.event == MAGNET_TCP_RETRANS) starved_for_loss();
-  elapse(record.head.timestamp,
-         limit_of(record.head.event == MAGNET_TCP_SEND ? waited(before) : before));
+  const Limit limit = limit_of(record.head.event == MAGNET_TCP_SEND ? waited(before) : before);
   show(before);
+  elapse(record.head.timestamp, limit);
   note_rtt(record.head.timestamp, tcp.srtt_us);
   facts_.cwnd_min = facts_.cwnd_min ? std::min(facts_.cwnd_min, tcp.cwnd) : tcp.cwnd;
   facts_.cwnd_max = std::max(facts_.cwnd_max, tcp.cwnd);
@@ -167,11 +167,10 @@ void SendState::see(const fl_tcp_info& sample) {
   note_window(window);
   note_congestion(sample.ca_state, sample.ssthresh);
   if (sample.pacing_rate != kNotPaced) facts_.pacing_rate = sample.pacing_rate;
-  if (!closed_) {
-    if (facts_.records == 0) elapse_as_told(sample, shown);
-    elapse(sample.timestamp, limit_of(shown));
-  }
+  if (!closed_ && facts_.records == 0) elapse_as_told(sample, shown);
+  const Limit limit = limit_of(shown);
   show(shown);
+  if (!closed_) elapse(sample.timestamp, limit);
   facts_.waiting = std::uint64_t{shown.in_flight} + shown.unsent;
   note_rtt(sample.timestamp, sample.rtt_us);
   if (sample.min_rtt_us != 0 && sample.min_rtt_us < facts_.rtt_min_us)

@@ -79,12 +79,12 @@ def modulated(site, run, writes):
 def unharmed(site):
     flow, _, run = expect(site, "slow writer", ["application"], send=["--seconds", 3, "--write", 5000, "--every", 25])
     modulated(site, run, flow["facts"]["writes"])
-    expect(site, "small SO_SNDBUF", ["send_buffer"], send=["--seconds", 3, "--sndbuf", 16384], since=0.5)
+    expect(site, "small SO_SNDBUF", ["send_buffer"], send=["--seconds", 6, "--sndbuf", 4608], since=2)
     expect(site, "small receive window", ["receive_window"], serve=["--rcvbuf", 8192], send=["--seconds", 3], since=0.5)
     expect(site, "slow reader", ["receiver"], serve=["--rcvbuf", 65536, "--read", 8192, "--every", 40],
            send=["--seconds", 3], since=0.5)
     expect(site, "paced socket", ["pacing"], send=["--seconds", 3, "--pace", 500_000], since=0.5)
-    expect(site, "idle", ["idle"], send=["--seconds", 0.3, "--write", 5000, "--every", 25, "--pause", 4])
+    expect(site, "idle", ["idle"], send=["--seconds", 0.3, "--write", 5000, "--every", 25, "--pause", 6])
 
 
 def section(of):
@@ -94,7 +94,7 @@ def section(of):
 def rate_limited(site, host="a"):
     """r1 sends on to r2 at 16 Mbit/s, behind the tap, with room for 150 ms."""
     site.run("r1", "tc", "qdisc", "add", "dev", "l1", "root", "tbf", "rate", "16mbit", "burst", "5kb", "limit", "300kb")
-    flow, _, _ = expect(site, "rate-limited link", ["queue"], send=["--seconds", 5], since=1, host=host)
+    flow, _, _ = expect(site, "rate-limited link", ["queue"], send=["--seconds", 7], since=1, host=host)
     site.run("r1", "tc", "qdisc", "del", "dev", "l1", "root")
     assert flow["queues"] and all(section(q) for q in flow["queues"]), flow["queues"]
     assert flow["queues"][0]["ns"] > 0.9 * flow["limits"]["queue"]["ns"], flow["queues"]

@@ -196,6 +196,19 @@ TEST_CASE("an application that waits for an answer does not wait for its send bu
   CHECK(ms_of(state, Limit::application) == 501);
 }
 
+TEST_CASE("a call that returns with its last bytes and then writes again waits for its buffer") {
+  // Each call ends with 376 bytes for which there was no room, and the next fills what is free.
+  std::vector<magnet_record_ext> records{tcp(0, {}), write(1, 65'536, 66'536, 376, 32'768)};
+  std::uint32_t end = 66'536;
+  for (std::uint64_t ms = 20; ms < 2000; ms += 20) {
+    records.push_back(tcp(ms, {65'536, 0, 1'000'000, 500, end}));
+    end += 65'536;
+    records.push_back(tcp(ms, {65'160, 0, 1'000'000, 500, end - 376}));
+    records.push_back(write(ms + 1, 65'536, end, 376, 32'768));
+  }
+  CHECK(ms_of(fed(records), Limit::send_buffer) >= 1850);
+}
+
 TEST_CASE("a single call that writes for long waits for its buffer") {
   std::vector<magnet_record_ext> records{tcp(0, {0, 0, 100'000, 20, 1000})};
   for (std::uint32_t i = 0; i < 100; ++i)
