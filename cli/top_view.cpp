@@ -62,28 +62,11 @@ std::uint64_t ports_of(const FlowKey& key, bool reverse) {
                  : ports_of(key.protocol, key.port_a, key.port_b);
 }
 
-std::string rate_text(double bits) {
-  for (const char* unit : {"b/s", "kb/s", "Mb/s"}) {
-    if (bits < 999.5) return fmt::format("{:.3g} {}", bits, unit);
-    bits /= 1000;
-  }
-  return fmt::format("{:.3g} Gb/s", bits);
-}
-
 std::string losses_text(const FlowLosses& losses) {
   std::string text;
   for (const auto& lost : losses)
     text += (text.empty() ? "" : "/") + (lost ? short_count(*lost) : "?");
   return text.empty() ? "-" : text;
-}
-
-std::string name_of(const Direction& direction, const Section& section) {
-  const auto point = [&](int at) {
-    return printable(direction.points[static_cast<std::size_t>(at)].name);
-  };
-  if (section.upstream < 0) return "before " + point(section.downstream);
-  if (section.downstream < 0) return "after " + point(section.upstream);
-  return point(section.upstream) + " - " + point(section.downstream);
 }
 
 std::string sections_text(const PathReport& report) {

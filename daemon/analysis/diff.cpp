@@ -126,13 +126,6 @@ struct Comparison {
     return text;
   }
 
-  static std::string name_of(const Direction& direction, const Section& section) {
-    const auto point = [&](int at) { return direction.points[static_cast<std::size_t>(at)].name; };
-    if (section.upstream < 0) return "before " + point(section.downstream);
-    if (section.downstream < 0) return "after " + point(section.upstream);
-    return point(section.upstream) + " - " + point(section.downstream);
-  }
-
   void direction(bool reverse) const {
     const Direction& a = reverse ? before.path.reverse : before.path.forward;
     const Direction& b = reverse ? after.path.reverse : after.path.forward;

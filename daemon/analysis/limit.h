@@ -31,6 +31,10 @@ constexpr std::size_t kLimits = static_cast<std::size_t>(Limit::unknown) + 1;
 const char* name_of(Limit limit);  // as in documents: send_buffer
 const char* text_of(Limit limit);  // as for people: send buffer
 
+constexpr double percent(std::uint64_t part, std::uint64_t all) {
+  return all == 0 ? 0 : 100.0 * static_cast<double>(part) / static_cast<double>(all);
+}
+
 // ns of each.
 class LimitTimes {
  public:

@@ -112,6 +112,9 @@ struct Direction {
   std::vector<FlowSpacing> spacing;     // with Limits::spacing
 };
 
+// "s1 - s2", "before s1", "after s2"; safe for a terminal.
+std::string name_of(const Direction& direction, const Section& section);
+
 struct PathReport {
   RunId run;  // zero for captures
   std::vector<std::string> captures;

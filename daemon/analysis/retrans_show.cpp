@@ -33,16 +33,9 @@ const Direction& direction_of(const RetransReport& report, const Verdict& verdic
   return reverse ? report.path.reverse : report.path.forward;
 }
 
-std::string point_of(const Direction& direction, int at) {
-  return printable(direction.points[static_cast<std::size_t>(at)].name);
-}
-
 std::string section_of(const RetransReport& report, const Verdict& verdict) {
   const Direction& direction = direction_of(report, verdict);
-  const Section& section = direction.sections[verdict.section];
-  if (section.upstream < 0) return "before " + point_of(direction, section.downstream);
-  if (section.downstream < 0) return "after " + point_of(direction, section.upstream);
-  return point_of(direction, section.upstream) + " - " + point_of(direction, section.downstream);
+  return name_of(direction, direction.sections[verdict.section]);
 }
 
 std::string text_of(const RetransReport& report, const Verdict& verdict) {

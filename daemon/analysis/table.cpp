@@ -17,12 +17,6 @@ std::string text_in(const json& object, const char* key) {
   return printable(object[key].get<std::string>());
 }
 
-std::string rate(double bits) {
-  if (bits >= 1e9) return fmt::format("{:.2f} Gb/s", bits / 1e9);
-  if (bits >= 1e6) return fmt::format("{:.2f} Mb/s", bits / 1e6);
-  return fmt::format("{:.1f} kb/s", bits / 1e3);
-}
-
 std::string flow_of(const json& grant) {
   const std::string a = text_in(grant, "host_a"), b = text_in(grant, "host_b");
   if (a.empty() || b.empty()) return "";
@@ -53,20 +47,11 @@ std::string header(const PathReport& report) {
                          ? fmt::format("run {}  {:.1f} s", report.run.brief(), seconds)
                          : fmt::format("{} capture{}  {:.1f} s", report.captures.size(),
                                        report.captures.size() == 1 ? "" : "s", seconds);
-  if (seconds > 0 && bytes > 0) line += ", " + rate(static_cast<double>(bytes) * 8 / seconds);
+  if (seconds > 0 && bytes > 0) line += ", " + rate_text(static_cast<double>(bytes) * 8 / seconds);
   if (report.principal.is_string()) line += ", " + printable(report.principal.get<std::string>());
   const std::string flow = flow_of(report.grant);
   if (!flow.empty()) line += ", " + flow;
   return line + "\n";
-}
-
-std::string name_of(const Direction& direction, const Section& section) {
-  const auto point = [&](int at) {
-    return printable(direction.points[static_cast<std::size_t>(at)].name);
-  };
-  if (section.upstream < 0) return "before " + point(section.downstream);
-  if (section.downstream < 0) return "after " + point(section.upstream);
-  return point(section.upstream) + " - " + point(section.downstream);
 }
 
 std::string milliseconds(std::int64_t ns) {
@@ -150,6 +135,15 @@ std::string refusals_of(const PathReport& report) {
 }
 
 }  // namespace
+
+std::string name_of(const Direction& direction, const Section& section) {
+  const auto point = [&](int at) {
+    return printable(direction.points[static_cast<std::size_t>(at)].name);
+  };
+  if (section.upstream < 0) return "before " + point(section.downstream);
+  if (section.downstream < 0) return "after " + point(section.upstream);
+  return point(section.upstream) + " - " + point(section.downstream);
+}
 
 std::string to_table(const PathReport& report, bool color) {
   const Paint paint{color};

@@ -181,6 +181,10 @@ void add_wire_flows(const PathReport& path, std::vector<WhyFlow>& flows) {
 
 }  // namespace
 
+const Direction& direction_of(const WhyReport& report, const WhyFlow& flow) {
+  return direction_of(report.path, *flow.reverse);
+}
+
 WhyReport judge_waiting(PathReport path) {
   WhyReport report;
   const auto& sockets = path.events.sockets;

@@ -51,6 +51,9 @@ struct WhyReport {
   std::vector<std::string> doubts;  // what is not known, one line each
 };
 
+// Of a flow whose direction is known.
+const Direction& direction_of(const WhyReport& report, const WhyFlow& flow);
+
 // Of one connection's both ends the one that sent (nearly) nothing is left out.
 WhyReport judge_waiting(PathReport path);
 // Tells what was judged in stretches of at least so long together.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// docs/format/why.md, and the same for people.
+// What why says to people.
 #include <algorithm>
 #include <cmath>
 
@@ -12,8 +12,6 @@
 namespace fieldline::analysis {
 namespace {
 
-using nlohmann::json;
-
 constexpr std::size_t kFlowsShown = 16, kStreamsShown = 64;
 constexpr double kLeastShown = 0.05;  // percent: less is 0.0
 constexpr std::size_t kStrip = 60;    // characters of a flow's time
@@ -21,21 +19,11 @@ constexpr std::size_t kStrip = 60;    // characters of a flow's time
 constexpr const char kLetters[] = "a.bphcCLQwRs?";
 static_assert(sizeof(kLetters) == kLimits + 1);
 
-double share(std::uint64_t part, std::uint64_t all) {
-  return all == 0 ? 0 : 100.0 * static_cast<double>(part) / static_cast<double>(all);
-}
-
 std::string bytes_text(std::uint64_t bytes) {
   const double value = static_cast<double>(bytes);
   if (bytes >= 10'000'000) return fmt::format("{:.0f} MB", value / 1e6);
   if (bytes >= 10'000) return fmt::format("{:.0f} kB", value / 1e3);
   return fmt::format("{} B", bytes);
-}
-
-std::string rate_text(double bits) {
-  if (bits >= 1e9) return fmt::format("{:.2f} Gb/s", bits / 1e9);
-  if (bits >= 1e6) return fmt::format("{:.2f} Mb/s", bits / 1e6);
-  return fmt::format("{:.1f} kb/s", bits / 1e3);
 }
 
 std::string time_text(std::uint64_t ns) {
@@ -47,18 +35,9 @@ double seconds_of(const WhyFlow& flow) {
   return static_cast<double>(flow.facts.last_ns - flow.facts.first_ns) / 1e9;
 }
 
-const Direction& direction_of(const WhyReport& report, const WhyFlow& flow) {
-  return *flow.reverse ? report.path.reverse : report.path.forward;
-}
-
-std::string section_text(const Direction& direction, std::size_t at) {
-  const Section& section = direction.sections[at];
-  const auto point = [&](int index) {
-    return printable(direction.points[static_cast<std::size_t>(index)].name);
-  };
-  if (section.upstream < 0) return "before " + point(section.downstream);
-  if (section.downstream < 0) return "after " + point(section.upstream);
-  return point(section.upstream) + " - " + point(section.downstream);
+std::string section_text(const WhyReport& report, const WhyFlow& flow, std::size_t at) {
+  const Direction& direction = direction_of(report, flow);
+  return name_of(direction, direction.sections[at]);
 }
 
 // "46 lost s1 - s2"
@@ -66,7 +45,7 @@ std::string losses_text(const WhyReport& report, const WhyFlow& flow) {
   std::string text;
   for (const auto& [section, count] : flow.lost) {
     text += fmt::format("{}{} lost {}", text.empty() ? "" : ", ", grouped(count),
-                        section_text(direction_of(report, flow), section));
+                        section_text(report, flow, section));
   }
   if (!text.empty()) return text;
   if (report.path.run.is_zero()) return "where, no sensor saw";
@@ -77,8 +56,7 @@ std::string queue_text(const WhyReport& report, const WhyFlow& flow) {
   std::string text;
   for (const auto& [section, ns] : flow.queue_ns) {
     text += fmt::format("{}{} ({:.0f} % of that)", text.empty() ? "" : ", ",
-                        section_text(direction_of(report, flow), section),
-                        share(ns, flow.total[Limit::queue]));
+                        section_text(report, flow, section), percent(ns, flow.total[Limit::queue]));
   }
   const std::string where = report.path.run.is_zero() && report.path.captures.empty()
                                 ? "where, one host cannot tell"
@@ -182,13 +160,13 @@ std::string kernel_line(const WhyFlow& flow) {
   const SendFacts& facts = flow.facts;
   if (facts.kernel_ns == 0) return "";
   const std::uint64_t all = flow.total.sum();
-  const auto kernel = [&](std::uint64_t us) { return share(us * 1000, facts.kernel_ns); };
+  const auto kernel = [&](std::uint64_t us) { return percent(us * 1000, facts.kernel_ns); };
   return fmt::format(
       "  the kernel's own account: rwnd_limited {:.1f} % (here {:.1f} %), sndbuf_limited {:.1f} % "
       "(here {:.1f} %), busy {:.1f} %\n",
       kernel(facts.rwnd_limited_us),
-      share(flow.total[Limit::receive_window] + flow.total[Limit::receiver], all),
-      kernel(facts.sndbuf_limited_us), share(flow.total[Limit::send_buffer], all),
+      percent(flow.total[Limit::receive_window] + flow.total[Limit::receiver], all),
+      kernel(facts.sndbuf_limited_us), percent(flow.total[Limit::send_buffer], all),
       kernel(facts.busy_us));
 }
 
@@ -199,7 +177,7 @@ std::string flow_table(const WhyReport& report, const WhyFlow& flow, bool color)
   std::vector<Limit> limits;
   for (std::size_t at = 0; at < kLimits; ++at) {
     const auto limit = static_cast<Limit>(at);
-    const bool seen = share(flow.total[limit], flow.total.sum()) >= kLeastShown;
+    const bool seen = percent(flow.total[limit], flow.total.sum()) >= kLeastShown;
     if (seen || limit == Limit::unknown) limits.push_back(limit);
   }
   std::stable_sort(limits.begin(), limits.end(), [&](Limit a, Limit b) {
@@ -210,7 +188,7 @@ std::string flow_table(const WhyReport& report, const WhyFlow& flow, bool color)
     const bool any = flow.total[limit] > 0;
     const std::string line = fmt::format(
         "{} {:<22} {:>5.1f} %  {}", kLetters[static_cast<std::size_t>(limit)], text_of(limit),
-        share(flow.total[limit], flow.total.sum()), any ? proof(report, flow, limit) : "");
+        percent(flow.total[limit], flow.total.sum()), any ? proof(report, flow, limit) : "");
     text += line.substr(0, line.find_last_not_of(' ') + 1) + "\n";
   }
   return text + strip(flow) + kernel_line(flow);
@@ -230,7 +208,7 @@ std::string verdict(const WhyReport& report, const Streams& found) {
   std::string text =
       fmt::format("SLOW: port {}, {} beside {} of the others; {:.1f} % of its time limited by {}",
                   ports_text(slow), rate_text(stream->rate), rate_text(found.others),
-                  share(slow.total[limit], slow.total.sum()), text_of(limit));
+                  percent(slow.total[limit], slow.total.sum()), text_of(limit));
   const std::string why = proof(report, slow, limit);
   return text + (why.empty() ? "" : " (" + why + ")") + "\n";
 }
@@ -249,146 +227,14 @@ std::string streams_table(const WhyReport& report) {
         fmt::format("{} {:<14} {:>10} {:>12} {:>7}  {:<22} {:>5.1f} %\n",
                     &flow == found.slowest ? '>' : ' ', ports_text(flow), bytes_text(flow.bytes()),
                     rate_text(stream.rate), grouped(flow.facts.retransmitted), text_of(limit),
-                    share(flow.total[limit], flow.total.sum()));
+                    percent(flow.total[limit], flow.total.sum()));
   }
   if (found.streams.size() > kStreamsShown)
     text += fmt::format("  of the others the first {} are shown\n", kStreamsShown);
   return text + verdict(report, found);
 }
 
-json streams_json(const WhyReport& report) {
-  const Streams found = side_by_side(report.flows);
-  if (found.streams.empty()) return {};
-  json sockets = json::array();
-  for (const Stream& stream : found.streams)
-    sockets.push_back({{"sockid", stream.flow->cookie},
-                       {"local_port", stream.flow->local_port},
-                       {"peer_port", stream.flow->peer_port},
-                       {"bits_per_second", stream.rate}});
-  json slow;
-  if (found.slowest)
-    slow = {{"sockid", found.slowest->cookie},
-            {"local_port", found.slowest->local_port},
-            {"peer_port", found.slowest->peer_port},
-            {"limit", name_of(found.slowest->total.greatest())}};
-  return {{"streams", std::move(sockets)},
-          {"others_bits_per_second", found.others},
-          {"slow", std::move(slow)}};
-}
-
-json shares(const LimitTimes& times) {
-  json object = json::object();
-  const std::uint64_t all = times.sum();
-  for (std::size_t at = 0; at < kLimits; ++at) {
-    const auto limit = static_cast<Limit>(at);
-    if (times[limit] > 0)
-      object[name_of(limit)] = {{"ns", times[limit]}, {"percent", share(times[limit], all)}};
-  }
-  return object;
-}
-
-json section_json(const Direction& direction, std::size_t at) {
-  const Section& section = direction.sections[at];
-  const auto name = [&](int index) {
-    return index < 0 ? json() : json(direction.points[static_cast<std::size_t>(index)].name);
-  };
-  return {{"from", name(section.upstream)}, {"to", name(section.downstream)}};
-}
-
-json facts_json(const SendFacts& facts) {
-  return {{"records", facts.records},
-          {"samples", facts.samples},
-          {"first_ns", facts.first_ns},
-          {"last_ns", facts.last_ns},
-          {"writes", facts.writes},
-          {"written", facts.written},
-          {"refused", facts.refused},
-          {"longest_gap_ns", facts.longest_gap_ns},
-          {"acked", facts.acked},
-          {"retransmitted", facts.retransmitted},
-          {"recoveries", facts.recoveries},
-          {"timeouts", facts.timeouts},
-          {"zero_windows", facts.zero_windows},
-          {"window_min", facts.window_min},
-          {"window_max", facts.window_max},
-          {"cwnd_min", facts.cwnd_min},
-          {"cwnd_max", facts.cwnd_max},
-          {"mss", facts.mss},
-          {"rtt_min_us", facts.rtt_min_us},
-          {"rtt_max_us", facts.rtt_max_us},
-          {"send_buffer", facts.send_buffer},
-          {"pacing_rate", facts.pacing_rate},
-          {"pid", facts.pid},
-          {"kernel",
-           {{"span_ns", facts.kernel_ns},
-            {"busy_us", facts.busy_us},
-            {"rwnd_limited_us", facts.rwnd_limited_us},
-            {"sndbuf_limited_us", facts.sndbuf_limited_us}}}};
-}
-
-json reader_json(const WhyFlow& flow) {
-  if (!flow.reader) return {};
-  const ReadFacts& reader = *flow.reader;
-  return {{"host", flow.reader_host},
-          {"reads", reader.reads},
-          {"read", reader.read},
-          {"unread_max", reader.unread_max},
-          {"receive_buffer", reader.receive_buffer},
-          {"longest_gap_ns", reader.longest_gap_ns},
-          {"pid", reader.pid}};
-}
-
-json flow_json(const WhyReport& report, const WhyFlow& flow) {
-  json queues = json::array(), losses = json::array(), intervals = json::array();
-  for (const auto& [section, ns] : flow.queue_ns) {
-    queues.push_back(section_json(direction_of(report, flow), section));
-    queues.back()["ns"] = ns;
-  }
-  for (const auto& [section, count] : flow.lost) {
-    losses.push_back(section_json(direction_of(report, flow), section));
-    losses.back()["packets"] = count;
-  }
-  for (const WhyInterval& interval : flow.intervals) {
-    json times = json::object();
-    for (std::size_t at = 0; at < kLimits; ++at) {
-      const auto limit = static_cast<Limit>(at);
-      if (interval.times[limit] > 0) times[name_of(limit)] = interval.times[limit];
-    }
-    intervals.push_back({{"from_ns", interval.from_ns}, {"ns", std::move(times)}});
-    if (interval.section)
-      intervals.back()["queue"] = section_json(direction_of(report, flow), *interval.section);
-  }
-  return {{"host", flow.host.empty() ? json() : json(flow.host)},
-          {"point", flow.point.empty() ? json() : json(flow.point)},
-          {"sockid", flow.host.empty() ? json() : json(flow.cookie)},
-          {"minor", flow.minor},
-          {"local_port", flow.local_port},
-          {"peer_port", flow.peer_port},
-          {"direction", !flow.reverse   ? json()
-                        : *flow.reverse ? "reverse"
-                                        : "forward"},
-          {"limits", shares(flow.total)},
-          {"queues", std::move(queues)},
-          {"losses", std::move(losses)},
-          {"facts", facts_json(flow.facts)},
-          {"reader", reader_json(flow)},
-          {"interval_ns", flow.width_ns},
-          {"intervals", std::move(intervals)}};
-}
-
 }  // namespace
-
-json to_json(const WhyReport& report) {
-  json flows = json::array();
-  for (const WhyFlow& flow : report.flows) flows.push_back(flow_json(report, flow));
-  return {{"schema", "fieldline.why/1"},
-          {"run", report.path.run.is_zero() ? json() : json(report.path.run.hex())},
-          {"limits", shares(report.total)},
-          {"flows", std::move(flows)},
-          {"side_by_side", streams_json(report)},
-          {"complete", report.path.complete && report.doubts.empty()},
-          {"doubts", report.doubts}};
-}
 
 std::string to_table(const WhyReport& report, bool color) {
   std::string text;

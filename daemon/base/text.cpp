@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/text.h"
 
+#include <cstdio>
+
 #include <algorithm>
 
 namespace fieldline {
@@ -24,6 +26,19 @@ std::string printable_lines(std::string_view text) {
     if ((byte < 0x20 && c != '\n') || byte == 0x7f || (byte & 0xe0) == 0x80) c = '?';
   }
   return safe;
+}
+
+std::string rate_text(double bits) {
+  const char* unit = "kb/s";
+  double value = bits / 1e3;
+  for (const char* next : {"Mb/s", "Gb/s"}) {
+    if (value < 1000) break;
+    value /= 1e3;
+    unit = next;
+  }
+  char text[64];
+  std::snprintf(text, sizeof text, "%.*f %s", unit[0] == 'k' ? 1 : 2, value, unit);
+  return text;
 }
 
 }  // namespace fieldline
