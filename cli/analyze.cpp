@@ -140,10 +140,9 @@ void tell_others(const analysis::CaptureSurvey& survey) {
 Result<std::unique_ptr<PathAnalyzer>> analyze_captures(
     const std::vector<std::string>& files, const std::optional<analysis::HostPair>& hosts,
     const analysis::Limits& asked) {
-  analysis::Limits limits = analysis::kCaptureLimits;
-  limits.interval_ns = asked.interval_ns;
-  limits.waits = asked.waits;
-  limits.spacing = asked.spacing;
+  analysis::Limits limits = asked;
+  limits.held_max = analysis::kCaptureLimits.held_max;
+  limits.patience_ns = analysis::kCaptureLimits.patience_ns;
   analysis::CaptureSurvey survey = survey_of(files);
   auto all = look_through(files, hosts, kBeginning, survey);
   if (!all) return all.error();

@@ -17,7 +17,9 @@ constexpr std::size_t kRows = 20;
 
 int retrans(const RetransOptions& options, const Result<UserSettings>& settings) {
   if (auto plot = check_plot(options.plot); !plot) return complain(plot.error(), kUsage);
-  auto analyzer = analyze(options.input, settings);
+  AnalyzeOptions input = options.input;
+  input.limits.sequences = !options.plot.empty();
+  auto analyzer = analyze(input, settings);
   if (!analyzer) return analyzer.error();
   const auto report = analysis::judge_retransmissions((*analyzer)->report());
   const std::string text = options.json ? json_text(analysis::to_json(report), 2) + "\n"

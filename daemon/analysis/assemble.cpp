@@ -41,7 +41,7 @@ Direction Matcher::direction(bool reverse, const Ledger& ledger) {
   direction.sections.push_back(std::move(after));
   direction.again = ends_[reverse].again->finish();
   direction.flows = ends_[reverse].stats->counts();
-  direction.sequences = ends_[reverse].sequences->lines();
+  if (ends_[reverse].sequences) direction.sequences = ends_[reverse].sequences->lines();
   direction.other_flows = ends_[reverse].stats->others();
   direction.spacing = spacing(reverse);
   if (ends_[reverse].waits) {

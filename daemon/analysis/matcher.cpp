@@ -145,7 +145,7 @@ void Matcher::settle_ends(bool reverse) {
     end.before.emplace(*flows_, reverse);
     end.again.emplace(*flows_, reverse);
     end.stats.emplace(*flows_);
-    end.sequences.emplace(*flows_);
+    if (limits_.sequences) end.sequences.emplace(*flows_);
     if (limits_.waits) end.waits.emplace(*flows_, reverse, limits_.interval_ns);
   }
   if (end.last != path.back().id()) end.after.emplace(*flows_, reverse);
@@ -200,7 +200,7 @@ void Matcher::pass_ack(const Passing& one) {
     end.before->see_ack(one.sighting.seen);
     const Acknowledged acknowledged = end.again->see_ack(one.sighting);
     end.stats->see_opposite(one.sighting, acknowledged);
-    end.sequences->see_ack(one.sighting.seen);
+    if (end.sequences) end.sequences->see_ack(one.sighting.seen);
     if (end.waits) end.waits->see_ack(one.sighting, acknowledged);
   }
   if (roles.last) end.after->see_ack(one.sighting);
@@ -213,7 +213,7 @@ void Matcher::pass_data(const Passing& one) {
     end.before->see(one.sighting.seen);
     const Sending sending = end.again->see(one.sighting.seen);
     end.stats->see(one.sighting, sending);
-    end.sequences->see(one.sighting.seen, sending);
+    if (end.sequences) end.sequences->see(one.sighting.seen, sending);
     if (end.waits) end.waits->see(one.sighting, sending);
   }
   if (roles.last) end.after->see(one.sighting.seen);

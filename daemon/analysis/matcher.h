@@ -67,8 +67,8 @@ class Matcher {
     std::optional<SenderHoles> before;
     std::optional<Retransmissions> again;
     std::optional<FlowStats> stats;
-    std::optional<SequenceSeries> sequences;
-    std::optional<WireSenders> waits;  // with Limits::waits
+    std::optional<SequenceSeries> sequences;  // with Limits::sequences
+    std::optional<WireSenders> waits;         // with Limits::waits
     std::optional<ReceiverEvidence> after;
   };
   // Which ends of a path what passes somewhere is evidence of.

@@ -105,7 +105,7 @@ struct Direction {
   std::vector<Section> sections;  // points.size() + 1 of them: before the first .. after the last
   std::vector<Again> again;       // at most 65,536
   std::vector<FlowCounts> flows;  // by PathReport::flows, at points.front(); the first of them
-  std::vector<SequenceLine> sequences;  // of the first flows of TCP
+  std::vector<SequenceLine> sequences;  // with Limits::sequences; of the first flows of TCP
   OtherCounts other_flows;              // of the rest
   std::vector<WireWaiting> waits;       // with Limits::waits
   std::uint64_t waits_left_out = 0;     // packets of more flows
@@ -144,6 +144,7 @@ struct Limits {
   std::uint64_t patience_ns = 60'000'000'000;
   std::uint64_t interval_ns = 100'000'000;  // of what is told by time
   bool waits = false;                       // what senders waited for, by headers
+  bool sequences = false;                   // time and sequence, for a figure
   bool spacing = false;                     // sizes and gaps at each layer and point
 };
 

@@ -8,6 +8,16 @@ using fieldline::analysis::SequenceBin;
 using fieldline::analysis::SequenceLine;
 using fieldline::analysis::SequenceSeries;
 
+namespace {
+
+fieldline::analysis::Limits with_sequences() {
+  fieldline::analysis::Limits limits;
+  limits.sequences = true;
+  return limits;
+}
+
+}  // namespace
+
 TEST_CASE("sent and acknowledged bytes are told by time, over a wrap of the sequence numbers") {
   Config config;
   config.isn = UINT32_MAX - 50'000;
@@ -16,7 +26,7 @@ TEST_CASE("sent and acknowledged bytes are told by time, over a wrap of the sequ
   };
   World net(config);
   net.run_tcp();
-  const auto report = report_of(net);
+  const auto report = report_of(net, {}, with_sequences());
   REQUIRE(report.forward.sequences.size() == 1);
   const SequenceLine& line = report.forward.sequences[0];
   REQUIRE(line.bins.size() > 10);
@@ -45,7 +55,7 @@ TEST_CASE("a line of a long run is held in bounded memory") {
   config.pace_ns = 5 * kMs;
   World net(config);
   net.run_tcp();
-  const auto report = report_of(net);
+  const auto report = report_of(net, {}, with_sequences());
   REQUIRE(report.forward.sequences.size() == 1);
   const SequenceLine& line = report.forward.sequences[0];
   CHECK(line.bins.size() <= SequenceSeries::kBinsMax);

@@ -379,8 +379,9 @@ void feed_reports(analysis::PathAnalyzer& analyzer, const World& world, const Fe
   }
 }
 
-analysis::PathReport report_of(const World& world, const Feed& feed) {
-  const auto analyzer = analysis::PathAnalyzer::create();
+analysis::PathReport report_of(const World& world, const Feed& feed,
+                               const analysis::Limits& limits) {
+  const auto analyzer = analysis::PathAnalyzer::create(limits);
   feed_interfaces(*analyzer, world, feed);
   for (const Record& record : world.records) feed_record(*analyzer, record);
   feed_reports(*analyzer, world, feed);

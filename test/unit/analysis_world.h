@@ -146,7 +146,8 @@ void feed_record(analysis::PathAnalyzer& analyzer, const Record& record);
 void feed_report(analysis::PathAnalyzer& analyzer, std::uint8_t type,
                  const nlohmann::json& document);
 void feed_reports(analysis::PathAnalyzer& analyzer, const World& world, const Feed& feed = {});
-analysis::PathReport report_of(const World& world, const Feed& feed = {});
+analysis::PathReport report_of(const World& world, const Feed& feed = {},
+                               const analysis::Limits& limits = {});
 
 // Digests (or sequences, where there is no digest) of a section's lost packets, sorted.
 std::vector<std::uint64_t> lost_digests(const analysis::Section& section);
