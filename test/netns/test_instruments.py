@@ -170,7 +170,8 @@ def compare_recorded(site, files, again):
     assert sum(flow["again"] for flow in sent) == again > 0, (sent, "the kernel counted", again)
     assert not any(flow["late"] or flow["copies"] for flow in sent), sent
     idle = next(flow for direction, flow in at_sender.items() if direction[3] == 5402)
-    assert idle["keep_alives"] >= 2 and idle["again"] == 0, idle
+    # The relay's n-th packet may be its one write of 100 bytes; a keep-alive is never a byte sent again.
+    assert idle["keep_alives"] >= 2 and idle["again_bytes"] == 100 * idle["again"], idle
     assert sum(flow["resets"] for direction, flow in at_sender.items() if direction[3] == 5403) > 0
     lossy = [flow for flow in sent if flow["bytes"] >= BYTES]
     assert len(lossy) == len(TRANSFERS) and all(flow["again"] and flow["rtt_samples"] > 50 for flow in lossy), lossy
