@@ -2,6 +2,7 @@
 #include "cli/archive_link.h"
 
 #include "cli/exit_code.h"
+#include "cli/fields.h"
 #include "proto/frame.h"
 
 namespace fieldline::cli {
@@ -41,6 +42,20 @@ boost::system::result<nlohmann::json, AskError> ask_archive(
   auto result = (*reader)->request(request, on_data);
   if (!result) return AskError{result.error(), true};
   return std::move(*result);
+}
+
+boost::system::result<RunId, AskError> find_run(stream::Reader& reader, const std::string& typed) {
+  auto found = reader.request({{"op", "query"},
+                               {"run", typed},
+                               {"to_ns", 1},
+                               {"reports", false},
+                               {"events", false},
+                               {"packets", false}},
+                              [](ByteView) { return true; });
+  if (!found) return AskError{found.error(), true};
+  auto run = RunId::parse(string_at(*found, "run"));
+  if (!run) return AskError{std::move(run.error()).in("the archive's answer"), true};
+  return *run;
 }
 
 int complain(const AskError& error) {

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/result.h"
+#include "base/run_id.h"
 #include "cli/settings.h"
 #include "cli/signer.h"
 #include "stream/reader.h"
@@ -30,6 +31,9 @@ int complain(const AskError& error);
 boost::system::result<nlohmann::json, AskError> ask_archive(
     const UserSettings& settings, const nlohmann::json& request,
     const std::function<bool(ByteView)>& on_data = [](ByteView) { return true; });
+
+// The whole id of what was typed, as the archive knows it: a run of which the asker sees something.
+boost::system::result<RunId, AskError> find_run(stream::Reader& reader, const std::string& typed);
 
 [[noreturn]] void throw_exception_from_error(const AskError& error, const boost::source_location&);
 

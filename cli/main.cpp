@@ -13,6 +13,7 @@
 #include "cli/analysis_commands.h"
 #include "cli/events.h"
 #include "cli/exit_code.h"
+#include "cli/live_commands.h"
 #include "cli/magnet/usage.h"
 #include "cli/ping.h"
 #include "cli/query.h"
@@ -31,6 +32,7 @@ constexpr const char* kExamples =
     "  fieldline path last                          where the last run lost packets and time\n"
     "  fieldline path a.pcap router.pcap b.pcap     the same from captures that you have\n"
     "  fieldline query last --flow tcp:5201 | tshark -r -\n"
+    "  fieldline watch | wireshark -k -i -          the newest run, while it is on\n"
     "\nExit codes: 0 ok, 1 failure, 2 usage, 3 denied, 4 nothing answered, 5 partial.\n";
 constexpr const char* kPingHelp =
     "A flow is tcp, tcp:PORT (of HOST), or tcp:LOCAL[:PORT]-REMOTE[:PORT] with * for any; udp and "
@@ -59,6 +61,7 @@ struct Typed {
   RunsOptions runs;
   RunCommandOptions run;
   AnalysisCommands analysis;
+  LiveCommands live;
   QueryOptions query;
   EventsOptions events;
   StatusOptions status;
@@ -246,6 +249,7 @@ int dispatch(CLI::App& app, Typed& typed) {
   }
   auto settings = load_settings(typed.flags, environment);
   if (const auto code = typed.analysis.run(app, settings)) return *code;
+  if (const auto code = typed.live.run(app, settings)) return *code;
   if (!settings) return complain(settings.error(), kUsage);
   if (app.got_subcommand("run")) {
     if (!typed.run.command.empty()) return run_command(typed.run, *settings);
@@ -264,6 +268,15 @@ int dispatch(CLI::App& app, Typed& typed) {
   if (app.got_subcommand("runs")) return runs(typed.runs, *settings);
   if (app.got_subcommand("status")) return status(typed.status, *settings);
   return reindex(typed.reindex_json, *settings);
+}
+
+// Wireshark calls a program of its extcap folder with the protocol's options alone.
+std::vector<std::string> arguments_of(int argc, char** argv) {
+  std::vector<std::string> arguments(argv + 1, argv + argc);
+  if (std::string_view(argv[0]).ends_with("fieldline-extcap"))
+    arguments.insert(arguments.begin(), "extcap");
+  std::reverse(arguments.begin(), arguments.end());  // as CLI11 takes them
+  return arguments;
 }
 
 int run(int argc, char** argv) {
@@ -285,10 +298,11 @@ int run(int argc, char** argv) {
   declare_ping(app, typed);
   declare_run(app, typed);
   typed.analysis.declare(app);
+  typed.live.declare(app);
   declare_archive_commands(app, typed);
   app.add_subcommand("version", "print the version");
   try {
-    app.parse(cut_command(argc, argv, typed.run), argv);
+    app.parse(arguments_of(cut_command(argc, argv, typed.run), argv));
   } catch (const CLI::ParseError& error) {
     return end_usage("fieldline", app, error);
   }

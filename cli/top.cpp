@@ -63,21 +63,6 @@ int show_once(const TopOptions& options, const Result<UserSettings>& settings) {
   return outcome(TopOutput(options.json).put(TopPacer().view(std::move(report), 0, over)));
 }
 
-// The whole id of what was typed, as the archive knows it.
-boost::system::result<RunId, AskError> find_run(stream::Reader& reader, const std::string& typed) {
-  auto found = reader.request({{"op", "query"},
-                               {"run", typed},
-                               {"to_ns", 1},
-                               {"reports", false},
-                               {"events", false},
-                               {"packets", false}},
-                              [](ByteView) { return true; });
-  if (!found) return AskError{found.error(), true};
-  auto run = RunId::parse(string_at(*found, "run"));
-  if (!run) return AskError{std::move(run.error()).in("the archive's answer"), true};
-  return *run;
-}
-
 enum class Wake { time, end, signal };
 
 // end: nothing more will come, and `error` says why if not in order.
