@@ -6,6 +6,7 @@
  * the packet afterwards is the port's action, the same for all. Counters are per CPU and written without
  * atomics, because XDP does not nest on one CPU.
  */
+#include "bpf/inside.h"
 #include "bpf/lift.h"
 #include "bpf/trigger.h"
 
@@ -13,25 +14,14 @@
 const volatile __u16 fl_port = 0;
 const volatile __u32 fl_action = XDP_DROP; /* a tap's packets are copies: consumed after use */
 
-static __always_inline void fl_count_unparsed(struct fl_port_counters *port, int reason)
+/* The counters of FL_UNPARSED stand in one row, in the order of their constants. */
+static __always_inline void fl_count_unparsed(struct fl_port_counters *port, __u32 reason)
 {
-	switch (reason) {
-	case FL_NOT_IP:
-		port->not_ip++;
-		break;
-	case FL_IP_TRUNCATED:
-		port->ip_truncated++;
-		break;
-	case FL_EXTENSIONS_TOO_MANY:
-		port->extensions_too_many++;
-		break;
-	case FL_LATER_FRAGMENT:
-		port->later_fragment++;
-		break;
-	default:
-		port->transport_truncated++;
-		break;
-	}
+	__u64 *first = &port->not_ip;
+
+	reason -= FL_NOT_IP;
+	if (reason < FL_UNPARSED_END - FL_NOT_IP)
+		first[reason]++;
 }
 
 static __always_inline void fl_count_matched(struct fl_port_counters *port, enum fl_lift_result result)
@@ -53,6 +43,7 @@ int fl_classify(struct xdp_md *ctx)
 	struct fl_scratch *s = bpf_map_lookup_elem(&scratch, &zero);
 	enum fl_lift_result result;
 	struct fl_packet *packet;
+	__u32 masks;
 	int reason;
 
 	if (!port || !s) /* never: both indices are inside their arrays */
@@ -62,6 +53,8 @@ int fl_classify(struct xdp_md *ctx)
 
 	packet = &s->packet;
 	reason = fl_parse(ctx, &s->cursor, packet, wire_len);
+	if (reason == FL_LATER_FRAGMENT)
+		reason = fl_fragment_find(packet);
 	if (reason) {
 		fl_count_unparsed(port, reason);
 		return fl_action;
@@ -70,11 +63,25 @@ int fl_classify(struct xdp_md *ctx)
 		fl_trigger_lift(ctx, packet, s, port, index);
 		return fl_action;
 	}
-	fl_flow_match(&packet->key, packet->payload_at, s);
+	masks = fl_masks_in_use();
+	fl_flow_match(&packet->key, packet->payload_at, s, FL_MASKS_ALL(masks));
+	if (!s->lift.hits && masks >> FL_MASKS_INSIDE_SHIFT && fl_tunnel_is(packet)) {
+		reason = fl_look_inside(ctx, s, masks);
+		if (reason > 0) {
+			fl_count_unparsed(port, reason);
+			return fl_action;
+		}
+		if (reason == FL_TRIGGER_INSIDE) {
+			fl_trigger_lift(ctx, packet, s, port, index);
+			return fl_action;
+		}
+	}
 	if (!s->lift.hits) {
 		port->unmatched++;
 		return fl_action;
 	}
+	if (packet->fragmented)
+		fl_fragment_keep(packet);
 	result = fl_lift_packet(ctx, packet, s, index);
 	fl_flow_count(&s->lift, wire_len, result);
 	fl_count_matched(port, result);

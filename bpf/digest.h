@@ -26,7 +26,13 @@ static __always_inline void fl_digest_clear_checksum(struct fl_digest_input *in)
 		at = __builtin_offsetof(struct tcphdr, check);
 		break;
 	case IPPROTO_UDP:
+	case IPPROTO_UDPLITE:
 		at = __builtin_offsetof(struct udphdr, check);
+		break;
+	case IPPROTO_SCTP: /* four bytes */
+		at = __builtin_offsetof(struct fl_sctp, checksum) + 2;
+		in->transport[at - 2] = 0;
+		in->transport[at - 1] = 0;
 		break;
 	case IPPROTO_ICMP:
 	case IPPROTO_ICMPV6:

@@ -5,19 +5,25 @@
 
 #include "bpf/maps.h"
 
+static __always_inline __u32 fl_masks_in_use(void)
+{
+	__u32 zero = 0, *in_use = bpf_map_lookup_elem(&masks_in_use, &zero);
+
+	return in_use ? FL_READ_ONCE(*in_use) : 0;
+}
+
 /*
- * Every live entry that the packet matches: slots, number and direction go into s->lift, the largest number of
+ * Every live entry of the masks in `bits` that the packet matches: slots, number and direction go into s->lift, the largest number of
  * bytes that any of them asks for into s->wanted. header_end is what FL_SNAPLEN_HEADERS means for this packet.
  * The running numbers stand in memory for the verifier's sake, as in parse.h.
  */
-static __always_inline void fl_flow_match(const struct fl_flow_key *key, __u32 header_end, struct fl_scratch *s)
+static __always_inline void fl_flow_match(const struct fl_flow_key *key, __u32 header_end, struct fl_scratch *s,
+					  __u32 bits)
 {
-	__u32 zero = 0, bits, index, slot, wanted, hits;
-	__u32 *in_use = bpf_map_lookup_elem(&masks_in_use, &zero);
+	__u32 index, slot, wanted, hits;
 	struct fl_flow_value *value;
 	__u64 now_ns = 0;
 
-	bits = in_use ? FL_READ_ONCE(*in_use) : 0;
 	s->lift.hits = 0;
 	if (!bits)
 		return;

@@ -11,7 +11,7 @@
 
 #include "proto/flow.h"
 
-/* Bit i: masks[i] is in use. Zero on an idle sensor, which then looks nothing up. */
+/* FL_MASKS_ALL and what follows it in proto/flow.h. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
@@ -27,7 +27,7 @@ struct {
 } masks SEC(".maps");
 
 /*
- * Key AND mask, with the mask's index in `reserved` (two masks may leave the same bytes), to the slot.
+ * Key AND mask, with the mask's index in `where` (two masks may leave the same bytes), to the slot.
  *
  * The hash holds only the slot: the kernel hands a replaced or deleted element on at once, while a program on
  * another CPU may still read it. What changes at each renewal therefore stands in `values`, whose members are
@@ -60,7 +60,7 @@ static __always_inline void fl_key_masked(struct fl_flow_key *to, const struct f
 #pragma unroll
 	for (i = 0; i < (int)(sizeof(*to) / sizeof(*word)); i++)
 		word[i] = k[i] & m[i];
-	to->reserved = index;
+	to->where |= index << FL_KEY_MASK_SHIFT;
 }
 
 /* The live entry's value, or NULL. *now_ns: the clock, read at the first hit only; 0 before. */

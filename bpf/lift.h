@@ -37,6 +37,8 @@ static __always_inline enum fl_lift_result fl_lift_packet(struct xdp_md *ctx, co
 	lift->queue = ctx->rx_queue_index;
 	lift->flags = (fl_checksum_is_partial(p) ? FL_LIFT_CHECKSUM_PARTIAL : 0) |
 		      (cap_len < p->payload_at ? FL_LIFT_TRUNCATED : 0);
+	lift->header_len = p->payload_at < 0xffff ? p->payload_at : 0xffff;
+	lift->depth = p->depth;
 	lift->gso_size = 0; /* native XDP sees wire segments */
 	lift->gso_segs = 0;
 

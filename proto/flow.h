@@ -16,19 +16,38 @@
 #define FL_PORTS_MAX 64     /* ports of one sensor */
 #define FL_FLOWS_DEFAULT 65536 /* flows; each is two entries */
 
-/* IPv4 addresses stand as ::ffff:a.b.c.d. ICMP and protocols without ports have both ports 0. */
+/*
+ * IPv4 addresses stand as ::ffff:a.b.c.d. ICMP and protocols without ports have both ports 0; of ESP sport is the
+ * upper half of the SPI and dport the lower one, in either direction.
+ */
 struct fl_flow_key {
 	__u8 src[16];
 	__u8 dst[16];
 	__be16 sport;
 	__be16 dport;
 	__u8 protocol;
-	__u8 reserved; /* 0; inside the map the index of the entry's mask, which source writes */
-	__be16 vlan; /* 0: untagged or not asked for */
+	__u8 where;  /* FL_KEY_INSIDE or 0; in the map also the index of the entry's mask, which source writes */
+	__be16 vlan; /* 0: no entry asks for it */
 };
 FL_ASSERT_SIZE(struct fl_flow_key, 40);
 FL_ASSERT_OFFSET(struct fl_flow_key, sport, 32);
 FL_ASSERT_OFFSET(struct fl_flow_key, protocol, 36);
+
+/*
+ * Set in the key of a packet that stands inside a tunnel. A mask with this bit leaves such packets alone; one
+ * without it takes them as well: the right to match them is a property of the entry, never of the packet.
+ */
+#define FL_KEY_INSIDE 0x01
+#define FL_KEY_MASK_SHIFT 4 /* where the mask's index stands in `where` */
+
+/*
+ * The value of masks_in_use. 0 on an idle sensor, which looks nothing up. Tunnels are opened while any bit of
+ * the second and third kind is set.
+ */
+#define FL_MASKS_ALL(bits) ((bits) & 0xff)	    /* bit i: masks[i] is looked up */
+#define FL_MASKS_INSIDE(bits) ((bits) >> 8 & 0xff) /* bit i: also for what stands inside a tunnel */
+#define FL_MASKS_INSIDE_SHIFT 8
+#define FL_TRIGGERS_INSIDE (1U << 16) /* triggers are looked for inside tunnels */
 
 enum fl_direction {
 	FL_FORWARD = 0, /* from the grant's host A to its host B */
@@ -60,8 +79,29 @@ struct fl_flow_counters {
 FL_ASSERT_SIZE(struct fl_flow_counters, 40);
 
 /*
+ * Why a packet is looked at no further: (constant, counter). Of the frame, or of what a tunnel carries while
+ * tunnels are opened. docs/format/flow.md says what each means.
+ */
+#define FL_UNPARSED(X)                                                                            \
+	X(FL_NOT_IP, not_ip)                                                                      \
+	X(FL_LINK_TRUNCATED, link_truncated)	       /* ends inside its tags or labels */      \
+	X(FL_TAGS_TOO_MANY, tags_too_many)	       /* more than the parser follows */        \
+	X(FL_IP_TRUNCATED, ip_truncated)                                                          \
+	X(FL_JUMBO_INVALID, jumbo_invalid)	       /* an IPv6 jumbogram without its length */ \
+	X(FL_EXTENSIONS_TOO_MANY, extensions_too_many) /* more than the parser follows */         \
+	X(FL_LATER_FRAGMENT, later_fragment)	       /* of no datagram whose first matched */   \
+	X(FL_TRANSPORT_TRUNCATED, transport_truncated)                                            \
+	X(FL_TUNNEL_INVALID, tunnel_invalid)	   /* its header is cut or of no known form */    \
+	X(FL_TUNNEL_FRAGMENTED, tunnel_fragmented) /* a first fragment of a tunnel's packet */    \
+	X(FL_TUNNELS_TOO_MANY, tunnels_too_many)   /* one inside the other */
+
+#define FL_CONSTANT(constant, counter) constant,
+#define FL_COUNTER(constant, counter) __u64 counter;
+enum fl_unparsed { FL_PARSED = 0, FL_UNPARSED(FL_CONSTANT) FL_UNPARSED_END };
+
+/*
  * Per CPU and port. packets = unmatched + matched + triggers seen + each reason not to parse
- * (not_ip .. transport_truncated). A trigger is consumed as a trigger and is never a match.
+ * (FL_UNPARSED). A trigger is consumed as a trigger and is never a match.
  */
 struct fl_port_counters {
 	__u64 packets;
@@ -71,16 +111,15 @@ struct fl_port_counters {
 	__u64 lifted;
 	__u64 dropped_ring;
 	__u64 dropped_read;
-	__u64 not_ip;
-	__u64 ip_truncated;
-	__u64 extensions_too_many; /* more IPv6 extension headers than the parser follows */
-	__u64 later_fragment;	   /* no transport header to look at */
-	__u64 transport_truncated;
 	__u64 triggers;		      /* packets with the magic; = lifted ones + the three below */
 	__u64 triggers_dropped_ring;  /* trigger ring full */
 	__u64 triggers_bad_length;    /* shorter or longer than a trigger can be */
 	__u64 triggers_fragmented;    /* magic in a first fragment */
+	FL_UNPARSED(FL_COUNTER)	      /* in the order of enum fl_unparsed, from FL_NOT_IP on */
 };
-FL_ASSERT_SIZE(struct fl_port_counters, 128);
+#undef FL_CONSTANT
+#undef FL_COUNTER
+FL_ASSERT_SIZE(struct fl_port_counters, 88 + 8 * (FL_UNPARSED_END - 1));
+FL_ASSERT_OFFSET(struct fl_port_counters, not_ip, 88);
 
 #endif

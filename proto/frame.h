@@ -65,7 +65,10 @@ enum fl_record_flags {
 	FL_RECORD_REVERSE = 1 << 0,	     /* from host B to host A */
 	FL_RECORD_CHECKSUM_PARTIAL = 1 << 1, /* as in fl_lift_flags */
 	FL_RECORD_TRUNCATED = 1 << 2,
+	FL_RECORD_DEPTH = 3 << 3, /* how many tunnels stand around the packet of the flow */
 };
+
+#define FL_RECORD_DEPTH_SHIFT 3
 
 /* One header record; followed by cap_len bytes, no padding. */
 struct fl_header_record {

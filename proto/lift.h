@@ -26,7 +26,9 @@ struct fl_lift {
 	__u8 hits;	/* how many of slots[] are valid, 1.. */
 	__u16 gso_size; /* 0: a wire segment */
 	__u16 gso_segs;
-	__u8 reserved[6];
+	__u16 header_len; /* from the start of the frame to the end of the transport header */
+	__u8 depth;	  /* how many tunnels stand around what matched */
+	__u8 reserved[3];
 	__u32 slots[FL_MASKS_MAX]; /* every entry that matched, in the order of the masks */
 };
 FL_ASSERT_SIZE(struct fl_lift, 72);

@@ -140,25 +140,21 @@ json counts_report(const std::string& sensor, const RunId& run, std::uint64_t at
 }
 
 json port_report(std::uint16_t port, const std::string& interface, const fl_port_counters& c) {
-  return {{"port", port},
-          {"interface", interface},
-          {"counters",
-           {{"packets", c.packets},
-            {"bytes", c.bytes},
-            {"unmatched", c.unmatched},
-            {"matched", c.matched},
-            {"lifted", c.lifted},
-            {"dropped_ring", c.dropped_ring},
-            {"dropped_read", c.dropped_read},
-            {"not_ip", c.not_ip},
-            {"ip_truncated", c.ip_truncated},
-            {"extensions_too_many", c.extensions_too_many},
-            {"later_fragment", c.later_fragment},
-            {"transport_truncated", c.transport_truncated},
-            {"triggers", c.triggers},
-            {"triggers_dropped_ring", c.triggers_dropped_ring},
-            {"triggers_bad_length", c.triggers_bad_length},
-            {"triggers_fragmented", c.triggers_fragmented}}}};
+  json counters = {{"packets", c.packets},
+                   {"bytes", c.bytes},
+                   {"unmatched", c.unmatched},
+                   {"matched", c.matched},
+                   {"lifted", c.lifted},
+                   {"dropped_ring", c.dropped_ring},
+                   {"dropped_read", c.dropped_read},
+                   {"triggers", c.triggers},
+                   {"triggers_dropped_ring", c.triggers_dropped_ring},
+                   {"triggers_bad_length", c.triggers_bad_length},
+                   {"triggers_fragmented", c.triggers_fragmented}};
+#define ADD(constant, counter) counters[#counter] = c.counter;
+  FL_UNPARSED(ADD)
+#undef ADD
+  return {{"port", port}, {"interface", interface}, {"counters", std::move(counters)}};
 }
 
 json trigger_port_report(std::uint16_t port, const std::string& interface,

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 
-#include "capture/headers.h"
 #include "proto/digest.h"
 
 namespace fieldline::capture {
@@ -43,14 +42,14 @@ bool Recorder::claims_earlier(const RunId& run, const fl_lift& lift, unsigned be
 
 void Recorder::add(const Claim& claim, const fl_lift& lift, ByteView frame) {
   Run& run = runs_[claim.run];
-  std::size_t headers = headers_length(frame);
+  const std::size_t headers = lift.header_len;
   std::size_t most = claim.snaplen == FL_SNAPLEN_HEADERS ? headers : claim.snaplen;
   ByteView kept = frame.first(std::min(frame.size(), most));
 
   std::uint16_t flags = claim.direction == FL_REVERSE ? FL_RECORD_REVERSE : 0;
   if (lift.flags & FL_LIFT_CHECKSUM_PARTIAL) flags |= FL_RECORD_CHECKSUM_PARTIAL;
-  bool lifted_short = (lift.flags & FL_LIFT_TRUNCATED) != 0;
-  if (kept.size() < headers || lifted_short) flags |= FL_RECORD_TRUNCATED;
+  if (kept.size() < headers) flags |= FL_RECORD_TRUNCATED;
+  flags |= static_cast<std::uint16_t>(lift.depth << FL_RECORD_DEPTH_SHIFT) & FL_RECORD_DEPTH;
 
   fl_header_record head{};
   head.timestamp_ns = big_endian<std::uint64_t>(lift.timestamp_ns - tai_offset_ns_);

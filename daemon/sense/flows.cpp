@@ -38,6 +38,7 @@ FlowShape shape_of(const Grant& grant, const PortPair& pair, std::uint8_t direct
   shape.mask.dport = dport == 0 ? 0 : 0xffff;
   shape.key.protocol = grant.protocol;
   shape.mask.protocol = 0xff;
+  shape.mask.where = FL_KEY_INSIDE;
   return shape;
 }
 

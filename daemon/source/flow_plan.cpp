@@ -29,9 +29,8 @@ Result<void> check_entry(const FlowEntry& entry, std::uint32_t slots) {
     return fail(Code::exhausted, name + ": the table has " + std::to_string(slots) +
                                      " slots; raise max_flows, or let runs end");
   }
-  // `reserved` carries the mask's index inside the map.
-  if (entry.key.reserved != 0 || entry.mask.reserved != 0) {
-    return fail(Code::invalid, name + ": reserved byte of key or mask is not zero");
+  if (((entry.key.where | entry.mask.where) & ~FL_KEY_INSIDE) != 0) {
+    return fail(Code::invalid, name + ": a bit of `where` is set that the table itself writes");
   }
   if (!is_masked(entry))
     return fail(Code::invalid, name + ": the key has bits outside of its mask");

@@ -174,16 +174,19 @@ Result<void> FlowTable::write_in_use(std::uint32_t bits) {
 }
 
 std::uint32_t FlowTable::mask_bits() const {
-  std::uint32_t bits = 0;
+  std::uint32_t bits = triggers_inside_ ? FL_TRIGGERS_INSIDE : 0;
   for (std::uint32_t i = 0; i < FL_MASKS_MAX; ++i) {
-    if (masks_[i]) bits |= 1u << i;
+    if (!masks_[i]) continue;
+    bits |= 1u << i;
+    if ((masks_[i]->where & FL_KEY_INSIDE) == 0) bits |= 1u << (FL_MASKS_INSIDE_SHIFT + i);
   }
   return bits;
 }
 
 fl_flow_key FlowTable::map_key(const FlowEntry& entry) const {
   fl_flow_key key = entry.key;
-  key.reserved = static_cast<__u8>(index_of(entry.mask).value());
+  const std::uint32_t index = index_of(entry.mask).value();
+  key.where = static_cast<__u8>(key.where | index << FL_KEY_MASK_SHIFT);
   return key;
 }
 
@@ -192,6 +195,12 @@ std::optional<std::uint32_t> FlowTable::index_of(const fl_flow_key& mask) const 
     if (masks_[i] && same_key(*masks_[i], mask)) return i;
   }
   return std::nullopt;
+}
+
+Result<void> FlowTable::look_inside(bool triggers) {
+  triggers_inside_ = triggers;
+  const std::uint32_t rest = in_use_ & ~FL_TRIGGERS_INSIDE;
+  return write_in_use(triggers ? rest | FL_TRIGGERS_INSIDE : rest);
 }
 
 Result<fl_flow_counters> FlowTable::counters(std::uint32_t slot) const {

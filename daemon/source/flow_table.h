@@ -27,6 +27,8 @@ class FlowTable {
   // call goes on from there.
   Result<Applied> apply(const std::vector<FlowEntry>& desired);
   Result<fl_flow_counters> counters(std::uint32_t slot) const;
+  // As Source::look_inside().
+  Result<void> look_inside(bool triggers);
 
  private:
   FlowTable(const MapFd& map_fd, std::uint32_t slots);
@@ -49,7 +51,8 @@ class FlowTable {
   HeldEntries held_;
   std::array<std::optional<fl_flow_key>, FL_MASKS_MAX> masks_;
   std::uint32_t in_use_ = 0;  // the bits that the classifier sees
-  bool unsettled_ = false;    // something was removed, and a program may still be reading it
+  bool triggers_inside_ = false;
+  bool unsettled_ = false;  // something was removed, and a program may still be reading it
 };
 
 // One per-CPU value of `Counters` (u64 members only), summed.

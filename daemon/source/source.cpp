@@ -66,6 +66,7 @@ class XdpSource final : public Source {
     if (!applied) return std::move(applied.error()).in("flow table");
     return applied;
   }
+  Result<void> look_inside(bool triggers) override { return flows_->look_inside(triggers); }
   Result<void> quiesce() override { return source::quiesce(); }
 
   Result<fl_flow_counters> flow_counters(std::uint32_t slot) const override {

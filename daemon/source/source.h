@@ -46,6 +46,9 @@ class Source {
   // written with their counters at zero; an entry whose slot is unchanged keeps its counters.
   virtual Result<Applied> apply(const std::vector<FlowEntry>& desired) = 0;
 
+  // Whether triggers are looked for inside tunnels; at first they are not.
+  virtual Result<void> look_inside(bool triggers) = 0;
+
   // Returns when every program run that may have read an older flow table is over (RCU grace
   // period).
   virtual Result<void> quiesce() = 0;

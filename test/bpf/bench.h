@@ -49,6 +49,8 @@ class Bench {
   fl_flow_counters flow(std::uint32_t slot) const;
   std::vector<Lifted> lifted();
   std::vector<LiftedTrigger> triggers();
+  // No first fragment is remembered any more.
+  void forget_fragments();
   // lifted() after one frame that must have been lifted once.
   Lifted lift_of(ByteView frame);
   source::FlowTable& table();

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "base/bytes.h"
@@ -11,26 +12,19 @@
 
 namespace fieldline::oracle {
 
-enum class Kind {
-  packet,
-  not_ip,
-  ip_truncated,
-  extensions_too_many,
-  later_fragment,
-  transport_truncated
-};
-
 struct Verdict {
-  Kind kind = Kind::packet;
-  // For a packet only:
+  fl_unparsed reason = FL_PARSED;
+  // Of what was read, and of a later fragment, whose ports are 0:
   fl_flow_key key{};
   std::size_t header_end = 0;  // of the transport header, from the start of the frame
   std::size_t ip_end = 0;
-  bool fragmented = false;
-  Bytes digest_input;  // the 144 bytes of fl_digest_input
+  bool fragmented = false;  // a first fragment of several
+  Bytes digest_input;       // the 144 bytes of fl_digest_input
 };
 
 Verdict read(ByteView frame);
+// Of the packet that `outer` (of this frame, and parsed) carries; nothing if it carries none.
+std::optional<Verdict> read_inside(ByteView frame, const Verdict& outer);
 
 // SipHash-c-d of `data` under 16 key bytes, straight from the paper.
 std::uint64_t siphash(unsigned c, unsigned d, ByteView key, ByteView data);

@@ -57,6 +57,22 @@ Bytes icmp(std::uint8_t type, const Bytes& payload) {
   return std::move(out) + payload;
 }
 
+Bytes sctp(std::uint16_t sport, std::uint16_t dport, const Bytes& payload) {
+  Bytes out;
+  put16(out, sport);
+  put16(out, dport);
+  put32(out, 0x01020304);
+  put32(out, 0xfeedbeef);
+  return std::move(out) + payload;
+}
+
+Bytes esp(std::uint32_t spi, const Bytes& payload) {
+  Bytes out;
+  put32(out, spi);
+  put32(out, 17);
+  return std::move(out) + payload;
+}
+
 Bytes ipv4(const Ipv4& header, const Bytes& body) {
   Bytes out;
   out.push_back(static_cast<std::uint8_t>(0x40 | (5 + header.options.size() / 4)));
@@ -104,10 +120,68 @@ Bytes fragment(std::uint8_t next, std::uint16_t offset_and_flags, std::uint32_t 
   return out;
 }
 
+Bytes jumbo(std::uint8_t next, std::uint32_t length) {
+  Bytes out{next, 0, 0xc2, 4};
+  put32(out, length);
+  return out;
+}
+
 Bytes ethernet(std::uint16_t type, const Bytes& body) {
   Bytes out{2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2};
   put16(out, type);
   return std::move(out) + body;
+}
+
+Bytes tagged(std::uint16_t type, const Bytes& body, std::uint16_t id) {
+  Bytes out;
+  put16(out, id);
+  put16(out, type);
+  return std::move(out) + body;
+}
+
+Bytes labelled(std::uint32_t label, bool bottom, const Bytes& body) {
+  Bytes out;
+  put32(out, label << 12 | (bottom ? 0x100 : 0) | 64);
+  return std::move(out) + body;
+}
+
+Bytes vxlan(const Bytes& frame, std::uint8_t flags) {
+  return Bytes{flags, 0, 0, 0, 0, 0, 7, 0} + frame;
+}
+
+Bytes geneve(std::uint16_t type, const Bytes& body, std::uint8_t option_words,
+             std::uint8_t version) {
+  Bytes out{static_cast<std::uint8_t>(version << 6 | option_words), 0};
+  put16(out, type);
+  put32(out, 7 << 8);
+  out.insert(out.end(), 4u * option_words, 0x5a);
+  return std::move(out) + body;
+}
+
+Bytes gre(std::uint16_t type, const Bytes& body, std::uint16_t flags) {
+  Bytes out;
+  put16(out, flags);
+  put16(out, type);
+  for (const unsigned flag : {0x8000u, 0x2000u, 0x1000u}) {
+    if (flags & flag) put32(out, flag);
+  }
+  return std::move(out) + body;
+}
+
+Bytes erspan2(const Bytes& frame) {
+  Bytes out;
+  put32(out, 1u << 28 | 5u << 16 | 1);
+  put32(out, 3);
+  return std::move(out) + frame;
+}
+
+Bytes erspan3(const Bytes& frame, bool more) {
+  Bytes out;
+  put32(out, 2u << 28 | 5u << 16 | 1);
+  put32(out, 0x11223344);
+  put32(out, more ? 1 : 0);
+  if (more) out.insert(out.end(), 8, 0);
+  return std::move(out) + frame;
 }
 
 }  // namespace fieldline::packets

@@ -102,13 +102,99 @@ TEST_CASE("Link padding is not payload and not a header") {
   require_reason(cut, &fl_port_counters::transport_truncated);
 }
 
-TEST_CASE("What is not IPv4 or IPv6 is not_ip, VLAN tags included") {
-  require_reason(ethernet(kArp, filler(46)), &fl_port_counters::not_ip);
-  require_reason(ethernet(kVlan, Bytes{0, 5, 8, 0} + ipv4({}, tcp({}, {}))),
-                 &fl_port_counters::not_ip);
-  require_reason(ethernet(0x88a8, filler(46)), &fl_port_counters::not_ip);
-  require_reason(ethernet(0x0100, filler(46)), &fl_port_counters::not_ip);
-  require_reason(Bytes(14, 0), &fl_port_counters::not_ip);
+TEST_CASE("What is not IPv4 or IPv6 is not_ip, behind tags and labels too") {
+  auto reason = &fl_port_counters::not_ip;
+  require_reason(ethernet(kArp, filler(46)), reason);
+  require_reason(ethernet(kVlan, tagged(kArp, filler(46))), reason);
+  require_reason(ethernet(0x0100, filler(46)), reason);
+  require_reason(ethernet(kMpls, labelled(16, true, filler(46))), reason);  // a pseudowire
+  require_reason(Bytes(14, 0), reason);
+}
+
+TEST_CASE("VLAN tags and MPLS labels stand in front of the IP header and change no digest") {
+  const auto key = key_of("192.0.2.1", "198.51.100.2", kTcp, 40000, 443);
+  const Bytes four = ipv4({}, tcp({}, filler(100))), six = ipv6({}, tcp({}, filler(100)));
+  Bytes stack = four;
+  for (int i = 0; i < 8; ++i) stack = labelled(100, i == 0, stack);
+  Bench bench;
+  bench.apply({entry(key, exact_mask(), 0)});
+  const auto plain = bench.lift_of(ethernet(kIpv4, four)).lift.digest;
+  const std::vector<std::pair<std::size_t, Bytes>> cases = {
+      {4, ethernet(kVlan, tagged(kIpv4, four))},
+      {8, ethernet(kQinq, tagged(kVlan, tagged(kIpv4, four)))},
+      {8, ethernet(kQinqOld, tagged(kVlan, tagged(kIpv4, four)))},
+      {16, ethernet(kQinq, tagged(kVlan, tagged(kVlan, tagged(kVlan, tagged(kIpv4, four)))))},
+      {4, ethernet(kMpls, labelled(16, true, four))},
+      {32, ethernet(kMpls, stack)},
+      {12, ethernet(kVlan, tagged(0x8848, labelled(5, false, labelled(6, true, four))))},
+  };
+  for (const auto& [more, frame] : cases) {
+    const Lifted got = bench.lift_of(frame);
+    CHECK(got.lift.digest == plain);
+    CHECK(got.lift.wire_len == frame.size());
+    CHECK(got.lift.header_len == 54 + more);
+    CHECK(got.frame == Bytes(frame.begin(), frame.begin() + static_cast<long>(54 + more)));
+  }
+  require_match(ethernet(kVlan, tagged(kIpv6, six)), kFlow6, 78);
+  require_match(ethernet(kMpls, labelled(16, true, six)), kFlow6, 78);
+}
+
+TEST_CASE("Tags and labels are followed to a bound, and to the frame's end") {
+  const Bytes inner = ipv4({}, tcp({}, {}));
+  Bytes tags = inner, labels = inner;
+  for (int i = 0; i < 5; ++i) tags = tagged(i == 0 ? kIpv4 : kVlan, tags);
+  for (int i = 0; i < 9; ++i) labels = labelled(100, i == 0, labels);
+  require_reason(ethernet(kVlan, tags), &fl_port_counters::tags_too_many);
+  require_reason(ethernet(kMpls, labels), &fl_port_counters::tags_too_many);
+  auto reason = &fl_port_counters::link_truncated;
+  require_reason(ethernet(kVlan, Bytes{0, 5, 8}), reason);
+  require_reason(ethernet(kVlan, tagged(kVlan, {})), reason);
+  require_reason(ethernet(kMpls, Bytes{0, 1, 0}), reason);
+  require_reason(ethernet(kMpls, labelled(16, false, {})), reason);
+  require_reason(ethernet(kMpls, labelled(16, true, {})), reason);
+}
+
+TEST_CASE("SCTP and UDP-Lite have ports, and ESP the halves of its SPI in their place") {
+  require_match(ethernet(kIpv4, ipv4({.protocol = kSctp}, sctp(5000, 6000, filler(30)))),
+                key_of("192.0.2.1", "198.51.100.2", kSctp, 5000, 6000), 46);
+  require_match(ethernet(kIpv6, ipv6({.next = kUdpLite}, udp({}, filler(30)))),
+                key_of("2001:db8::1", "2001:db8:1::2", kUdpLite, 40000, 443), 62);
+  require_match(ethernet(kIpv4, ipv4({.protocol = kEsp}, esp(0x12345678, filler(30)))),
+                key_of("192.0.2.1", "198.51.100.2", kEsp, 0x1234, 0x5678), 42);
+  auto reason = &fl_port_counters::transport_truncated;
+  require_reason(ethernet(kIpv4, ipv4({.protocol = kSctp}, filler(11))), reason);
+  require_reason(ethernet(kIpv4, ipv4({.protocol = kEsp}, filler(7))), reason);
+  require_reason(ethernet(kIpv6, ipv6({.next = kUdpLite}, filler(7))), reason);
+}
+
+TEST_CASE("Any association between two hosts matches ESP without ports") {
+  Bench bench;
+  bench.apply({entry(key_of("192.0.2.1", "198.51.100.2", kEsp), any_port_mask(true, true), 4)});
+  for (std::uint32_t spi : {0x100u, 0x10000u, 0xffffffffu}) {
+    bench.lift_of(ethernet(kIpv4, ipv4({.protocol = kEsp}, esp(spi, filler(30)))));
+  }
+  CHECK(bench.flow(4).lifted == 3);
+}
+
+TEST_CASE("An IPv6 jumbogram has the length that its option says") {
+  const Bytes segment = tcp({}, filler(66000));
+  const auto length = static_cast<std::uint32_t>(8 + segment.size());
+  const Bytes whole =
+      ethernet(kIpv6, ipv6({.next = 0, .length = 0}, jumbo(kTcp, length) + segment));
+  require_match(whole, kFlow6, 82);
+  Bench bench;
+  bench.apply({entry(kFlow6, exact_mask(), 0)});
+  CHECK(bench.lift_of(whole).lift.digest == oracle::digest(oracle::read(whole).digest_input));
+  auto with = [&](const Bytes& option) {
+    return ethernet(kIpv6, ipv6({.next = 0, .length = 0}, option + segment));
+  };
+  require_reason(with(jumbo(kTcp, length + 1)), &fl_port_counters::ip_truncated);
+  require_reason(with(jumbo(kTcp, 0xffffffff)), &fl_port_counters::ip_truncated);
+  auto reason = &fl_port_counters::jumbo_invalid;
+  require_reason(with(jumbo(kTcp, 65535)), reason);
+  require_reason(with(jumbo(kTcp, 0)), reason);
+  require_reason(with(extension(kTcp)), reason);
+  require_reason(ethernet(kIpv6, ipv6({.next = 0, .length = 0}, Bytes{6, 0, 0xc2, 4})), reason);
 }
 
 TEST_CASE("Broken IPv4 headers are ip_truncated") {

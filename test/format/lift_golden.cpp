@@ -36,6 +36,7 @@ TEST_CASE("lift: the page's record is the struct, then the frame, then zeros up 
   lift.cap_len = 66;
   lift.port = 1;
   lift.queue = 2;
+  lift.header_len = 66;
   lift.direction = FL_FORWARD;
   lift.hits = 2;
   lift.slots[0] = 3;
@@ -69,11 +70,11 @@ TEST_CASE("flow: the page's key, mask, key in the map and value") {
   fl_flow_key mask;
   std::memset(&mask, 0xff, sizeof mask);
   mask.sport = 0;
-  mask.reserved = 0;
+  mask.where = FL_KEY_INSIDE;
   mask.vlan = 0;
   CHECK(to_hex(bytes_of_page("docs/format/flow.md", "mask")) == hex_of(mask));
 
-  key.reserved = 1;
+  key.where = 1 << FL_KEY_MASK_SHIFT;
   CHECK(to_hex(bytes_of_page("docs/format/flow.md", "map-key")) == hex_of(key));
 
   fl_flow_value value{};

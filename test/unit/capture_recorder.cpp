@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <catch2/catch.hpp>
 
-#include "capture/headers.h"
 #include "capture/recorder.h"
 #include "proto/digest.h"
 
@@ -31,12 +30,15 @@ Bytes tcp_frame(std::size_t ip_options, std::size_t payload) {
   return frame;
 }
 
+constexpr std::uint16_t kHeaders = 14 + 20 + 32;  // of tcp_frame(0, ..)
+
 fl_lift lift_of(std::uint32_t slot, std::uint64_t digest = 42) {
   fl_lift lift{};
   lift.timestamp_ns = 5'000'000'100;
   lift.digest = digest;
   lift.wire_len = 1514;
   lift.hits = 1;
+  lift.header_len = kHeaders;
   lift.slots[0] = slot;
   return lift;
 }
@@ -76,7 +78,9 @@ TEST_CASE("A packet is fanned out to every run that claims its slot, cut to each
   Recorder recorder(store.sink());
   recorder.claim({{7, {{run_of(1), FL_FORWARD, 0}, {run_of(2), FL_REVERSE, 100}}}});
   Bytes frame = tcp_frame(4, 200);
-  recorder.on_lift(lift_of(7), frame);
+  fl_lift lift = lift_of(7);
+  lift.header_len = kHeaders + 4;
+  recorder.on_lift(lift, frame);
   recorder.flush();
 
   REQUIRE(store.records.size() == 2);
@@ -169,22 +173,19 @@ TEST_CASE("A lift whose run has gone is counted, not given to anybody") {
   CHECK(store.records.empty());
 }
 
-TEST_CASE("Headers of a truncated frame end where the frame ends") {
-  Bytes frame = tcp_frame(8, 50);
-  CHECK(headers_length(frame) == 14u + 28 + 32);
-  for (std::size_t n = 0; n < frame.size(); ++n) {
-    CHECK(headers_length(ByteView(frame).first(n)) <= n);
+TEST_CASE("A record says how many tunnels stand around its packet") {
+  Store store;
+  Recorder recorder(store.sink());
+  recorder.claim({{7, {{run_of(1), FL_FORWARD, 0}}}});
+  for (const std::uint8_t depth : {std::uint8_t{0}, std::uint8_t{1}, std::uint8_t{2}}) {
+    fl_lift lift = lift_of(7);
+    lift.depth = depth;
+    recorder.on_lift(lift, tcp_frame(0, 0));
   }
-}
-
-TEST_CASE("Headers include IPv6 extension headers") {
-  Bytes frame(14 + 40 + 16 + 8 + 30, 0);
-  frame[12] = 0x86;
-  frame[13] = 0xdd;
-  frame[14 + 6] = 0;       // hop-by-hop
-  frame[14 + 40] = 17;     // then UDP
-  frame[14 + 40 + 1] = 1;  // 16 bytes
-  CHECK(headers_length(frame) == 14u + 40 + 16 + 8);
-  frame[14 + 40 + 1] = 255;
-  CHECK(headers_length(frame) == frame.size());
+  recorder.flush();
+  REQUIRE(store.records.size() == 3);
+  for (unsigned depth = 0; depth < 3; ++depth) {
+    CHECK(big_endian<std::uint16_t>(store.records[depth].head.flags) ==
+          depth << FL_RECORD_DEPTH_SHIFT);
+  }
 }

@@ -76,8 +76,10 @@ TEST_CASE("What cannot stand in the table is refused") {
   outside.mask.src[15] = 0xf0;
   CHECK(refusal({outside}) == Code::invalid);
   FlowEntry reserved = flow(1, 0);
-  reserved.mask.reserved = 1;
+  reserved.mask.where = 1 << FL_KEY_MASK_SHIFT;
   CHECK(refusal({reserved}) == Code::invalid);
+  reserved.mask.where = FL_KEY_INSIDE;
+  CHECK(plan({}, {reserved}).add.size() == 1);
   CHECK(refusal({flow(1, kSlots)}) == Code::exhausted);
   CHECK(refusal({flow(1, 0), flow(1, 1)}) == Code::invalid);
   CHECK(refusal({flow(1, 0), flow(2, 0)}) == Code::invalid);
