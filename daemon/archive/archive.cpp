@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "archive/file_archive.h"
 
-#include <fcntl.h>
-#include <sys/file.h>
-
 #include <algorithm>
 
 namespace fieldline::archive {
@@ -11,18 +8,6 @@ namespace fieldline::archive {
 namespace {
 
 constexpr std::size_t kMaxName = 256;
-
-// Two writers would tear each other's chunks. Held until the process ends or the archive is closed.
-Result<Fd> lock(const std::string& path) {
-  Fd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0640));
-  if (!fd) return fail_errno("opening " + path);
-  if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
-    return fail(Code::denied,
-                "another process has this archive open; stop it, or give each archive "
-                "a directory of its own");
-  }
-  return fd;
-}
 
 }  // namespace
 
@@ -32,7 +17,14 @@ Result<void> FileArchive::start() {
     auto made = shelf_.files.make_directories(folder);
     if (!made) return made.error();
   }
-  auto locked = lock(options_.directory + "/lock");
+  // Two writers would tear each other's chunks. Held until the process ends or the archive is
+  // closed.
+  auto locked = lock_file(options_.directory + "/lock");
+  if (!locked && locked.error().code == Code::denied) {
+    return fail(Code::denied,
+                "another process has this archive open; stop it, or give each archive "
+                "a directory of its own");
+  }
   if (!locked) return locked.error();
   lock_ = std::move(*locked);
   auto index = Index::open(index_path());

@@ -3,14 +3,13 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <filesystem>
-
-#include "base/fd.h"
 
 namespace fieldline {
 
@@ -114,6 +113,14 @@ class SystemFiles final : public FileSystem {
 FileSystem& system_files() {
   static SystemFiles files;
   return files;
+}
+
+Result<Fd> lock_file(const std::string& path) {
+  Fd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0640));
+  if (!fd) return fail_errno("opening " + path);
+  if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0)
+    return fail(Code::denied, path + " is locked by another holder");
+  return fd;
 }
 
 Result<std::string> read_file(const std::string& path, std::size_t limit) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/bytes.h"
+#include "base/fd.h"
 #include "base/result.h"
 
 namespace fieldline {
@@ -37,6 +38,9 @@ class FileSystem {
 
 // The real one.
 FileSystem& system_files();
+
+// Makes the file and holds it against other holders until it is closed; `denied` if one has it.
+Result<Fd> lock_file(const std::string& path);
 
 // A whole small file (configuration, keys); at most `limit` bytes.
 Result<std::string> read_file(const std::string& path, std::size_t limit = 1 << 20);
