@@ -48,6 +48,8 @@ void read_role(Settings& at, const std::string& role, RoleConfig& config) {
   config.allowed_signers = at.required_string("allowed_signers");
   config.interfaces = at.strings("interfaces");
   config.spool_bytes = at.integer("spool_mib", 64, 1, 1 << 20) * kMiB;
+  config.spool_disk_bytes = at.integer("spool_disk_mib", 0, 0, 1 << 30) * kMiB;
+  config.spool_directory = at.string("spool_directory", "/var/lib/fieldline/spool-" + role);
   for (Settings& entry : at.tables("archive")) {
     ArchivePin pin;
     read_endpoint(entry, "address", pin);

@@ -27,7 +27,8 @@ struct RoleConfig {
   std::vector<ArchivePin> archives;  // the first is the role's own
   sense::Policy policy;
   std::uint32_t max_flows = FL_FLOWS_DEFAULT;
-  std::uint64_t spool_bytes = 0;
+  std::uint64_t spool_bytes = 0, spool_disk_bytes = 0;  // in memory; on disk, 0: memory alone
+  std::string spool_directory;
 };
 
 struct SensorConfig : RoleConfig {

@@ -53,7 +53,7 @@ Control::Control(asio::io_context& io, const RoleConfig& config, sense::Trust tr
 
 void Control::start() {
   wait_for_triggers();
-  streams_.own();
+  streams_.start();
   keep_reporting();
 }
 

@@ -36,6 +36,8 @@ Result<std::unique_ptr<Host>> Host::start(asio::io_context& io, const HostConfig
   if (!trust) return trust.error();
   auto identity = stream::load_or_create_identity(config.identity, config.name);
   if (!identity) return identity.error();
+  auto spool = open_spool(config);
+  if (!spool) return spool.error();
   auto sockets = SockDiag::open(), lister = SockDiag::open();
   if (!sockets) return sockets.error();
   if (!lister) return lister.error();
@@ -49,8 +51,8 @@ Result<std::unique_ptr<Host>> Host::start(asio::io_context& io, const HostConfig
 
   std::unique_ptr<Host> host(
       new Host(io, config,
-               {std::move(*identity), std::move(*watch), std::move(worker), std::move(*feed),
-                std::move(*sockets), std::move(*lister), std::move(*trust)}));
+               {std::move(*identity), std::move(*spool), std::move(*watch), std::move(worker),
+                std::move(*feed), std::move(*sockets), std::move(*lister), std::move(*trust)}));
   spdlog::info("host {}: events by {} ({}){}; triggers by {} on {}; key {}", config.name,
                host->feed_->kind(), host->feed_->why(),
                host->feed_->absent().empty() ? "" : ", without " + join(host->feed_->absent()),
@@ -67,7 +69,7 @@ Host::Host(asio::io_context& io, const HostConfig& config, Parts parts)
       feed_(std::move(parts.feed)),
       sockets_(std::move(parts.sockets)),
       lister_(std::make_shared<SockDiag>(std::move(parts.lister))),
-      streams_(io, config, std::move(parts.identity),
+      streams_(io, config, std::move(parts.identity), std::move(parts.spool),
                [this] {
                  return host_configuration_report(config_, streams_.session(),
                                                   tai_offset_ns(clock_) / kNanosPerSecond,

@@ -50,6 +50,7 @@ class Host final : public Role {
   // What opens before the rest can stand.
   struct Parts {
     stream::Identity identity;
+    std::shared_ptr<stream::SpoolFolder> spool;
     std::unique_ptr<source::HostWatch> watch;
     std::unique_ptr<Worker> worker;
     std::unique_ptr<EventFeed> feed;

@@ -218,6 +218,10 @@ json status_report(const RoleStatus& status) {
             {"dropped_spool", status.stream.dropped_spool},
             {"spooled_bytes", status.stream.spooled_bytes},
             {"spooled_items", status.stream.spooled_items},
+            {"spool_disk_bytes", status.stream.spool_disk_bytes},
+            {"spool_disk_written", status.stream.spool_disk_written},
+            {"spool_disk_lost", status.stream.spool_disk_lost},
+            {"spool_disk_errors", status.stream.spool_disk_errors},
             {"resent", status.stream.resent},
             {"connects", status.stream.connects},
             {"failures", status.stream.failures}}}};

@@ -24,6 +24,8 @@ Result<std::unique_ptr<Sensor>> Sensor::start(asio::io_context& io, const Sensor
   if (!trust) return trust.error();
   auto identity = stream::load_or_create_identity(config.identity, config.name);
   if (!identity) return identity.error();
+  auto spool = open_spool(config);
+  if (!spool) return spool.error();
   source::Options options;
   options.interfaces = config.interfaces;
   options.header_ring_bytes = config.header_ring_bytes;
@@ -31,8 +33,8 @@ Result<std::unique_ptr<Sensor>> Sensor::start(asio::io_context& io, const Sensor
   auto source = source::Source::open(options);
   if (!source) return std::move(source.error()).in("sensor '" + config.name + "'");
 
-  std::unique_ptr<Sensor> sensor(
-      new Sensor(io, config, std::move(*identity), std::move(*source), std::move(*trust)));
+  std::unique_ptr<Sensor> sensor(new Sensor(io, config, std::move(*identity), std::move(*spool),
+                                            std::move(*source), std::move(*trust)));
   spdlog::info("sensor {}: {} ports, key {}", config.name, config.interfaces.size(),
                stream::to_string(sensor->streams_.identity().fingerprint));
   sensor->control_.start();
@@ -40,10 +42,11 @@ Result<std::unique_ptr<Sensor>> Sensor::start(asio::io_context& io, const Sensor
 }
 
 Sensor::Sensor(asio::io_context& io, const SensorConfig& config, stream::Identity identity,
-               std::unique_ptr<source::Source> source, sense::Trust trust)
+               std::shared_ptr<stream::SpoolFolder> spool, std::unique_ptr<source::Source> source,
+               sense::Trust trust)
     : config_(config),
       source_(std::move(source)),
-      streams_(io, config, std::move(identity),
+      streams_(io, config, std::move(identity), std::move(spool),
                [this] {
                  return configuration_report(config_, streams_.session(),
                                              tai_offset_ns(clock_) / kNanosPerSecond);

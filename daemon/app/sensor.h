@@ -47,7 +47,8 @@ class Sensor final : public Role {
 
  private:
   Sensor(boost::asio::io_context& io, const SensorConfig& config, stream::Identity identity,
-         std::unique_ptr<source::Source> source, sense::Trust trust);
+         std::shared_ptr<stream::SpoolFolder> spool, std::unique_ptr<source::Source> source,
+         sense::Trust trust);
   void note_shared_slots(const sense::Activation& activation);
   void keep_draining();
 

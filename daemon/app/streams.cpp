@@ -4,16 +4,33 @@
 #include <sodium.h>
 #include <spdlog/spdlog.h>
 
+#include <boost/asio/post.hpp>
+
+#include "base/clock.h"
+
 namespace fieldline::app {
 
 using nlohmann::json;
 
+Result<std::shared_ptr<stream::SpoolFolder>> open_spool(const RoleConfig& config) {
+  std::shared_ptr<stream::SpoolFolder> none;
+  if (config.spool_disk_bytes == 0) return none;
+  auto folder = stream::SpoolFolder::open(config.spool_directory, config.spool_disk_bytes);
+  if (!folder) {
+    return Error(folder.error())
+        .in("'" + config.name + "': spool_directory (spool_disk_mib = 0 does without it)");
+  }
+  for (const std::string& trouble : (*folder)->troubles) spdlog::warn("spool: {}", trouble);
+  return folder;
+}
+
 Streams::Streams(boost::asio::io_context& io, const RoleConfig& config, stream::Identity identity,
-                 std::function<json()> configuration)
+                 std::shared_ptr<stream::SpoolFolder> spool, std::function<json()> configuration)
     : io_(io),
       name_(config.name),
       domain_(config.domain),
       spool_bytes_(config.spool_bytes),
+      spool_(std::move(spool)),
       identity_(std::move(identity)),
       configuration_(std::move(configuration)) {
   pin(config.archives);
@@ -25,32 +42,79 @@ void Streams::pin(const std::vector<ArchivePin>& archives) {
   for (const ArchivePin& one : archives) pins_.insert_or_assign(one.key, one);
 }
 
-stream::Producer& Streams::to(const stream::Fingerprint& archive) {
-  const ArchivePin& where = pins_.at(archive == stream::Fingerprint{} ? own_ : archive);
-  auto& producer = producers_[where.key];
-  if (producer) return *producer;
+void Streams::start() {
+  own();
+  if (!spool_) return;
+  for (const stream::Leftover& leftover : spool_->leftovers) send_leftover(leftover);
+  spool_->leftovers.clear();
+}
 
+stream::ProducerOptions Streams::options_for(const ArchivePin& where) const {
   stream::ProducerOptions options;
   options.host = where.host;
   options.port = where.port;
   options.archive = where.key;
   options.spool_bytes = spool_bytes_;
+  options.spool_folder = spool_;
   options.name = name_;
   options.domain = domain_;
   options.session = session_;
-  producer = stream::Producer::create(io_.get_executor(), options, identity_);
-  stream::Producer* raw = producer.get();
-  raw->on_state = [raw, host = where.host](stream::LinkState state) {
+  return options;
+}
+
+std::unique_ptr<stream::Producer> Streams::connect(const stream::ProducerOptions& options) {
+  auto producer = stream::Producer::create(io_.get_executor(), options, identity_);
+  producer->on_state = [raw = producer.get(), host = options.host](stream::LinkState state) {
     if (state == stream::LinkState::connected) {
       spdlog::info("archive {}: connected", host);
     } else if (!raw->last_error().empty()) {
       spdlog::warn("archive {}: {}: {}", host, name_of(state), raw->last_error());
     }
   };
+  producer->on_spool_trouble = [host = options.host](const Error& error) {
+    spdlog::error("archive {}: spool: {}; what has no room in memory is dropped and counted", host,
+                  error.text());
+  };
+  return producer;
+}
+
+stream::Producer& Streams::to(const stream::Fingerprint& archive) {
+  const ArchivePin& where = pins_.at(archive == stream::Fingerprint{} ? own_ : archive);
+  auto& producer = producers_[where.key];
+  if (producer) return *producer;
+  producer = connect(options_for(where));
   std::string configuration = configuration_().dump();
-  raw->offer(FL_FRAME_CONFIGURATION, FL_ENCODING_JSON, {}, 1, view(configuration));
-  raw->start();
-  return *raw;
+  producer->offer(FL_FRAME_CONFIGURATION, FL_ENCODING_JSON, {}, 1, view(configuration));
+  producer->start();
+  return *producer;
+}
+
+// As a stream of its own beside the live one: neither waits for the other.
+void Streams::send_leftover(const stream::Leftover& leftover) {
+  auto where = pins_.find(leftover.archive);
+  if (where == pins_.end()) {
+    spdlog::warn(
+        "{} holds {} bytes of session {} for archive {}, which is not pinned here: pin it, "
+        "or remove the files",
+        spool_->directory(), leftover.bytes(), leftover.session.brief(),
+        stream::to_string(leftover.archive));
+    return;
+  }
+  spdlog::warn("an earlier session, {}, left {} bytes in {}: they go to archive {}",
+               leftover.session.brief(), leftover.bytes(), spool_->directory(), where->second.host);
+  stream::ProducerOptions options = options_for(where->second);
+  options.session = leftover.session;
+  options.leftover = leftover;
+  auto producer = connect(options);
+  producer->on_delivered = [this, session = leftover.session, archive = leftover.archive] {
+    boost::asio::post(io_, [this, session, archive] {
+      if (leftovers_[session].erase(archive) == 0) return;
+      spdlog::info("session {}: what it left is in the archive", session.brief());
+      if (leftovers_[session].empty()) leftovers_.erase(session);
+    });
+  };
+  producer->start();
+  leftovers_[leftover.session][leftover.archive] = std::move(producer);
 }
 
 void Streams::report(std::uint8_t type, const stream::Fingerprint& archive, const RunId& run,
@@ -63,15 +127,25 @@ void Streams::report(std::uint8_t type, const stream::Fingerprint& archive, cons
 }
 
 bool Streams::has_room(const stream::Fingerprint& archive) {
-  return to(archive).counters().spooled_bytes < spool_bytes_ / 2;
+  return to(archive).counters().spooled_bytes < spool_bytes_ / 4 * 3;
 }
 
+// The streams go on while one of them is waited for. What an earlier process left stays on disk.
 boost::asio::awaitable<void> Streams::close(std::uint64_t timeout_ns) {
+  leftovers_.clear();
+  SystemClock clock;
+  const std::uint64_t until = clock.monotonic_ns() + timeout_ns;
   for (auto& [key, producer] : producers_) {
-    bool all = co_await producer->close(timeout_ns);
-    if (!all) {
+    const std::uint64_t now = clock.monotonic_ns();
+    bool all = co_await producer->close(until > now ? until - now : 0);
+    if (all) continue;
+    const std::uint64_t items = producer->counters().spooled_items;
+    if (producer->kept()) {
+      spdlog::warn("archive {}: {} records wait in {} for the next start", stream::to_string(key),
+                   items, spool_->directory());
+    } else {
       spdlog::warn("archive {}: {} records were not acknowledged before the end",
-                   stream::to_string(key), producer->counters().spooled_items);
+                   stream::to_string(key), items);
     }
   }
 }

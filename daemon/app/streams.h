@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One role's session as producer, and its streams: one for each pinned archive that a run selected.
+// One role's session as producer, and its streams: one for each pinned archive that a run selected,
+// and one for the rest of each session that an earlier process left on disk.
 #pragma once
 
 #include <functional>
@@ -16,11 +17,18 @@
 
 namespace fieldline::app {
 
+// None if the role spools to memory alone.
+Result<std::shared_ptr<stream::SpoolFolder>> open_spool(const RoleConfig& config);
+
 class Streams {
  public:
   // configuration: the first item of each stream.
   Streams(boost::asio::io_context& io, const RoleConfig& config, stream::Identity identity,
+          std::shared_ptr<stream::SpoolFolder> spool,
           std::function<nlohmann::json()> configuration);
+
+  // Dials the role's own archive, and those for which an earlier process left something.
+  void start();
 
   const RunId& session() const { return session_; }
   const stream::Identity& identity() const { return identity_; }
@@ -33,20 +41,29 @@ class Streams {
   // Adds the session to the document.
   void report(std::uint8_t type, const stream::Fingerprint& archive, const RunId& run,
               nlohmann::json document);
-  // Whether it has room for what could be left out: half the spool is for what must not be lost.
+  // Whether it has room for what could be left out: the last quarter of the memory is for what must
+  // not be lost. A disk that takes the overflow keeps it free.
   bool has_room(const stream::Fingerprint& archive);
+  // Within the time for all of them together.
   boost::asio::awaitable<void> close(std::uint64_t timeout_ns);
 
  private:
+  using Producers = std::map<stream::Fingerprint, std::unique_ptr<stream::Producer>>;
+  stream::ProducerOptions options_for(const ArchivePin& where) const;
+  std::unique_ptr<stream::Producer> connect(const stream::ProducerOptions& options);
+  void send_leftover(const stream::Leftover& leftover);
+
   boost::asio::io_context& io_;
   std::string name_, domain_;
   std::uint64_t spool_bytes_;
+  std::shared_ptr<stream::SpoolFolder> spool_;
   stream::Identity identity_;
   std::function<nlohmann::json()> configuration_;
   RunId session_;
   stream::Fingerprint own_{};
   std::map<stream::Fingerprint, ArchivePin> pins_;
-  std::map<stream::Fingerprint, std::unique_ptr<stream::Producer>> producers_;
+  Producers producers_;
+  std::map<RunId, Producers> leftovers_;  // by session
 };
 
 }  // namespace fieldline::app

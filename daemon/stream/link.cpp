@@ -19,6 +19,12 @@ constexpr std::uint64_t kStopTimeout = 2'000'000'000;
 
 }  // namespace
 
+std::unique_ptr<SpoolDisk> Link::disk_of(const ProducerOptions& options) {
+  if (!options.spool_folder) return nullptr;
+  if (options.leftover) return std::make_unique<SpoolDisk>(options.spool_folder, *options.leftover);
+  return std::make_unique<SpoolDisk>(options.spool_folder, options.session, options.archive);
+}
+
 void Link::enter(LinkState next) {
   if (state == next) return;
   state = next;
@@ -150,9 +156,15 @@ Result<void> Link::handle(const Frame& frame) {
     advanced_ = true;
     progress_ = std::chrono::steady_clock::now();
     waiting_ = spool.awaits_ack();
+    wake_.notify();  // what is on disk may have waited for the room
   }
-  if (spool.items() == 0) drained_.notify();
+  if (spool.items() == 0) delivered();
   return {};
+}
+
+void Link::delivered() {
+  drained_.notify();
+  if (on_delivered) on_delivered();
 }
 
 // A batch is copied so that an acknowledgement may free its frames while it is still being written.
@@ -164,8 +176,13 @@ asio::awaitable<void> Link::write() {
       batch = encode_frame(FL_FRAME_STATUS, FL_ENCODING_JSON, view(*status_));
       status_.reset();
     }
-    spool.take(batch, kBatch);
+    auto taken = spool.take(batch, kBatch);
+    if (!taken) {
+      end_connection(LinkState::unreachable, std::move(taken.error()).in("reading the spool"));
+      break;
+    }
     if (batch.empty()) {
+      if (spool.items() == 0) delivered();
       co_await wake_.wait();
       continue;
     }
@@ -196,14 +213,19 @@ asio::awaitable<void> Link::watch() {
   }
 }
 
-// min, 2 min, 4 min .. max, each shortened by up to a half, so that sensors do not return all at
-// once.
-asio::awaitable<void> Link::back_off() {
-  std::uint64_t delay = options.backoff_min_ns << std::min(attempts_, 20U);
-  delay = std::min(delay, options.backoff_max_ns);
+// Full jitter: anything from min to min, 2 min, 4 min .. max, so that an archive that comes back is
+// not met by all of its sensors at once, however long they have waited together.
+std::uint64_t Link::next_delay() {
+  const std::uint64_t ceiling =
+      std::min(options.backoff_max_ns, options.backoff_min_ns << std::min(attempts_, 20U));
   ++attempts_;
-  std::uniform_real_distribution<double> jitter(0.5, 1.0);
-  TimePoint until = after(static_cast<std::uint64_t>(static_cast<double>(delay) * jitter(random_)));
+  std::uniform_int_distribution<std::uint64_t> jitter(options.backoff_min_ns,
+                                                      std::max(options.backoff_min_ns, ceiling));
+  return jitter(random_);
+}
+
+asio::awaitable<void> Link::back_off() {
+  TimePoint until = after(next_delay());
   while (!stopping_ && !passed(until)) co_await backoff_.wait_until(until);
 }
 
@@ -217,7 +239,9 @@ asio::awaitable<bool> Link::drain(std::uint64_t timeout_ns) {
   // A name look-up under way may take longer; it finds its end alone.
   co_await tasks_.wait(kStopTimeout);
   enter(LinkState::idle);
-  co_return spool.items() == 0;
+  const bool all = spool.items() == 0;
+  if (!all) kept = spool.keep();
+  co_return all;
 }
 
 }  // namespace fieldline::stream

@@ -20,14 +20,19 @@ class Link : public std::enable_shared_from_this<Link> {
  public:
   Link(boost::asio::any_io_executor executor, ProducerOptions options_, const Identity& identity)
       : options(std::move(options_)),
-        spool(options.spool_bytes),
+        spool(options.spool_bytes, disk_of(options)),
         executor_(executor),
         context_(client_context(&identity)),
         tasks_(executor),
         wake_(executor),
         overdue_(executor),
         backoff_(executor),
-        drained_(executor) {}
+        drained_(executor),
+        random_(options.jitter_seed) {
+    spool.on_trouble = [this](const Error& error) {
+      if (on_spool_trouble) on_spool_trouble(error);
+    };
+  }
 
   void start() {
     if (started_ || stopping_) return;
@@ -53,7 +58,10 @@ class Link : public std::enable_shared_from_this<Link> {
   LinkState state = LinkState::idle;
   std::string last_error;
   std::uint64_t connects = 0, failures = 0;
+  bool kept = false;  // after drain(): what was not acknowledged is on disk
   std::function<void(LinkState)> on_state;
+  std::function<void()> on_delivered;
+  std::function<void(const Error&)> on_spool_trouble;
 
  private:
   static boost::asio::awaitable<void> run(std::shared_ptr<Link> self);
@@ -63,6 +71,9 @@ class Link : public std::enable_shared_from_this<Link> {
   boost::asio::awaitable<void> write();
   boost::asio::awaitable<void> watch();
   boost::asio::awaitable<void> back_off();
+  std::uint64_t next_delay();
+  void delivered();
+  static std::unique_ptr<SpoolDisk> disk_of(const ProducerOptions& options);
   Result<void> handle(const Frame& frame);
   void enter(LinkState next);
   void failed(LinkState next, const Error& error);
@@ -83,7 +94,7 @@ class Link : public std::enable_shared_from_this<Link> {
   bool advanced_ = false;  // the present connection brought an acknowledgement
   bool started_ = false, stopping_ = false;
   unsigned attempts_ = 0;  // since the last acknowledgement
-  std::minstd_rand random_{std::random_device{}()};
+  std::minstd_rand random_;
 };
 
 }  // namespace fieldline::stream

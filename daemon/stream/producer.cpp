@@ -34,9 +34,17 @@ class LinkedProducer final : public Producer {
     link_->on_state = [this](LinkState state) {
       if (on_state) on_state(state);
     };
+    link_->on_delivered = [this] {
+      if (on_delivered) on_delivered();
+    };
+    link_->on_spool_trouble = [this](const Error& error) {
+      if (on_spool_trouble) on_spool_trouble(error);
+    };
   }
   ~LinkedProducer() override {
     link_->on_state = nullptr;
+    link_->on_delivered = nullptr;
+    link_->on_spool_trouble = nullptr;
     link_->stop();
   }
 
@@ -51,6 +59,7 @@ class LinkedProducer final : public Producer {
   asio::awaitable<bool> close(std::uint64_t timeout_ns) override {
     return link_->drain(timeout_ns);
   }
+  bool kept() const override { return link_->kept; }
   LinkState state() const override { return link_->state; }
   std::string last_error() const override { return link_->last_error; }
   ProducerCounters counters() const override {
@@ -61,6 +70,12 @@ class LinkedProducer final : public Producer {
     counters.dropped_spool = spool.dropped();
     counters.spooled_bytes = spool.bytes();
     counters.spooled_items = spool.items();
+    if (const SpoolDisk* disk = spool.disk()) {
+      counters.spool_disk_bytes = disk->bytes();
+      counters.spool_disk_written = disk->written();
+      counters.spool_disk_lost = disk->lost();
+      counters.spool_disk_errors = disk->errors();
+    }
     counters.resent = spool.resent();
     counters.connects = link_->connects;
     counters.failures = link_->failures;

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // The producing end: one connection to one archive, with a bounded spool behind it. Items are
-// numbered when they are offered; what the archive has not acknowledged is kept, and sent again
-// after a reconnect from where the archive's disk ends.
+// numbered when they are offered; what the archive has not acknowledged is kept, in memory and then
+// on disk, and sent again after a reconnect from where the archive's disk ends.
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
+#include <random>
 #include <string>
 
 #include <boost/asio/any_io_executor.hpp>
@@ -17,14 +19,18 @@
 #include "base/run_id.h"
 #include "proto/frame.h"
 #include "stream/identity.h"
+#include "stream/spool_folder.h"
 
 namespace fieldline::stream {
 
 struct ProducerOptions {
   std::string host;
   std::uint16_t port = FL_STREAM_PORT;
-  Fingerprint archive{};  // pinned
-  std::size_t spool_bytes = 64 << 20;
+  Fingerprint archive{};                                // pinned
+  std::size_t spool_bytes = 64 << 20;                   // in memory
+  std::shared_ptr<SpoolFolder> spool_folder = nullptr;  // none: memory alone
+  // What a dead session left in the folder: sent as that session's rest. Nothing is offered.
+  std::optional<Leftover> leftover = std::nullopt;
   std::string name, domain;  // of the sensor, for the hello
   RunId session;             // random, one per daemon start
   std::uint64_t backoff_min_ns = 200'000'000, backoff_max_ns = 10'000'000'000;
@@ -32,6 +38,7 @@ struct ProducerOptions {
   // An archive that acknowledges nothing for so long while items wait is taken for dead; dialled
   // again.
   std::uint64_t ack_timeout_ns = 10'000'000'000;
+  unsigned jitter_seed = std::random_device{}();
 };
 
 enum class LinkState { idle, connecting, wrong_key, refused, unreachable, connected };
@@ -41,7 +48,11 @@ struct ProducerCounters {
   std::uint64_t offered = 0;  // items that got a number; = acknowledged + spooled_items
   std::uint64_t acknowledged = 0;
   std::uint64_t dropped_spool = 0;  // items refused because the spool was full
-  std::uint64_t spooled_bytes = 0, spooled_items = 0;
+  std::uint64_t spooled_bytes = 0;  // in memory
+  std::uint64_t spooled_items = 0;
+  std::uint64_t spool_disk_bytes = 0;
+  std::uint64_t spool_disk_written = 0, spool_disk_lost = 0;  // items, ever
+  std::uint64_t spool_disk_errors = 0;
   std::uint64_t resent = 0, connects = 0, failures = 0;
 };
 
@@ -62,14 +73,18 @@ class Producer {
   // The newest status replaces an unsent older one; not durable.
   virtual void send_status(std::string json) = 0;
   // Waits until all is acknowledged or the deadline passes, then closes; true: all is acknowledged.
-  // The producer must outlive it.
+  // What is not goes to the spool's disk. The producer must outlive it.
   virtual boost::asio::awaitable<bool> close(std::uint64_t timeout_ns) = 0;
 
   virtual LinkState state() const = 0;
   virtual std::string last_error() const = 0;  // names cause and remedy
   virtual ProducerCounters counters() const = 0;
+  virtual bool kept() const = 0;  // after close(): the disk has what is not acknowledged
   // The executor's thread calls this after each change of state.
   std::function<void(LinkState)> on_state;
+  // All that was offered is acknowledged. Not to destroy the producer from within.
+  std::function<void()> on_delivered;
+  std::function<void(const Error&)> on_spool_trouble;
 };
 
 }  // namespace fieldline::stream

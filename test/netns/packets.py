@@ -89,3 +89,24 @@ def read_pcapng(file):
             packets.append((interfaces[number], packet))
         at += length
     return packets
+
+
+def read_items(file):
+    """(session, number) of every item of a pcapng that `fieldline query` wrote: its packets and its reports."""
+    data, at, items, interfaces = pathlib.Path(file).read_bytes(), 0, [], []
+    while at + 12 <= len(data):
+        kind, length = struct.unpack("<II", data[at:at + 8])
+        body = data[at + 8:at + length - 4]
+        if kind == 1:
+            interfaces.append(next((json.loads(value) for code, value in pcapng_options(body, 8) if code == 1), {}))
+        elif kind == 6:
+            number, kept = struct.unpack("<I8xI", body[:16])
+            options = dict(pcapng_options(body, 20 + (kept + 3) // 4 * 4))
+            items.append((interfaces[number]["session"], struct.unpack("<Q", options[5])[0]))
+        elif kind == 0x80000BAD:
+            number, size = struct.unpack("<Q16xI", body[12:40])
+            report = json.loads(body[44:44 + size])
+            if "session" in report:
+                items.append((report["session"], number))
+        at += length
+    return items

@@ -55,6 +55,6 @@ class Transfer:
                    ["tcp-clients", address, port, first, connections, size], label)
 
     @classmethod
-    def udp(cls, site, address, count, per_second=5000, first=20000, ports=1, label="udp"):
+    def udp(cls, site, address, count, per_second=5000, first=20000, ports=1, size=200, label="udp"):
         return cls(site, ["udp-server", first, ports, count, 2],
-                   ["udp-client", address, first, ports, count, per_second], label)
+                   ["udp-client", address, first, ports, count, per_second, size], label)

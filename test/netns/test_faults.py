@@ -1,0 +1,204 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Faults at random times between a sensor and its archive: nothing acknowledged is lost, nothing stands twice, and what
+is missing is named.
+
+  test_faults.py [--seeds A..B]    one run for each seed, which says what is done to it and when
+
+Each run has UDP at a steady rate, and two to four faults, one after another: the archive is killed and started again, or
+stopped and continued; the sensor is stopped, or killed and started again; the link between them is cut, or slow; the
+archive's disk is full, or the spool's. tcpdump on the tap says what there was to see.
+"""
+import argparse
+import atexit
+import collections
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+
+from packets import read_items, read_pcapng
+from process import wait_until
+from site_lab import Site, skip_unless_possible
+from transfer import Transfer
+
+PORT, RATE, SIZE = 20000, 1000, 450
+
+
+def hold(seconds):
+    """A fault lasts by the clock: nothing else says when an outage has been long enough."""
+    until = time.monotonic() + seconds
+    wait_until("the fault's end", lambda: time.monotonic() >= until, seconds + 20)
+
+
+class Disk:
+    """A small file system of its own, that can be filled."""
+
+    def __init__(self, folder, mib):
+        self.folder = folder
+        folder.mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={mib}m,mode=750", "fieldline-faults", folder], check=True)
+        atexit.register(lambda: subprocess.run(["umount", "-l", folder], check=False))
+
+    def fill(self):
+        with open(self.folder / "filler", "wb", buffering=0) as filler:
+            try:
+                while True:
+                    filler.write(bytes(1 << 16))
+            except OSError:
+                pass  # full, as was wanted
+
+    def free(self):
+        (self.folder / "filler").unlink(missing_ok=True)
+
+
+class Faults:
+    """Each does, holds and heals."""
+
+    def __init__(self, site, chance):
+        self.site, self.chance, self.killed = site, chance, []
+
+    def last(self):
+        hold(self.chance.uniform(0.2, 1.5))
+
+    def archive_killed(self):
+        archive = self.site.daemons["arc"]
+        archive.popen.kill()
+        archive.popen.wait()
+        self.last()
+        self.site.start_daemon("arc")
+
+    def stopped(self, box):
+        process = self.site.daemons[box].popen
+        process.send_signal(signal.SIGSTOP)
+        self.last()
+        process.send_signal(signal.SIGCONT)
+
+    def archive_stopped(self):
+        self.stopped("arc")
+
+    def sensor_stopped(self):
+        self.stopped("s1")
+
+    def sensor_killed(self):
+        told = [s for s in self.site.status()["sensors"] if s["sensor"] == "s1"]
+        self.killed.append(told[0]["stream"]["acknowledged"] if told else 0)
+        sensor = self.site.daemons["s1"]
+        sensor.popen.kill()
+        sensor.popen.wait()
+        self.last()
+        self.site.start_daemon("s1")
+
+    def link_cut(self):
+        link = ["ip", "-n", self.site.env["NETNS_s1"].rsplit("/", 1)[1], "link", "set", "mgmt"]
+        subprocess.run([*link, "down"], check=True)
+        self.last()
+        subprocess.run([*link, "up"], check=True)
+
+    def link_slow(self):
+        change = self.site.run
+        change("s1", "tc", "qdisc", "add", "dev", "mgmt", "root", "tbf", "rate", "1mbit", "burst", "10kb", "limit", "50kb")
+        self.last()
+        change("s1", "tc", "qdisc", "del", "dev", "mgmt", "root")
+
+    def archive_disk_full(self):
+        self.site.archive_disk.fill()
+        self.last()
+        self.site.archive_disk.free()
+
+    def spool_disk_full(self):
+        """While the archive is away, so that the spool has something to write."""
+        self.site.spool_disk.fill()
+        self.archive_stopped()
+        self.site.spool_disk.free()
+
+
+NAMES = ["archive_killed", "archive_stopped", "sensor_stopped", "sensor_killed", "link_cut", "link_slow",
+         "archive_disk_full", "spool_disk_full"]
+
+
+def check_numbers(seed, file, acknowledged, killed):
+    """Every item is there once; of a killed session, every one that it knew as acknowledged."""
+    numbers = collections.Counter(read_items(file))
+    assert max(numbers.values()) == 1, f"seed {seed}: an item stands twice"
+    sessions = {session for session, _ in numbers}
+    if killed:
+        last = killed[-1]
+        owner = [s for s in sessions if all((s, n) in numbers for n in range(acknowledged + 1, last + 1))]
+        assert owner or last <= acknowledged, f"seed {seed}: of the items to {last} some are acknowledged and not there"
+
+
+def check_run(seed, site, run, seen, faults, acknowledged):
+    file = site.folder / f"seed-{seed}.pcapng"
+    site.fieldline("query", run, "-o", file)
+    check_numbers(seed, file, acknowledged, faults.killed[:1])
+    identities = collections.Counter(p.identity() for p in seen)
+    stored = collections.Counter(p.identity() for origin, p in read_pcapng(file))
+    assert not stored - identities, f"seed {seed}: a record of no packet"
+
+    done = site.fieldline("coverage", run, "--json", check=False)
+    report = json.loads(done.stdout)
+    point = next(p for p in report["points"] if p["direction"] == "forward")
+    dropped = sum(point["dropped"].values())
+    if faults.killed:
+        assert done.returncode == 5 and any("no final count from session" in line for line in report["incomplete"]), report
+        return f"{point['recorded']} of {len(seen)} records, a killed session named"
+    assert point["seen"] == len(seen) and point["unaccounted"] == 0, (len(seen), point)
+    assert sum(stored.values()) + dropped == len(seen)
+    assert bool(report["incomplete"]) == bool(dropped), report["incomplete"]
+    assert not dropped or set(point["dropped"]) == {"spool"}, point
+    return f"{point['recorded']} of {len(seen)} records, {dropped} dropped by the spool"
+
+
+def one_seed(seed, site):
+    chance = random.Random(seed)
+    names = [chance.choice(NAMES) for _ in range(chance.randint(2, 4))]
+    faults = Faults(site, chance)
+    sensor = next(s for s in site.status()["sensors"] if s["sensor"] == "s1")
+    ping = site.ping(site.env["ADDR_b"], "--flow", f"udp:{PORT}", "--snaplen", "512", "--for", "300s")
+    capture = site.tap_capture("s1")
+    transfer = Transfer.udp(site, site.env["ADDR_b"], 300 * RATE, per_second=RATE, first=PORT, size=SIZE)
+    for name in names:
+        hold(chance.uniform(0.1, 0.6))
+        getattr(faults, name)()
+    hold(chance.uniform(0.1, 0.6))
+    transfer.end_early()
+    seen = [p for p in capture.stop()["fwd"] if p.protocol == 17 and p.dport == PORT]
+    run = ping.run()
+
+    def connected():
+        states = [s["stream"] for s in site.status()["sensors"] if s["sensor"] == "s1"]
+        return len(states) == 1 and states[0]["state"] == "connected"
+    wait_until("the sensor is back", connected, 30)
+    ping.stop()
+
+    def ended():
+        runs = json.loads(site.fieldline("runs", "--json").stdout)["runs"]
+        run_now = next(r for r in runs if r["run"] == run)
+        return run_now["complete"] or (faults.killed and not list(site.spool_disk.folder.glob("*.spool")))
+    wait_until("all of the run is in the archive", ended, 30)
+    print(f"seed {seed}: {', '.join(names)}: " +
+          check_run(seed, site, run, seen, faults, sensor["stream"]["acknowledged"]), flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--seeds", default="1..3", help="A..B, both of them too")
+    first, last = map(int, parser.parse_args().seeds.split(".."))
+    skip_unless_possible()
+    site = Site("faults", "--sensors", "1")
+    site.archive_disk = Disk(site.folder / "archive", 64)
+    site.spool_disk = Disk(site.folder / "spool", 32)
+    site.start(archive_extra="chunk_mib = 1",
+               allow='hosts = ["10.0.0.0/8"]\nmax_snaplen = 512',
+               sensor_extra=f'spool_mib = 1\nspool_disk_mib = 16\nspool_directory = "{site.folder}/spool"')
+    for seed in range(first, last + 1):
+        one_seed(seed, site)
+    wait_until("the spool's folder is empty", lambda: not list(site.spool_disk.folder.glob("*.spool")), 30)
+    print(f"{last - first + 1} seeds")
+    return 0
+
+
+sys.exit(main())
