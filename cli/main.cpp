@@ -20,6 +20,7 @@
 #include "cli/run_command.h"
 #include "cli/runs.h"
 #include "cli/status.h"
+#include "cli/via.h"
 
 namespace fieldline::cli {
 namespace {
@@ -79,6 +80,9 @@ void declare_ping(CLI::App& app, Typed& typed) {
       ->allow_extra_args(false);
   auto* v4 = ping->add_flag("-4", typed.v4, "the host's IPv4 addresses alone");
   ping->add_flag("-6", typed.v6, "the host's IPv6 addresses alone")->excludes(v4);
+  ping->add_option("--via", typed.ping.via,
+                   "the flow's own host, which sends the triggers; keys stay and sign here")
+      ->type_name("ssh:HOST");
   ping->add_option("--source", typed.source, "the flow's local address")->type_name("ADDR");
   ping->add_flag("--icmp", typed.ping.icmp,
                  "send triggers as echo requests; the reply covers the way back");
@@ -247,6 +251,7 @@ int dispatch(CLI::App& app, Typed& typed) {
     std::puts("fieldline " FIELDLINE_VERSION);
     return kOk;
   }
+  if (app.got_subcommand("send-pulses")) return send_pulses();
   auto settings = load_settings(typed.flags, environment);
   if (const auto code = typed.analysis.run(app, settings)) return *code;
   if (const auto code = typed.live.run(app, settings)) return *code;
@@ -301,6 +306,7 @@ int run(int argc, char** argv) {
   typed.live.declare(app);
   declare_archive_commands(app, typed);
   app.add_subcommand("version", "print the version");
+  app.add_subcommand("send-pulses", "the far end of ping --via, which starts it itself");
   try {
     app.parse(arguments_of(cut_command(argc, argv, typed.run), argv));
   } catch (const CLI::ParseError& error) {

@@ -10,6 +10,7 @@
 #include "cli/ping_session.h"
 #include "cli/signals.h"
 #include "cli/text.h"
+#include "cli/via.h"
 
 namespace fieldline::cli {
 
@@ -48,7 +49,10 @@ PingSession::PingSession(const PingOptions& options, const UserSettings& setting
     : options_(options), settings_(settings), output_(form_of(options)) {}
 
 Result<std::vector<Plan>> PingSession::find_plans() {
-  if (!options_.flows.empty()) return plan_flows(options_.flows, remotes_, options_.source);
+  if (!options_.flows.empty()) {
+    const AskSource ask = [this](const Address& remote) { return host_->source_address(remote); };
+    return plan_flows(options_.flows, remotes_, options_.source, ask);
+  }
   auto sockets = sockets_to_host({});
   if (!sockets) return sockets.error();
   return plan_sockets(*sockets, {});
@@ -64,7 +68,13 @@ Result<void> PingSession::prepare() {
   auto maker = RunMaker::create();
   if (!maker) return maker.error();
   maker_ = std::move(*maker);
-  auto remotes = resolve(options_.host, options_.family);
+  host_ = local_flow_host();
+  if (!options_.via.empty()) {
+    auto far = flow_host_via(options_.via, signals_.get());
+    if (!far) return far.error();
+    host_ = std::move(*far);
+  }
+  auto remotes = host_->resolve(options_.host, options_.family);
   if (!remotes) return remotes.error();
   remotes_ = std::move(*remotes);
   auto signer = Signer::open(settings_.identity);
@@ -75,6 +85,7 @@ Result<void> PingSession::prepare() {
 
 RunTerms PingSession::terms() const {
   RunTerms terms;
+  terms.host = host_;
   terms.icmp = options_.icmp;
   terms.port = options_.port;
   terms.snaplen = options_.snaplen;
@@ -115,18 +126,14 @@ Result<void> PingSession::grant_all(const std::vector<Plan>& plans) {
   return {};
 }
 
-// Ping's own connections are no flows of the user: an archive may stand on the host itself.
 Result<std::vector<Socket>> PingSession::sockets_to_host(const std::vector<Plan>& known) {
-  auto sockets = find_sockets(remotes_, ::geteuid());
+  auto sockets = host_->sockets_to(remotes_);
   if (!sockets) return sockets.error();
   std::erase_if(*sockets, [&](const Socket& socket) {
     bool elsewhere = options_.source && socket.local != *options_.source;
     return elsewhere || std::any_of(known.begin(), known.end(),
                                     [&](const Plan& plan) { return plan.covers(socket); });
   });
-  name_owners(*sockets);
-  std::string self = std::to_string(::getpid()) + " ";
-  std::erase_if(*sockets, [&](const Socket& socket) { return socket.owner.starts_with(self); });
   return sockets;
 }
 

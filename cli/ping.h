@@ -21,6 +21,7 @@ struct PingOptions {
   int family = 0;  // AF_UNSPEC, AF_INET, AF_INET6
   std::vector<FlowSpec> flows;
   std::optional<Address> source;
+  std::string via;  // "ssh:HOST": the flow's host; empty: this one
   bool icmp = false;
   std::uint16_t port = FL_TRIGGER_PORT;
   std::uint64_t for_ns = 60ull * 1'000'000'000;

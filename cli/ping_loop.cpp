@@ -39,6 +39,10 @@ void PingSession::pulse_until_end() {
       reason_ = "output closed";
       return;
     }
+    if (host_lost_) {
+      reason_ = "connection lost";
+      return;
+    }
     std::uint64_t wake = std::min(last, next_draw_ns_);
     if (following_ && !maker_->busy()) wake = std::min(wake, next_scan_ns_);
     for (const auto& run : runs_) wake = std::min(wake, run.due_mono_ns);
@@ -64,13 +68,14 @@ void PingSession::send(Run& run, bool ending) {
   now = std::max(now, run.grant.grant().issued_at_ns);
   if (now >= run.grant.grant().not_after_ns) return;
   Bytes trigger = ending ? run.grant.ending(now) : run.grant.pulse(now);
-  auto sent = run.sender.send(trigger);
+  auto sent = run.sender->send(trigger);
   if (sent) {
     output_.pulse(run.grant, now, ending);
   } else if (!run.send_failed) {
     output_.remark("fieldline: " + sent.error().text() + "; going on");
     run.send_failed = true;
   }
+  host_lost_ = host_lost_ || (!sent && sent.error().code == Code::closed);
 }
 
 void PingSession::end_runs() {
@@ -212,7 +217,7 @@ int PingSession::exit_code() const {
     return sent ? kOk : kFailure;
   }
   auto activated = board_.activated(), refused = board_.refused();
-  if (archive_lost_) return kPartial;
+  if (archive_lost_ || host_lost_) return kPartial;
   if (activated.empty()) return refused.empty() ? kNoAnswer : kDenied;
   bool enough = announced_ >= options_.wait;
   return refused.empty() && enough && board_.without_final_counts().empty() ? kOk : kPartial;

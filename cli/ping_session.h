@@ -26,7 +26,7 @@ class PingSession {
   struct Run {
     Plan plan;
     RunGrant grant;
-    Sender sender;
+    std::unique_ptr<TriggerSender> sender;
     std::string principal;
     std::unique_ptr<RunWatch> watch;  // none: no archive
     std::uint64_t start_mono_ns = 0, due_mono_ns = 0;
@@ -64,6 +64,7 @@ class PingSession {
   UserSettings settings_;
   SystemClock clock_;
   std::optional<Signer> signer_;
+  std::shared_ptr<FlowHost> host_;
   std::vector<Address> remotes_;
   Fd signals_;
   std::unique_ptr<WatchQueue> queue_;  // before runs_: their watches push to it
@@ -76,6 +77,7 @@ class PingSession {
   std::uint64_t next_scan_ns_ = 0, next_draw_ns_ = 0;
   std::size_t announced_ = 0;  // sensors told as confirmed
   bool archive_lost_ = false;
+  bool host_lost_ = false;       // the connection to it, with --via
   bool following_ = false;       // new sockets
   std::string reason_ = "time";  // why it ended
 };

@@ -73,7 +73,7 @@ struct FreeAddresses {
 };
 
 Result<Plan> plan_of(const FlowSpec& spec, const std::vector<Address>& remotes,
-                     std::optional<Address> source) {
+                     std::optional<Address> source, const AskSource& ask_source) {
   Plan plan;
   plan.protocol = spec.protocol;
   plan.remote = spec.remote.value_or(remotes.front());
@@ -88,7 +88,7 @@ Result<Plan> plan_of(const FlowSpec& spec, const std::vector<Address>& remotes,
                                    " is not an address of the host; ping that address instead");
   }
   if (!local) {
-    auto found = source_address(plan.remote);
+    auto found = ask_source(plan.remote);
     if (!found) return found.error();
     local = *found;
   }
@@ -176,10 +176,10 @@ std::vector<Plan> plan_sockets(const std::vector<Socket>& sockets, const std::ve
 
 Result<std::vector<Plan>> plan_flows(const std::vector<FlowSpec>& specs,
                                      const std::vector<Address>& remotes,
-                                     std::optional<Address> source) {
+                                     std::optional<Address> source, const AskSource& ask_source) {
   std::vector<Plan> plans;
   for (const auto& spec : specs) {
-    auto plan = plan_of(spec, remotes, source);
+    auto plan = plan_of(spec, remotes, source, ask_source);
     if (!plan) return plan.error();
     auto same = std::find_if(plans.begin(), plans.end(), [&](const Plan& other) {
       return other.protocol == plan->protocol && other.local == plan->local &&

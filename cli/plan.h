@@ -2,6 +2,7 @@
 // What to ask for: from sockets or from --flow, the grants that are needed, one run each.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -31,11 +32,17 @@ struct Plan {
 // group become any-port for the port that most of them share.
 std::vector<Plan> plan_sockets(const std::vector<Socket>& sockets, const std::vector<Plan>& known);
 
+// The address that the kernel would send from.
+Result<Address> source_address(const Address& remote);
+// The same of the flow's host, which may be another.
+using AskSource = std::function<Result<Address>(const Address& remote)>;
+
 // remotes: the host's addresses, the preferred one first. source: --source. "Any local port to x"
 // and "y to any remote port" overlap in part, which one grant must not: they get a plan each.
 Result<std::vector<Plan>> plan_flows(const std::vector<FlowSpec>& specs,
                                      const std::vector<Address>& remotes,
-                                     std::optional<Address> source);
+                                     std::optional<Address> source,
+                                     const AskSource& ask_source = source_address);
 
 // At most 32 pairs that cover all of these, none within another; says in notes what was widened. A
 // sensor refuses a grant with {0, x} and {y, 0}: if none of `pairs` cross like this, none of these
@@ -43,8 +50,6 @@ Result<std::vector<Plan>> plan_flows(const std::vector<FlowSpec>& specs,
 std::vector<sense::PortPair> condense(std::vector<sense::PortPair> pairs,
                                       std::vector<std::string>& notes);
 
-// The address that the kernel would send from.
-Result<Address> source_address(const Address& remote);
 // getaddrinfo; family: AF_UNSPEC, AF_INET or AF_INET6.
 Result<std::vector<Address>> resolve(const std::string& host, int family);
 

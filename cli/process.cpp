@@ -41,8 +41,10 @@ Result<Pipe> make_input() {
   return Pipe{Fd(ends[0]), Fd(ends[1])};
 }
 
-// The child gets default signals and an empty mask, whatever this process blocks or ignores.
-Result<pid_t> spawn(const std::vector<std::string>& arguments, const std::array<int, 3>& fds) {
+// The child gets an empty mask, and default signals but for `ignored`, whatever this process blocks
+// or ignores.
+Result<pid_t> spawn(const std::vector<std::string>& arguments, const std::array<int, 3>& fds,
+                    int ignored = 0) {
   std::vector<char*> argv;
   for (const auto& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
   argv.push_back(nullptr);
@@ -55,7 +57,9 @@ Result<pid_t> spawn(const std::vector<std::string>& arguments, const std::array<
   sigset_t none, defaults;
   sigemptyset(&none);
   sigemptyset(&defaults);
-  for (int signal : {SIGINT, SIGTERM, SIGPIPE, SIGHUP}) sigaddset(&defaults, signal);
+  for (int signal : {SIGINT, SIGTERM, SIGPIPE, SIGHUP}) {
+    if (signal != ignored) sigaddset(&defaults, signal);
+  }
   posix_spawnattr_setsigmask(&attributes, &none);
   posix_spawnattr_setsigdefault(&attributes, &defaults);
   posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
@@ -144,6 +148,34 @@ Result<Finished> run_process(const std::vector<std::string>& arguments, ByteView
   if (!exchanged) return std::move(exchanged).error().in(arguments[0]);
   finished.status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
   return finished;
+}
+
+// What is ignored here is ignored by what is started here; ssh, too, leaves it at that.
+Result<Child> Child::start(const std::vector<std::string>& arguments) {
+  auto in = make_input(), out = make_pipe();
+  for (const auto* pipe : {&in, &out}) {
+    if (!*pipe) return pipe->error();
+  }
+  const auto before = ::signal(SIGINT, SIG_IGN);
+  auto pid = spawn(arguments, {in->read.get(), out->write.get(), STDERR_FILENO}, SIGINT);
+  ::signal(SIGINT, before);
+  if (!pid) return pid.error();
+  Child child;
+  child.pid_ = *pid;
+  child.input = std::move(in->write);
+  child.output = std::move(out->read);
+  ::fcntl(child.input.get(), F_SETFL, O_NONBLOCK);
+  return child;
+}
+
+void Child::end() {
+  if (pid_ == 0) return;
+  input.reset();
+  output.reset();
+  ::kill(pid_, SIGTERM);
+  while (::waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
+  }
+  pid_ = 0;
 }
 
 }  // namespace fieldline::cli

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <sys/types.h>
+
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/bytes.h"
+#include "base/fd.h"
 #include "base/result.h"
 
 namespace fieldline::cli {
@@ -19,5 +23,27 @@ struct Finished {
 // passphrase. When end_by (a descriptor, if not -1) becomes readable, the program is ended: closed.
 Result<Finished> run_process(const std::vector<std::string>& arguments, ByteView input,
                              int end_by = -1);
+
+// A program found in PATH that goes on beside this one. It has this process's terminal and standard
+// error; Ctrl-C there is this process's alone to answer.
+class Child {
+ public:
+  static Result<Child> start(const std::vector<std::string>& arguments);
+  Child(Child&& other) noexcept
+      : input(std::move(other.input)),
+        output(std::move(other.output)),
+        pid_(std::exchange(other.pid_, 0)) {}
+  Child& operator=(Child&&) = delete;
+  ~Child() { end(); }
+  // SIGTERM if it still runs, and waits.
+  void end();
+
+  Fd input;   // non-blocking
+  Fd output;  // of the program
+
+ private:
+  Child() = default;
+  pid_t pid_ = 0;
+};
 
 }  // namespace fieldline::cli

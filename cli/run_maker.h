@@ -11,9 +11,9 @@
 
 #include "base/fd.h"
 #include "base/result.h"
+#include "cli/flow_host.h"
 #include "cli/plan.h"
 #include "cli/run_grant.h"
-#include "cli/sender.h"
 #include "cli/settings.h"
 #include "stream/reader.h"
 
@@ -21,6 +21,7 @@ namespace fieldline::cli {
 
 // What all runs of one ping have in common.
 struct RunTerms {
+  std::shared_ptr<FlowHost> host = local_flow_host();  // where triggers are sent from
   bool icmp = false;
   std::uint16_t port = FL_TRIGGER_PORT;
   std::uint16_t snaplen = FL_SNAPLEN_HEADERS;
@@ -33,7 +34,7 @@ struct RunTerms {
 struct MadeRun {
   Plan plan;
   RunGrant grant;
-  Sender sender;
+  std::unique_ptr<TriggerSender> sender;
   std::unique_ptr<stream::Reader> reader;  // none: nobody watches
   std::optional<Error> archive_error;      // why, if it was asked for
 };

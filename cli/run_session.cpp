@@ -243,7 +243,7 @@ void RunSession::send(std::size_t index, bool ending) {
     recorded.ended_ns = run.grant.grant().not_after_ns;
     return;
   }
-  auto sent = run.sender.send(ending ? run.grant.ending(now) : run.grant.pulse(now));
+  auto sent = run.sender->send(ending ? run.grant.ending(now) : run.grant.pulse(now));
   if (!sent && !run.send_failed) {
     run.send_failed = true;
     remark(sent.error().text() + "; going on");

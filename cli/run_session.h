@@ -35,7 +35,7 @@ class RunSession {
  private:
   struct Run {
     RunGrant grant;
-    Sender sender;
+    std::unique_ptr<TriggerSender> sender;
     std::uint64_t start_ns = 0, due_ns = 0;  // monotonic
     bool send_failed = false;                // said once
   };

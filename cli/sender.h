@@ -34,11 +34,18 @@ struct SenderOptions {
   std::uint8_t traffic_class = 0;
 };
 
-class Sender {
+class TriggerSender {
+ public:
+  virtual ~TriggerSender() = default;
+  // closed: none can be sent any more.
+  virtual Result<void> send(ByteView trigger) = 0;
+};
+
+class Sender final : public TriggerSender {
  public:
   static Result<Sender> open(const Address& local, const Address& remote,
                              const SenderOptions& options);
-  Result<void> send(ByteView trigger);
+  Result<void> send(ByteView trigger) override;
 
  private:
   Sender() = default;
