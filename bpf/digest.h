@@ -14,7 +14,7 @@
 	({                                                                                 \
 		__u32 less_ = (len) - 1;                                                   \
 		asm volatile("" : "+r"(less_));                                            \
-		less_ < (max) ? bpf_xdp_load_bytes(ctx, at, to, less_ + 1) : less_ + 1 != 0; \
+		less_ < (max) ? fl_context_load(ctx, at, to, less_ + 1) : less_ + 1 != 0;    \
 	})
 
 static __always_inline void fl_digest_clear_checksum(struct fl_digest_input *in)
@@ -46,7 +46,7 @@ static __always_inline void fl_digest_clear_checksum(struct fl_digest_input *in)
 }
 
 /* 0, or -1 if the packet's bytes could not be read. `in` is scratch. */
-static __always_inline int fl_digest_packet(struct xdp_md *ctx, const struct fl_packet *p,
+static __always_inline int fl_digest_packet(struct fl_context *ctx, const struct fl_packet *p,
 					    struct fl_digest_input *in, __u64 *digest)
 {
 	__u32 payload_len = p->ip_end - p->payload_at;
@@ -72,8 +72,9 @@ static __always_inline int fl_digest_packet(struct xdp_md *ctx, const struct fl_
 }
 
 /*
- * XDP is not told whether a checksum is still to be filled in. What stands in the field until then is the sum
- * over the pseudo-header, so compare with that; a final checksum looks like it once in 65,536 packets.
+ * A program is not told whether a checksum is still to be filled in, but for a super-packet, whose checksum always
+ * is. What stands in the field until then is the sum over the pseudo-header, so compare with that; a final checksum
+ * looks like it once in 65,536 packets.
  * ::ffff:a.b.c.d adds 0xffff to the sum of a.b.c.d, which in ones' complement is nothing.
  */
 static __always_inline int fl_checksum_is_partial(const struct fl_packet *p)

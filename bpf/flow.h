@@ -54,7 +54,9 @@ enum fl_lift_result {
 	FL_DROPPED_READ,
 };
 
-static __always_inline void fl_flow_count(const struct fl_lift *lift, __u32 wire_len, enum fl_lift_result result)
+/* packets: as many segments as the lifted one is on the wire, of that many bytes together. */
+static __always_inline void fl_flow_count(const struct fl_lift *lift, __u32 packets, __u32 bytes,
+					   enum fl_lift_result result)
 {
 	struct fl_flow_counters *counters;
 	__u32 i, slot;
@@ -66,14 +68,14 @@ static __always_inline void fl_flow_count(const struct fl_lift *lift, __u32 wire
 		counters = bpf_map_lookup_elem(&flow_counters, &slot);
 		if (!counters)
 			continue;
-		counters->packets++;
-		counters->bytes += wire_len;
+		counters->packets += packets;
+		counters->bytes += bytes;
 		if (result == FL_LIFTED)
-			counters->lifted++;
+			counters->lifted += packets;
 		else if (result == FL_DROPPED_RING)
-			counters->dropped_ring++;
+			counters->dropped_ring += packets;
 		else
-			counters->dropped_read++;
+			counters->dropped_read += packets;
 	}
 }
 

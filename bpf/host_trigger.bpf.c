@@ -52,7 +52,7 @@ int fl_host_watch(struct __sk_buff *ctx)
 	port = bpf_map_lookup_elem(&port_counters, index);
 	if (!port || fl_parse(ctx, &s->cursor, &s->packet, ctx->len) || !fl_trigger_is(ctx, &s->packet))
 		return TC_ACT_UNSPEC;
-	fl_trigger_lift(ctx, &s->packet, s, port, *index);
+	fl_trigger_lift(ctx, &s->packet, s, port, *index, fl_context_segments(ctx, ctx->len - s->packet.payload_at));
 	return TC_ACT_UNSPEC;
 }
 

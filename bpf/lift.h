@@ -9,7 +9,7 @@
 #include "bpf/parse.h"
 
 /* The frame's first cap_len bytes behind the record; the bytes that pad it to 8 are zero. */
-static __always_inline int fl_lift_frame(struct xdp_md *ctx, struct fl_scratch *s, __u32 cap_len)
+static __always_inline int fl_lift_frame(struct fl_context *ctx, struct fl_scratch *s, __u32 cap_len)
 {
 	__u32 last = (cap_len - 1) & (FL_SNAPLEN_MAX - 8);
 
@@ -18,8 +18,8 @@ static __always_inline int fl_lift_frame(struct xdp_md *ctx, struct fl_scratch *
 }
 
 /* s->lift has its hits already, s->wanted what they ask for. */
-static __always_inline enum fl_lift_result fl_lift_packet(struct xdp_md *ctx, const struct fl_packet *p,
-							  struct fl_scratch *s, __u16 port_index)
+static __always_inline enum fl_lift_result fl_lift_packet(struct fl_context *ctx, const struct fl_packet *p,
+							  struct fl_scratch *s, __u16 port_index, __u16 segments)
 {
 	struct fl_lift *lift = &s->lift;
 	__u32 cap_len = s->wanted, size;
@@ -31,16 +31,17 @@ static __always_inline enum fl_lift_result fl_lift_packet(struct xdp_md *ctx, co
 	lift->timestamp_ns = bpf_ktime_get_tai_ns();
 	if (fl_digest_packet(ctx, p, &s->digest, &lift->digest) || fl_lift_frame(ctx, s, cap_len))
 		return FL_DROPPED_READ;
-	lift->wire_len = p->wire_len;
+	lift->wire_len = p->wire_len + fl_context_tag_len(ctx);
 	lift->cap_len = cap_len;
 	lift->port = port_index;
-	lift->queue = ctx->rx_queue_index;
-	lift->flags = (fl_checksum_is_partial(p) ? FL_LIFT_CHECKSUM_PARTIAL : 0) |
+	lift->queue = fl_context_queue(ctx);
+	lift->flags = (segments > 1 || fl_checksum_is_partial(p) ? FL_LIFT_CHECKSUM_PARTIAL : 0) |
 		      (cap_len < p->payload_at ? FL_LIFT_TRUNCATED : 0);
 	lift->header_len = p->payload_at < 0xffff ? p->payload_at : 0xffff;
 	lift->depth = p->depth;
-	lift->gso_size = 0; /* native XDP sees wire segments */
-	lift->gso_segs = 0;
+	lift->tag_len = fl_context_tag_len(ctx);
+	lift->gso_size = segments > 1 ? fl_context_gso_size(ctx) : 0;
+	lift->gso_segs = segments > 1 ? segments : 0;
 
 	size = (cap_len + 7) & ~7U;
 	asm volatile("" : "+r"(size));

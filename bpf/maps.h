@@ -41,8 +41,8 @@ struct {
 } trigger_ring SEC(".maps");
 
 /*
- * Where a record is put together: too large for the stack. One per CPU is enough, because XDP runs with bottom
- * halves off and so never twice on one CPU.
+ * Where a record is put together: too large for the stack. One per CPU is enough, because XDP and tc run with
+ * bottom halves off and so never twice on one CPU.
  */
 struct fl_scratch {
 	struct fl_lift lift;

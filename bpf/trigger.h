@@ -42,23 +42,24 @@ static __always_inline int fl_trigger_is(struct fl_context *ctx, const struct fl
 
 /*
  * Onto the trigger ring with a wakeup: triggers are rare and the user waits. A UDP length that is not the
- * datagram's is a bad length; an unreadable packet counts as one, so that the sum holds.
+ * datagram's is a bad length; so are several datagrams in one super-packet, and an unreadable packet counts as one,
+ * so that the sum holds.
  */
 static __always_inline void fl_trigger_lift(struct fl_context *ctx, const struct fl_packet *p, struct fl_scratch *s,
-					    struct fl_port_counters *port, __u16 port_index)
+					    struct fl_port_counters *port, __u16 port_index, __u32 segments)
 {
 	__u32 len = fl_trigger_room(p), over = len - FL_TRIGGER_MIN;
 
-	port->triggers++;
+	port->triggers += segments;
 	if (p->fragmented) {
-		port->triggers_fragmented++;
+		port->triggers_fragmented += segments;
 		return;
 	}
 	/* Both bounds by one comparison, as in FL_LOAD_BOUNDED. */
 	asm volatile("" : "+r"(over));
-	if (p->payload_at + len != p->ip_end || over > FL_TRIGGER_MAX - FL_TRIGGER_MIN ||
+	if (segments > 1 || p->payload_at + len != p->ip_end || over > FL_TRIGGER_MAX - FL_TRIGGER_MIN ||
 	    fl_context_load(ctx, p->payload_at, s->trigger_bytes, over + FL_TRIGGER_MIN)) {
-		port->triggers_bad_length++;
+		port->triggers_bad_length += segments;
 		return;
 	}
 	s->trigger.timestamp_ns = bpf_ktime_get_tai_ns();

@@ -28,10 +28,37 @@ std::string counters(const json& object, bool all, const std::string& head) {
   return text;
 }
 
+// "(nic ice, tcx)", "(veth, absent: there is no interface tap0)"; nothing of older daemons.
+std::string state_of(const json& port) {
+  const std::string kind = printable(string_at(port, "kind")),
+                    driver = printable(string_at(port, "driver")),
+                    attachment = printable(string_at(port, "attachment")),
+                    remark = printable(string_at(port, "remark"));
+  if (kind.empty()) return {};
+  std::string text = " (" + kind + (driver.empty() || driver == kind ? "" : " " + driver) + ", " +
+                     (attachment.empty() ? "absent" : attachment);
+  if (!remark.empty()) text += ": " + remark;
+  return text + ")";
+}
+
+// What the NIC dropped in front of the port, by each who counted some.
+std::string nic_text(const json& nic, bool all) {
+  std::string text;
+  for (const char* who : {"kernel", "driver"}) {
+    const json& counters = member(nic, who);
+    if (!counters.is_object()) continue;
+    for (const auto& [name, value] : counters.items()) {
+      const std::uint64_t count = number_at(counters, name.c_str());
+      if (count != 0 || all) text += ", NIC " + printable(name) + " " + grouped(count);
+    }
+  }
+  return text;
+}
+
 std::string port_line(const json& port, bool all) {
   const json& counts = member(port, "counters");
   std::string text = "  port " + std::to_string(number_at(port, "port")) + " " +
-                     printable(string_at(port, "interface")) + ": ";
+                     printable(string_at(port, "interface")) + state_of(port) + ": ";
   // A host's interface is looked at for triggers alone.
   text += member(counts, "packets").is_null() ? "watched for triggers"
                                               : grouped(number_at(counts, "packets")) + " packets";
@@ -41,7 +68,7 @@ std::string port_line(const json& port, bool all) {
     if (name == "packets" || !value.is_number_integer() || (count == 0 && !all)) continue;
     text += ", " + printable(name) + " " + grouped(count);
   }
-  return text + "\n";
+  return text + nic_text(member(port, "nic"), all) + "\n";
 }
 
 std::string stream_line(const json& stream, bool all) {

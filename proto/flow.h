@@ -71,7 +71,7 @@ FL_ASSERT_OFFSET(struct fl_flow_value, slot, 8);
 /* Per CPU and slot. packets = lifted + dropped_ring + dropped_read. */
 struct fl_flow_counters {
 	__u64 packets; /* wire segments that matched while the deadline held */
-	__u64 bytes;   /* their wire length, from the link header on, without FCS */
+	__u64 bytes;   /* their wire length, from the link header on, without FCS; of each segment its own */
 	__u64 lifted;
 	__u64 dropped_ring; /* header ring full */
 	__u64 dropped_read; /* the packet's bytes could not be read */
@@ -115,11 +115,12 @@ struct fl_port_counters {
 	__u64 triggers_dropped_ring;  /* trigger ring full */
 	__u64 triggers_bad_length;    /* shorter or longer than a trigger can be */
 	__u64 triggers_fragmented;    /* magic in a first fragment */
+	__u64 super_packets;	      /* buffers that are several wire segments each, which `packets` counts */
 	FL_UNPARSED(FL_COUNTER)	      /* in the order of enum fl_unparsed, from FL_NOT_IP on */
 };
 #undef FL_CONSTANT
 #undef FL_COUNTER
-FL_ASSERT_SIZE(struct fl_port_counters, 88 + 8 * (FL_UNPARSED_END - 1));
-FL_ASSERT_OFFSET(struct fl_port_counters, not_ip, 88);
+FL_ASSERT_SIZE(struct fl_port_counters, 96 + 8 * (FL_UNPARSED_END - 1));
+FL_ASSERT_OFFSET(struct fl_port_counters, not_ip, 96);
 
 #endif

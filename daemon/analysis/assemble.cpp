@@ -140,8 +140,7 @@ Section Matcher::between(std::size_t at, bool reverse, const std::vector<Point>&
     const Point& point = points[side];
     if (point.late)
       add_note(section.note, "records of " + point.name + " came too late to be joined");
-    note(point.unjoined,
-         " records of " + point.name + " stand for several packets each: not joined");
+    note(point.unjoined, " packets of " + point.name + " came in super-packets: not joined");
   }
   const auto dropped = ledger.tally(down.key.sensor, reverse).dropped_sum();
   if (dropped && section.lost.value_or(0) > 0) {

@@ -34,6 +34,18 @@ std::optional<Tally> read_tally(const json& document, const char* direction) {
   return tally;
 }
 
+std::map<std::string, std::uint64_t> read_nics(const json& document) {
+  std::map<std::string, std::uint64_t> nics;
+  const auto found = document.find("nics");
+  if (found == document.end() || !found->is_array()) return nics;
+  for (const json& nic : *found) {
+    const auto port = string_in(nic, "interface");
+    const auto dropped = number_in(nic, "dropped");
+    if (port && dropped && *dropped > 0) nics[*port] += *dropped;
+  }
+  return nics;
+}
+
 std::string list(const std::map<std::string, std::uint64_t>& dropped) {
   std::string text;
   for (const auto& [name, count] : dropped)
@@ -89,9 +101,10 @@ Ledger::Page Ledger::open(const std::string& sensor, const std::string& session)
   return {&book, &book.sessions[session]};
 }
 
-bool Ledger::record(const Page& page, bool reverse, std::optional<std::uint64_t> number) {
+bool Ledger::record(const Page& page, bool reverse, std::optional<std::uint64_t> number,
+                    std::uint32_t packets) {
   if (number && page.numbers_ && !page.numbers_->insert(*number)) return false;
-  ++page.sensor_->records[reverse];
+  page.sensor_->records[reverse] += packets;
   return true;
 }
 
@@ -152,7 +165,7 @@ const char* Ledger::counts(const json& document, Sensor& sensor, const std::stri
   const auto at_ns = number_in(document, "at_ns");
   const auto final = document.find("final");
   if (!at_ns || final == document.end() || !final->is_boolean()) return kMalformed;
-  Counts counts{*at_ns, session, {}};
+  Counts counts{*at_ns, session, {}, read_nics(document)};
   for (const bool reverse : {false, true}) {
     const auto tally = read_tally(document, kDirections[reverse]);
     if (!tally) return kMalformed;
@@ -268,6 +281,22 @@ void Ledger::check_balance(const std::string& name, const Sensor& sensor, bool r
   }
 }
 
+void Ledger::doubt_nics(const std::string& name, const Sensor& sensor,
+                        std::vector<std::string>& lines) {
+  std::map<std::string, std::uint64_t> nics;
+  std::uint64_t sum = 0;
+  for (const auto& [key, counts] : sensor.finals) {
+    for (const auto& [port, dropped] : counts.nics) {
+      nics[port] += dropped;
+      sum += dropped;
+    }
+  }
+  if (sum == 0) return;
+  lines.push_back("sensor " + name + ": its NICs dropped " + grouped(sum) +
+                  " packets while the run was on, of this run or others, in front of the sensor (" +
+                  list(nics) + "): losses beside " + name + " are in doubt by up to that many");
+}
+
 void Ledger::doubt_captures(std::vector<std::string>& lines) const {
   std::string silent;
   for (const auto& [name, sensor] : sensors_) {
@@ -292,6 +321,7 @@ std::vector<std::string> Ledger::incomplete() const {
     if (sensor.capture) continue;
     if (!final(name)) lines.push_back(without_final(name, sensor));
     for (const bool reverse : {false, true}) check_balance(name, sensor, reverse, lines);
+    doubt_nics(name, sensor, lines);
   }
   doubt_captures(lines);
   return lines;

@@ -68,8 +68,10 @@ class Ledger {
   Page open(const std::string& sensor, const std::string& session);
   // Of a capture: its packets have no session.
   Page open_capture(const std::string& name) { return {&sensors_[name], nullptr}; }
-  // A record; false: the session's item of this number was there already.
-  static bool record(const Page& page, bool reverse, std::optional<std::uint64_t> number);
+  // A record, of several wire packets if it is a super-packet's; false: the session's item of this
+  // number was there already.
+  static bool record(const Page& page, bool reverse, std::optional<std::uint64_t> number,
+                     std::uint32_t packets = 1);
   // A report's document. session: empty if unknown. nullptr, or why it cannot be used.
   const char* report(std::uint8_t type, const nlohmann::json& document, const std::string& session,
                      std::uint64_t number);
@@ -95,6 +97,8 @@ class Ledger {
     std::uint64_t at_ns = 0;
     std::string session;
     std::array<Tally, 2> directions;
+    // By port: what its NIC dropped while the run was on, of this run's packets or of others'.
+    std::map<std::string, std::uint64_t> nics;
   };
   struct Capture {
     std::uint64_t first_ns = 0, last_ns = 0;
@@ -116,6 +120,8 @@ class Ledger {
   const char* counts(const nlohmann::json& document, Sensor& sensor, const std::string& session);
   void doubt_captures(std::vector<std::string>& lines) const;
   static std::string without_final(const std::string& name, const Sensor& sensor);
+  static void doubt_nics(const std::string& name, const Sensor& sensor,
+                         std::vector<std::string>& lines);
   void check_balance(const std::string& name, const Sensor& sensor, bool reverse,
                      std::vector<std::string>& lines) const;
 

@@ -129,19 +129,51 @@ class Analyzer final : public PathAnalyzer {
     if (survey_) return take_captured(source, packet, info, sender);
     if (!packet.meta) return ignore("packet_without_digest");
     const bool reverse = packet.meta->flags & FL_RECORD_REVERSE;
-    if (!Ledger::record(source.page, reverse, packet.sequence)) return ignore("packet_twice");
+    const std::uint32_t packets = std::max<std::uint32_t>(packet.meta->gso_segs, 1);
+    if (!Ledger::record(source.page, reverse, packet.sequence, packets))
+      return ignore("packet_twice");
     if (info.problem) ++ignored_[std::string("headers_") + info.problem];
     note_time(packet.timestamp_ns);
-    const bool is_super = packet.meta->gso_segs > 1;
     const std::uint32_t lane = lane_of(source, reverse);
+    const std::uint32_t flow = flows_.number(info, reverse);
     matcher_.lane(lane, reverse).bytes += packet.wire_len;
-    matcher_.lane(lane, reverse).super_packets += is_super;
-    matcher_.see(
-        lane, reverse,
-        sighting_of(info, flows_.number(info, reverse), packet.meta->digest, packet.timestamp_ns),
-        !is_super);
+    if (packets > 1) {
+      see_super(lane, reverse, packet, info, flow);
+    } else {
+      matcher_.see(lane, reverse,
+                   sighting_of(info, flow, packet.meta->digest, packet.timestamp_ns));
+    }
     matcher_.advance(ledger_);
     return {};
+  }
+
+  // Its one digest is none of its segments': they are counted and followed by sequence, and join
+  // with nothing. How many they are its sensor said.
+  void see_super(std::uint32_t lane, bool reverse, const pcapng::Packet& packet,
+                 const PacketInfo& info, std::uint32_t flow) {
+    Lane& counted = matcher_.lane(lane, reverse);
+    ++counted.super_packets;
+    const std::uint32_t packets = packet.meta->gso_segs;
+    const std::uint32_t headers =
+        packet.wire_len > info.payload ? packet.wire_len - info.payload : 0;
+    if (info.transport) counted.bytes += std::uint64_t{packets - 1} * headers;
+    const std::uint32_t size =
+        std::max<std::uint32_t>({packet.meta->gso_size, info.payload / packets, 1});
+    const auto segments = split(info, size);
+    for (std::uint32_t at = 0; at < packets; ++at) {
+      const PacketInfo part = at < segments.size() ? part_of(info, segments[at]) : info;
+      matcher_.see(lane, reverse, sighting_of(part, flow, packet.meta->digest, packet.timestamp_ns),
+                   false);
+    }
+  }
+
+  static PacketInfo part_of(const PacketInfo& whole, const WireSegment& segment) {
+    PacketInfo part = whole;
+    part.tcp.sequence = segment.sequence;
+    part.tcp.flags = segment.flags;
+    part.payload = segment.payload;
+    part.ip_id = segment.ip_id;
+    return part;
   }
 
   CaptureSurvey::Sender* sender_of(const pcapng::Packet& packet, const PacketInfo& info) {
@@ -173,15 +205,10 @@ class Analyzer final : public PathAnalyzer {
                    !size);
     } else {
       for (const WireSegment& segment : split(info, *size)) {
-        PacketInfo part = info;
-        part.tcp.sequence = segment.sequence;
-        part.tcp.flags = segment.flags;
-        part.payload = segment.payload;
-        part.ip_id = segment.ip_id;
         Ledger::record(source.page, reverse, std::nullopt);
-        matcher_.see(
-            lane, reverse,
-            sighting_of(part, flow, survey_->key(*sender, info, segment), packet.timestamp_ns));
+        matcher_.see(lane, reverse,
+                     sighting_of(part_of(info, segment), flow, survey_->key(*sender, info, segment),
+                                 packet.timestamp_ns));
       }
     }
     matcher_.lane(lane, reverse).super_packets += size.has_value();
@@ -327,8 +354,9 @@ class Analyzer final : public PathAnalyzer {
       if (count == 0) continue;
       lines.push_back((survey_ ? "" : "sensor ") + key.sensor + ", " + key.interface + ": " +
                       std::to_string(count) +
-                      " records are of several wire packets each and join with nothing; turn tso, "
-                      "gso and gro off" +
+                      (survey_ ? " records are of several wire packets each and join"
+                               : " packets came in super-packets, whose segments join") +
+                      " with nothing; turn tso, gso and gro off" +
                       (survey_ ? ", or capture from the handshake on" : ""));
     }
     if (matcher_.records() == 0)

@@ -76,15 +76,17 @@ std::uint32_t read_ring(Settings& at, std::string_view key, std::uint64_t fallba
   return static_cast<std::uint32_t>(std::bit_ceil(at.integer(key, fallback, 1, 1024) * kMiB));
 }
 
-void check_interfaces(Settings& at, const RoleConfig& config, const std::string& what) {
-  if (!config.interfaces.empty() && config.interfaces.size() <= FL_PORTS_MAX) return;
+void check_interfaces(Settings& at, std::size_t count, const std::string& what) {
+  if (count > 0 && count <= FL_PORTS_MAX) return;
   at.complain("interfaces", "'interfaces' names 1 to " + std::to_string(FL_PORTS_MAX) + " " + what);
 }
 
 SensorConfig read_sensor(Settings at) {
   SensorConfig sensor;
   read_role(at, "sensor", sensor);
-  check_interfaces(at, sensor, "tap ports");
+  sensor.in_path = at.strings("in_path");
+  check_interfaces(at, sensor.interfaces.size() + 2 * sensor.in_path.size(),
+                   "tap ports, less two for each interface in 'in_path'");
   sensor.header_ring_bytes = read_ring(at, "header_ring_mib", 16);
   sensor.max_flows =
       static_cast<std::uint32_t>(at.integer("max_flows", FL_FLOWS_DEFAULT, 1, 1 << 20));
@@ -94,7 +96,8 @@ SensorConfig read_sensor(Settings at) {
 HostConfig read_host(Settings at) {
   HostConfig host;
   read_role(at, "host", host);
-  check_interfaces(at, host, "interfaces by which this host's triggers come and go");
+  check_interfaces(at, host.interfaces.size(),
+                   "interfaces by which this host's triggers come and go");
   host.source = at.string("source", "auto");
   if (host.source != "auto" && host.source != "module" && host.source != "ebpf") {
     at.complain("source",

@@ -32,6 +32,7 @@ struct RoleConfig {
 };
 
 struct SensorConfig : RoleConfig {
+  std::vector<std::string> in_path;  // beside the taps, which are `interfaces`
   std::uint32_t header_ring_bytes = 0;
 };
 

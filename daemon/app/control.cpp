@@ -256,7 +256,7 @@ void Control::refuse(const sense::Refusal& refusal, const Arrival& arrival) {
   }
   --log_tokens_;
   spdlog::warn("trigger from {} on {} refused: {}: {}; {}", arrival.from.to_string(),
-               interfaces_[arrival.port], name_of(refusal.reason), refusal.detail,
+               role_.port_name(arrival.port), name_of(refusal.reason), refusal.detail,
                remedy_of(refusal.reason));
 }
 

@@ -28,6 +28,7 @@ class Role {
  public:
   virtual ~Role() = default;
   virtual const char* kind() const = 0;  // "sensor" or "host"
+  virtual std::string port_name(std::uint16_t port) const = 0;
   virtual Result<std::size_t> drain_triggers(const source::Source::OnTrigger& on_trigger) = 0;
   // The source holds what the table desires.
   virtual Result<void> apply_flows() = 0;

@@ -34,6 +34,7 @@ class Host final : public Role {
   std::string summary();
 
   const char* kind() const override { return "host"; }
+  std::string port_name(std::uint16_t port) const override { return config_.interfaces.at(port); }
   Result<std::size_t> drain_triggers(const source::Source::OnTrigger& on_trigger) override {
     return watch_->drain_triggers(on_trigger);
   }

@@ -49,10 +49,6 @@ json configuration_report(const RoleConfig& config, const RunId& session,
                           std::uint64_t tai_offset_s) {
   utsname host{};
   uname(&host);
-  json ports = json::array();
-  for (std::size_t i = 0; i < config.interfaces.size(); ++i) {
-    ports.push_back({{"port", i}, {"interface", config.interfaces[i]}});
-  }
   return {{"schema", "fieldline.configuration/1"},
           {"sensor", config.name},
           {"domain", config.domain},
@@ -61,7 +57,25 @@ json configuration_report(const RoleConfig& config, const RunId& session,
           {"kernel", host.release},
           {"clock", "tai"},
           {"tai_offset_s", tai_offset_s},
-          {"ports", ports}};
+          {"ports", json::array()}};
+}
+
+namespace {
+
+// What names a port and does not change while its sensor runs.
+json port_json(std::size_t number, const source::PortState& port) {
+  constexpr std::array places{"tap", "in", "out"};
+  return {{"port", number},           {"interface", port.name},
+          {"device", port.interface}, {"place", places.at(static_cast<std::size_t>(port.place))},
+          {"kind", port.kind},        {"driver", port.driver}};
+}
+
+}  // namespace
+
+json configured_ports(const std::vector<source::PortState>& ports) {
+  json list = json::array();
+  for (const auto& port : ports) list.push_back(port_json(list.size(), port));
+  return list;
 }
 
 json system_json(const source::SystemFacts& facts) {
@@ -124,7 +138,8 @@ json counts_report(const std::string& sensor, const RunId& run, std::uint64_t at
     recorded.push_back({{"port", point.first},
                         {"direction", name_of_direction(point.second)},
                         {"recorded", counts.recorded},
-                        {"bytes", counts.bytes}});
+                        {"bytes", counts.bytes},
+                        {"super_packets", counts.super_packets}});
     dropped_spool[point.second] += counts.dropped_spool;
   }
   return {{"schema", "fieldline.final_counts/1"},
@@ -139,7 +154,7 @@ json counts_report(const std::string& sensor, const RunId& run, std::uint64_t at
            {{"forward", dropped_spool[FL_FORWARD]}, {"reverse", dropped_spool[FL_REVERSE]}}}};
 }
 
-json port_report(std::uint16_t port, const std::string& interface, const fl_port_counters& c) {
+json port_report(std::uint16_t number, const source::PortState& port, const fl_port_counters& c) {
   json counters = {{"packets", c.packets},
                    {"bytes", c.bytes},
                    {"unmatched", c.unmatched},
@@ -150,11 +165,28 @@ json port_report(std::uint16_t port, const std::string& interface, const fl_port
                    {"triggers", c.triggers},
                    {"triggers_dropped_ring", c.triggers_dropped_ring},
                    {"triggers_bad_length", c.triggers_bad_length},
-                   {"triggers_fragmented", c.triggers_fragmented}};
+                   {"triggers_fragmented", c.triggers_fragmented},
+                   {"super_packets", c.super_packets}};
 #define ADD(constant, counter) counters[#counter] = c.counter;
   FL_UNPARSED(ADD)
 #undef ADD
-  return {{"port", port}, {"interface", interface}, {"counters", std::move(counters)}};
+  json report = port_json(number, port);
+  report["attachment"] = port.attachment;
+  report["remark"] = port.remark;
+  report["counters"] = std::move(counters);
+  return report;
+}
+
+json nic_json(const source::NicDrops& drops) {
+  return {{"dropped", drops.total()}, {"kernel", drops.kernel}, {"driver", drops.driver}};
+}
+
+json nic_report(std::uint16_t number, const source::PortState& port,
+                const source::NicDrops& drops) {
+  json report = nic_json(drops);
+  report["port"] = number;
+  report["interface"] = port.name;
+  return report;
 }
 
 json trigger_port_report(std::uint16_t port, const std::string& interface,
@@ -173,7 +205,6 @@ json host_configuration_report(const HostConfig& config, const RunId& session,
                                std::uint64_t tai_offset_s, const FeedReport& feed) {
   json report = configuration_report(config, session, tai_offset_s);
   report["role"] = "host";
-  report["ports"] = json::array();
   report["interfaces"] = config.interfaces;
   report["events"] = {{"source", feed.kind}, {"why", feed.why}, {"absent", feed.absent}};
   return report;

@@ -12,6 +12,7 @@
 #include "capture/host_recorder.h"
 #include "capture/recorder.h"
 #include "sense/activation.h"
+#include "source/source.h"
 #include "source/system_facts.h"
 #include "stream/producer.h"
 
@@ -44,8 +45,14 @@ nlohmann::json counts_report(
     const std::string& sensor, const RunId& run, std::uint64_t at_ns, bool final,
     const std::array<fl_flow_counters, 2>& flows,
     const std::map<capture::Recorder::Point, capture::PointCounts>& points);
-nlohmann::json port_report(std::uint16_t port, const std::string& interface,
+// The vantage points of a sensor's session.
+nlohmann::json configured_ports(const std::vector<source::PortState>& ports);
+nlohmann::json port_report(std::uint16_t number, const source::PortState& port,
                            const fl_port_counters& counters);
+// What the NIC dropped in front of a port: as it stands, or since a run began.
+nlohmann::json nic_json(const source::NicDrops& drops);
+nlohmann::json nic_report(std::uint16_t number, const source::PortState& port,
+                          const source::NicDrops& drops);
 nlohmann::json status_report(const RoleStatus& status);
 
 struct FeedReport {

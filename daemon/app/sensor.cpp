@@ -2,6 +2,7 @@
 #include "app/sensor.h"
 
 #include <spdlog/spdlog.h>
+#include <unistd.h>
 
 #include <boost/asio/use_awaitable.hpp>
 
@@ -17,6 +18,26 @@ namespace {
 constexpr std::uint64_t kDrainPeriod =
     kNanosPerMilli;  // bounds what the ring must hold: 1 ms of headers
 
+// Whose settings are kept with a run: an interface in the path is two ports.
+std::vector<std::string> devices_of(const std::vector<source::PortState>& ports) {
+  std::vector<std::string> devices;
+  for (const auto& port : ports) {
+    if (port.place != source::Place::out) devices.push_back(port.interface);
+  }
+  return devices;
+}
+
+void tell(const std::string& sensor, const std::vector<source::PortState>& ports) {
+  for (const auto& port : ports) {
+    if (port.remark.empty()) {
+      spdlog::info("sensor {}: port {}: {}", sensor, port.name, port.attachment);
+    } else {
+      spdlog::warn("sensor {}: port {}: {}, because {}", sensor, port.name, port.attachment,
+                   port.remark);
+    }
+  }
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Sensor>> Sensor::start(asio::io_context& io, const SensorConfig& config) {
@@ -28,16 +49,21 @@ Result<std::unique_ptr<Sensor>> Sensor::start(asio::io_context& io, const Sensor
   if (!spool) return spool.error();
   source::Options options;
   options.interfaces = config.interfaces;
+  options.in_path = config.in_path;
   options.header_ring_bytes = config.header_ring_bytes;
   options.max_flows = config.max_flows;
   auto source = source::Source::open(options);
   if (!source) return std::move(source.error()).in("sensor '" + config.name + "'");
 
-  std::unique_ptr<Sensor> sensor(new Sensor(io, config, std::move(*identity), std::move(*spool),
+  SensorConfig resolved = config;
+  resolved.interfaces = devices_of((*source)->ports());
+  tell(config.name, (*source)->ports());
+  std::unique_ptr<Sensor> sensor(new Sensor(io, resolved, std::move(*identity), std::move(*spool),
                                             std::move(*source), std::move(*trust)));
-  spdlog::info("sensor {}: {} ports, key {}", config.name, config.interfaces.size(),
+  spdlog::info("sensor {}: {} ports, key {}", config.name, sensor->source_->ports().size(),
                stream::to_string(sensor->streams_.identity().fingerprint));
   sensor->control_.start();
+  sensor->follow_links();
   return sensor;
 }
 
@@ -48,17 +74,31 @@ Sensor::Sensor(asio::io_context& io, const SensorConfig& config, stream::Identit
       source_(std::move(source)),
       streams_(io, config, std::move(identity), std::move(spool),
                [this] {
-                 return configuration_report(config_, streams_.session(),
-                                             tai_offset_ns(clock_) / kNanosPerSecond);
+                 json report = configuration_report(config_, streams_.session(),
+                                                    tai_offset_ns(clock_) / kNanosPerSecond);
+                 report["ports"] = configured_ports(source_->ports());
+                 return report;
                }),
       recorder_([this](const RunId& run, std::uint32_t count, ByteView body) {
         return streams_.to(control_.archive_of(run))
             .offer(FL_FRAME_HEADER_RECORDS, FL_ENCODING_BINARY, run, count, body);
       }),
       drain_timer_(io),
+      links_(io, ::dup(source_->links_fd())),
       control_(io, config, std::move(trust), streams_, *this, source_->trigger_fd()),
       worker_(io) {
   recorder_.set_tai_offset_ns(tai_offset_ns(clock_));
+}
+
+// A port whose interface goes takes nobody with it, and goes on when it is back.
+void Sensor::follow_links() {
+  links_.async_wait(asio::posix::stream_descriptor::wait_read,
+                    [this](boost::system::error_code error) {
+                      if (error) return;
+                      for (const auto& line : source_->follow_links())
+                        spdlog::warn("sensor {}: {}", config_.name, line);
+                      follow_links();
+                    });
 }
 
 Result<void> Sensor::reload(const SensorConfig& config) {
@@ -97,6 +137,9 @@ void Sensor::wind_up(Done done) {
 
 void Sensor::begun(const sense::Activation& activation) {
   note_shared_slots(activation);
+  auto& nics = nics_[activation.run];
+  for (std::uint16_t port = 0; port < source_->ports().size(); ++port)
+    nics.push_back(source_->nic_drops(port));
   keep_draining();
 }
 
@@ -133,6 +176,7 @@ Result<void> Sensor::apply_flows() {
 
 void Sensor::forget(const RunId& run) {
   baselines_.erase(run);
+  nics_.erase(run);
   sharing_.erase(run);
   recorder_.forget(run);
 }
@@ -167,15 +211,30 @@ json Sensor::counts_of(const sense::Activation& activation, bool final) {
       flow.packets = flow.lifted + flow.dropped_ring + flow.dropped_read;
     }
   }
-  return counts_report(config_.name, activation.run, clock_.utc_ns(), final, flows, points);
+  json report = counts_report(config_.name, activation.run, clock_.utc_ns(), final, flows, points);
+  if (final) report["nics"] = nics_since(activation.run);
+  return report;
+}
+
+// Drivers are asked at a run's begin and end: some take milliseconds to answer.
+json Sensor::nics_since(const RunId& run) const {
+  json nics = json::array();
+  const auto before = nics_.find(run);
+  if (before == nics_.end()) return nics;
+  for (std::uint16_t port = 0; port < source_->ports().size(); ++port) {
+    const auto now = source_->nic_drops(port);
+    nics.push_back(nic_report(port, source_->ports()[port], now.since(before->second[port])));
+  }
+  return nics;
 }
 
 json Sensor::status() {
   recorder_.set_tai_offset_ns(tai_offset_ns(clock_));
   json ports = json::array();
-  for (std::uint16_t port = 0; port < config_.interfaces.size(); ++port) {
+  for (std::uint16_t port = 0; port < source_->ports().size(); ++port) {
     if (auto counters = source_->port_counters(port)) {
-      ports.push_back(port_report(port, config_.interfaces[port], *counters));
+      ports.push_back(port_report(port, source_->ports()[port], *counters));
+      ports.back()["nic"] = nic_json(source_->nic_drops(port));
     }
   }
   const auto& own = streams_.own();
@@ -200,6 +259,7 @@ std::string Sensor::summary() {
 asio::awaitable<void> Sensor::stop(std::uint64_t timeout_ns) {
   co_await control_.stop();
   drain_timer_.cancel();
+  links_.cancel();
   co_await streams_.close(timeout_ns);
 }
 

@@ -10,6 +10,7 @@
 
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <nlohmann/json.hpp>
 
@@ -33,6 +34,9 @@ class Sensor final : public Role {
   std::string summary();  // one line for systemd
 
   const char* kind() const override { return "sensor"; }
+  std::string port_name(std::uint16_t port) const override {
+    return source_->ports().at(port).name;
+  }
   Result<std::size_t> drain_triggers(const source::Source::OnTrigger& on_trigger) override {
     return source_->drain_triggers(on_trigger);
   }
@@ -50,6 +54,8 @@ class Sensor final : public Role {
          std::shared_ptr<stream::SpoolFolder> spool, std::unique_ptr<source::Source> source,
          sense::Trust trust);
   void note_shared_slots(const sense::Activation& activation);
+  void follow_links();
+  nlohmann::json nics_since(const RunId& run) const;
   void keep_draining();
 
   SensorConfig config_;
@@ -59,8 +65,11 @@ class Sensor final : public Role {
   capture::Recorder recorder_;
   // Counters of an entry that stood already when the run joined it, by slot.
   std::unordered_map<RunId, std::unordered_map<std::uint32_t, fl_flow_counters>> baselines_;
+  // What each port's NIC had dropped when the run began.
+  std::unordered_map<RunId, std::vector<source::NicDrops>> nics_;
   std::unordered_set<RunId> sharing_;  // runs that hold, or held, a slot together with another
   boost::asio::steady_timer drain_timer_;
+  boost::asio::posix::stream_descriptor links_;
   Control control_;
   Worker worker_;  // last: its job asks the source
 };

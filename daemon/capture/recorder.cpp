@@ -66,8 +66,12 @@ void Recorder::add(const Claim& claim, const fl_lift& lift, ByteView frame) {
   ++run.batched;
 
   PointCounts& point = run.in_batch[{lift.port, claim.direction}];
-  ++point.matched;
-  point.matched_bytes += lift.wire_len;
+  const std::uint32_t segments = std::max<std::uint32_t>(lift.gso_segs, 1);
+  point.matched += segments;
+  // Each segment has headers of its own on the wire.
+  point.matched_bytes +=
+      lift.wire_len + std::uint64_t{segments - 1} * (lift.header_len + lift.tag_len);
+  point.super_packets += segments > 1;
   if (run.batch.size() >= kBatchBytes) flush(claim.run, run);
 }
 
@@ -84,6 +88,7 @@ void Recorder::flush(const RunId& id, Run& run) {
     sum.matched_bytes += fresh.matched_bytes;
     (taken ? sum.recorded : sum.dropped_spool) += fresh.matched;
     if (taken) sum.bytes += fresh.matched_bytes;
+    if (taken) sum.super_packets += fresh.super_packets;
   }
   run.in_batch.clear();
   run.batch.clear();

@@ -29,13 +29,15 @@ struct Claim {
 // dropped, the spool is full; the recorder counts that.
 using Sink = std::function<bool(const RunId& run, std::uint32_t count, ByteView body)>;
 
-// Of one run, port and direction. matched = recorded + dropped_spool.
+// Of one run, port and direction: wire packets, of which a super-packet's one record is several.
+// matched = recorded + dropped_spool.
 struct PointCounts {
-  std::uint64_t matched = 0;  // records this run had a right to
+  std::uint64_t matched = 0;  // those this run had a right to
   std::uint64_t matched_bytes = 0;
   std::uint64_t recorded = 0;
   std::uint64_t bytes = 0;  // wire length of those recorded
   std::uint64_t dropped_spool = 0;
+  std::uint64_t super_packets = 0;  // records of several packets each, of those recorded
 };
 
 class Recorder {

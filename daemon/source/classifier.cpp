@@ -11,6 +11,7 @@
 #include <cstring>
 
 #include "classifier.skel.h"
+#include "classifier_tc.skel.h"
 #include "source/libbpf_log.h"
 
 namespace fieldline::source {
@@ -28,54 +29,52 @@ int share_maps(bpf_object* from, bpf_object* to) {
   return 0;
 }
 
+void size_maps(bpf_object* object, const MapSizes& sizes) {
+  for (const char* name : {"flows", "values", "flow_counters"})
+    bpf_map__set_max_entries(bpf_object__find_map_by_name(object, name), sizes.slots);
+  bpf_map__set_max_entries(bpf_object__find_map_by_name(object, "header_ring"),
+                           sizes.header_ring_bytes);
+  bpf_map__set_max_entries(bpf_object__find_map_by_name(object, "trigger_ring"),
+                           sizes.trigger_ring_bytes);
+}
+
 }  // namespace
 
-void Classifier::Destroy::operator()(classifier* skeleton) const {
-  classifier__destroy(skeleton);
-}
-
-Classifier::~Classifier() = default;
-
-Result<std::unique_ptr<Classifier>> Classifier::load(const MapSizes& sizes, std::uint16_t ports,
-                                                     std::uint32_t action) {
-  std::unique_ptr<Classifier> loaded(new Classifier);
-  for (std::uint16_t port = 0; port < ports; ++port) {
-    auto skeleton = loaded->load_port(sizes, port, action);
-    if (!skeleton) return skeleton.error();
-    loaded->skeletons_.push_back(std::move(*skeleton));
-  }
-  return loaded;
-}
-
-Result<Classifier::Skeleton> Classifier::load_port(const MapSizes& sizes, std::uint16_t port,
-                                                   std::uint32_t action) const {
+template <class Skeleton>
+Result<Classifier::Loaded> Classifier::load(std::uint16_t port, std::uint32_t action) const {
   LibbpfLog log;
-  Skeleton skeleton(classifier__open());
+  auto* skeleton = Skeleton::open();
   if (!skeleton) return log.load_error("the classifier");
+  Loaded loaded;
+  loaded.skeleton = {skeleton, [](Skeleton* open) { Skeleton::destroy(open); }};
+  loaded.object = skeleton->obj;
   skeleton->rodata->fl_port = port;
   skeleton->rodata->fl_action = action;
-  if (skeletons_.empty()) {
-    bpf_map__set_max_entries(skeleton->maps.flows, sizes.slots);
-    bpf_map__set_max_entries(skeleton->maps.values, sizes.slots);
-    bpf_map__set_max_entries(skeleton->maps.flow_counters, sizes.slots);
-    bpf_map__set_max_entries(skeleton->maps.header_ring, sizes.header_ring_bytes);
-    bpf_map__set_max_entries(skeleton->maps.trigger_ring, sizes.trigger_ring_bytes);
-  } else if (share_maps(skeletons_.front()->obj, skeleton->obj)) {
+  if (!maps_) {
+    size_maps(loaded.object, sizes_);
+  } else if (share_maps(maps_, loaded.object)) {
     return log.load_error("the classifier");
   }
-  if (int error = classifier__load(skeleton.get())) {
+  if (int error = Skeleton::load(skeleton)) {
     errno = -error;
     return log.load_error("the classifier");
   }
-  return skeleton;
+  loaded.program = bpf_program__fd(bpf_object__next_program(loaded.object, nullptr));
+  return loaded;
 }
 
-int Classifier::program_fd(std::uint16_t port) const {
-  return bpf_program__fd(skeletons_.at(port)->progs.fl_classify);
+Result<int> Classifier::program(std::uint16_t port, Hook hook, std::uint32_t action) {
+  const std::pair key{port, hook};
+  if (auto found = programs_.find(key); found != programs_.end()) return found->second.program;
+  auto loaded =
+      hook == Hook::xdp ? load<classifier>(port, action) : load<classifier_tc>(port, action);
+  if (!loaded) return loaded.error();
+  if (!maps_) maps_ = loaded->object;
+  return programs_.emplace(key, std::move(*loaded)).first->second.program;
 }
 
 int Classifier::map_fd(const char* name) const {
-  return bpf_object__find_map_fd_by_name(skeletons_.front()->obj, name);
+  return bpf_object__find_map_fd_by_name(maps_, name);
 }
 
 Result<void> quiesce() {

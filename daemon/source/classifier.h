@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// The loaded classifier: one program per port, one set of maps for all.
+// The loaded classifier: a program for each port and hook, one set of maps for all.
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
-#include <string>
-#include <vector>
+#include <utility>
 
 #include "base/result.h"
 
-struct classifier;  // the generated skeleton
+struct bpf_object;
 
 namespace fieldline::source {
 
@@ -19,27 +19,29 @@ struct MapSizes {
   std::uint32_t trigger_ring_bytes;
 };
 
+enum class Hook : std::uint8_t { xdp, tc };
+
 class Classifier {
  public:
-  // Port i's program counts as port i and ends every packet with `action` (enum xdp_action).
-  static Result<std::unique_ptr<Classifier>> load(const MapSizes& sizes, std::uint16_t ports,
-                                                  std::uint32_t action);
-  ~Classifier();
+  explicit Classifier(const MapSizes& sizes) : sizes_(sizes) {}
 
-  std::uint16_t ports() const { return static_cast<std::uint16_t>(skeletons_.size()); }
-  int program_fd(std::uint16_t port) const;
-  int map_fd(const char* name) const;  // a map of bpf/maps.h
+  // The program that counts as this port and ends every packet with `action` (enum xdp_action, or
+  // TC_ACT_); it is loaded when it is first asked for, and stays.
+  Result<int> program(std::uint16_t port, Hook hook, std::uint32_t action);
+  int map_fd(const char* name) const;  // a map of bpf/maps.h; there must be a program
 
  private:
-  struct Destroy {
-    void operator()(classifier* skeleton) const;
+  struct Loaded {
+    std::shared_ptr<void> skeleton;
+    bpf_object* object = nullptr;
+    int program = -1;
   };
-  using Skeleton = std::unique_ptr<classifier, Destroy>;
+  template <class Skeleton>
+  Result<Loaded> load(std::uint16_t port, std::uint32_t action) const;
 
-  Classifier() = default;
-  Result<Skeleton> load_port(const MapSizes& sizes, std::uint16_t port, std::uint32_t action) const;
-
-  std::vector<Skeleton> skeletons_;  // the first one created the maps
+  MapSizes sizes_;
+  bpf_object* maps_ = nullptr;  // the first one's: its maps are everybody's
+  std::map<std::pair<std::uint16_t, Hook>, Loaded> programs_;
 };
 
 // Returns when every program run that began before the call is over (RCU grace period).

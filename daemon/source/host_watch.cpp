@@ -3,88 +3,25 @@
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
-#include <net/if.h>
-#include <net/if_arp.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
 
-#include <array>
 #include <bit>
-#include <cstring>
 
-#include "base/fd.h"
 #include "host_trigger.skel.h"
 #include "source/flow_table.h"
+#include "source/interface.h"
 #include "source/libbpf_log.h"
 #include "source/rings.h"
+#include "source/tc_hook.h"
 
 namespace fieldline::source {
 namespace {
 
-// enum bpf_attach_type and link flags of Linux 6.6, which Debian 12's headers do not name.
-constexpr int kTcxIngress = 46, kTcxEgress = 47;
-constexpr std::uint32_t kBefore = 1u << 3;  // in front of others, who may end the packet's way
-
-// What tells a filter of ours from others': its place and the program's name.
-constexpr std::uint32_t kHandle = 1, kPriority = 8620;
-constexpr const char* kProgram = "fl_host_watch";
+constexpr TcHook::Owner kOwner{"fl_host_watch", 8620};
 
 struct DestroySkeleton {
   void operator()(host_trigger* skeleton) const { host_trigger__destroy(skeleton); }
 };
 using Skeleton = std::unique_ptr<host_trigger, DestroySkeleton>;
-
-// One clsact filter; destruction removes it. The qdisc stays: others may have come to use it, and
-// an empty one passes everything.
-class Filter {
- public:
-  Filter(int ifindex, bpf_tc_attach_point point) : ifindex_(ifindex), point_(point) {}
-  Filter(Filter&& other) noexcept
-      : ifindex_(std::exchange(other.ifindex_, 0)), point_(other.point_) {}
-  Filter& operator=(Filter&&) = delete;
-  ~Filter() {
-    if (ifindex_ == 0) return;
-    LibbpfLog log;
-    LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = ifindex_, .attach_point = point_);
-    LIBBPF_OPTS(bpf_tc_opts, options, .handle = kHandle, .priority = kPriority);
-    bpf_tc_detach(&hook, &options);
-  }
-
- private:
-  int ifindex_;
-  bpf_tc_attach_point point_;
-};
-
-bool is_ours(std::uint32_t program_id) {
-  Fd program(bpf_prog_get_fd_by_id(program_id));
-  bpf_prog_info info{};
-  std::uint32_t size = sizeof info;
-  return program && bpf_obj_get_info_by_fd(program.get(), &info, &size) == 0 &&
-         std::strncmp(info.name, kProgram, sizeof info.name) == 0;
-}
-
-Result<void> check_type(const std::string& name) {
-  Fd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  ifreq request{};
-  std::strncpy(request.ifr_name, name.c_str(), IFNAMSIZ - 1);
-  if (!socket || ioctl(socket.get(), SIOCGIFHWADDR, &request)) {
-    return fail(Code::not_found, "there is no interface " + name + " here; see: ip -brief link");
-  }
-  const auto type = request.ifr_hwaddr.sa_family;
-  if (type == ARPHRD_ETHER || type == ARPHRD_LOOPBACK) return {};
-  return fail(Code::unsupported, "interface " + name +
-                                     " has no Ethernet header; name the interface that carries its "
-                                     "packets, or leave it out");
-}
-
-// Parts of traffic control that clsact needs are modules, which some kernels leave out and some
-// hosts may not load.
-Error clsact_error(const std::string& what, int error) {
-  errno = error;
-  Error failed = fail_errno(what);
-  const std::string remedy = clsact_remedy(error);
-  return remedy.empty() ? failed : fail(Code::unsupported, failed.context + "; " + remedy);
-}
 
 class TcWatch final : public HostWatch {
  public:
@@ -104,7 +41,7 @@ class TcWatch final : public HostWatch {
     return {};
   }
 
-  const char* attachment() const override { return only_clsact_ ? "clsact" : "tcx"; }
+  const char* attachment() const override { return hooks_.front().attachment(); }
   int trigger_fd() const override { return ring_->fd(); }
   Result<std::size_t> drain_triggers(const Source::OnTrigger& on_trigger) override {
     return ring_->drain([&](ByteView record) -> Result<void> {
@@ -121,15 +58,12 @@ class TcWatch final : public HostWatch {
  private:
   Result<void> load(const HostWatchOptions& options);
   Result<void> attach(const std::string& name, std::uint32_t index);
-  Result<bool> attach_tcx(int ifindex);
-  Result<void> attach_clsact(int ifindex, bpf_tc_attach_point point);
   int program_fd() const { return bpf_program__fd(skeleton_->progs.fl_host_watch); }
 
   bool only_clsact_ = false;
   Skeleton skeleton_;
   std::unique_ptr<Ring> ring_;
-  std::vector<Fd> links_;
-  std::vector<Filter> filters_;
+  std::vector<TcHook> hooks_;
 };
 
 Result<void> TcWatch::load(const HostWatchOptions& options) {
@@ -156,70 +90,23 @@ Result<void> TcWatch::load(const HostWatchOptions& options) {
 }
 
 Result<void> TcWatch::attach(const std::string& name, std::uint32_t index) {
-  if (auto checked = check_type(name); !checked) return checked.error();
-  const std::uint32_t ifindex = if_nametoindex(name.c_str());
+  auto interface = read_interface(name);
+  if (!interface) return interface.error();
+  if (auto checked = check_has_ethernet(*interface); !checked) return checked.error();
+  const int ifindex = interface->index;
   if (bpf_map_update_elem(bpf_map__fd(skeleton_->maps.watched), &ifindex, &index, BPF_NOEXIST)) {
     if (errno == EEXIST) return fail(Code::invalid, "it is listed twice");
     return fail_errno("naming it to the program");
   }
-  if (!only_clsact_) {
-    auto linked = attach_tcx(static_cast<int>(ifindex));
-    if (!linked) return linked.error();
-    if (*linked) return {};
-    only_clsact_ = true;
+  for (auto way : {TcHook::Way::ingress, TcHook::Way::egress}) {
+    auto hook = TcHook::attach(ifindex, way, program_fd(), kOwner, only_clsact_);
+    if (!hook) return hook.error();
+    hooks_.push_back(std::move(*hook));
   }
-  for (auto point : {BPF_TC_INGRESS, BPF_TC_EGRESS}) {
-    auto attached = attach_clsact(static_cast<int>(ifindex), point);
-    if (!attached) return attached.error();
-  }
-  return {};
-}
-
-// False: this kernel has no tcx.
-Result<bool> TcWatch::attach_tcx(int ifindex) {
-  for (int type : {kTcxIngress, kTcxEgress}) {
-    LIBBPF_OPTS(bpf_link_create_opts, options, .flags = kBefore);
-    Fd link(bpf_link_create(program_fd(), ifindex, static_cast<bpf_attach_type>(type), &options));
-    if (!link && errno == EINVAL && links_.empty()) return false;
-    if (!link) return fail_errno("attaching to its tc hook");
-    links_.push_back(std::move(link));
-  }
-  return true;
-}
-
-Result<void> TcWatch::attach_clsact(int ifindex, bpf_tc_attach_point point) {
-  LibbpfLog log;
-  const int both = BPF_TC_INGRESS | BPF_TC_EGRESS;
-  LIBBPF_OPTS(bpf_tc_hook, qdisc, .ifindex = ifindex,
-              .attach_point = static_cast<bpf_tc_attach_point>(both));
-  if (int error = bpf_tc_hook_create(&qdisc); error && error != -EEXIST)
-    return clsact_error("adding the clsact qdisc", -error);
-  LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = ifindex, .attach_point = point);
-  LIBBPF_OPTS(bpf_tc_opts, there, .handle = kHandle, .priority = kPriority);
-  const bool taken = bpf_tc_query(&hook, &there) == 0;
-  if (taken && !is_ours(there.prog_id)) {
-    return fail(Code::invalid, "another filter has priority " + std::to_string(kPriority) +
-                                   "; see: tc filter show dev ... ingress, and remove it");
-  }
-  LIBBPF_OPTS(bpf_tc_opts, filter, .prog_fd = program_fd(),
-              .flags = taken ? __u32{BPF_TC_F_REPLACE} : 0u, .handle = kHandle,
-              .priority = kPriority);
-  if (int error = bpf_tc_attach(&hook, &filter)) {
-    if (!clsact_remedy(-error).empty()) return clsact_error("adding a clsact filter", -error);
-    errno = -error;
-    return log.load_error("a clsact filter");
-  }
-  filters_.emplace_back(ifindex, point);
   return {};
 }
 
 }  // namespace
-
-std::string clsact_remedy(int error) {
-  if (error != ENOENT && error != EOPNOTSUPP) return {};
-  return "this kernel has not loaded clsact or its BPF classifier: modprobe -a sch_ingress cls_bpf "
-         "(Debian has them in linux-image-$(uname -r)); Linux 6.6 and newer do without them";
-}
 
 Result<std::unique_ptr<HostWatch>> HostWatch::open(const HostWatchOptions& options) {
   auto watch = std::make_unique<TcWatch>();

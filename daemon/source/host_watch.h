@@ -16,12 +16,7 @@ struct HostWatchOptions {
   bool only_clsact = false;                     // as on a kernel without tcx
 };
 
-// What to do about a kernel that has no such qdisc or classifier; empty: that is not the trouble.
-std::string clsact_remedy(int error);
-
-// Attached as tcx links where the kernel has them (6.6): they end with the process. Else as clsact
-// filters, which stay when the process is killed and go on passing every packet; the next start
-// replaces its own.
+// By tc hooks (source/tc_hook.h): what a killed process may leave goes on passing every packet.
 class HostWatch {
  public:
   static Result<std::unique_ptr<HostWatch>> open(const HostWatchOptions& options);

@@ -4,91 +4,24 @@
 #include <arpa/inet.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
-#include <sys/socket.h>
+#include <net/if_arp.h>
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <cstring>
-#include <functional>
 
-#include "base/bytes.h"
-#include "base/fd.h"
+#include "source/ethtool.h"
+#include "source/netlink.h"
 
 namespace fieldline::source {
 namespace {
 
-using OnMessage = std::function<void(std::uint16_t type, ByteView body)>;
+using netlink::dump, netlink::each_attribute, netlink::int_of, netlink::link, netlink::text_of;
 
 std::string join(const std::vector<std::string>& texts) {
   std::string joined;
   for (const auto& text : texts) joined += (joined.empty() ? "" : ", ") + text;
   return joined;
-}
-
-// Hands out the messages of one datagram; true when the dump is complete.
-Result<bool> read_datagram(ByteView datagram, const OnMessage& on_message) {
-  while (!datagram.empty()) {
-    ByteReader reader(datagram);
-    auto header = reader.take_struct<nlmsghdr>();
-    if (!header || header->nlmsg_len < sizeof(nlmsghdr) || header->nlmsg_len > datagram.size()) {
-      return fail(Code::truncated, "a netlink answer ends early");
-    }
-    ByteView body = datagram.subspan(sizeof(nlmsghdr), header->nlmsg_len - sizeof(nlmsghdr));
-    if (header->nlmsg_type == NLMSG_DONE) return true;
-    if (header->nlmsg_type == NLMSG_ERROR) {
-      auto error = ByteReader(body).take_struct<nlmsgerr>();
-      errno = error ? -error->error : EPROTO;
-      return fail_errno("asking the kernel by netlink");
-    }
-    on_message(header->nlmsg_type, body);
-    datagram =
-        datagram.subspan(std::min<std::size_t>(datagram.size(), NLMSG_ALIGN(header->nlmsg_len)));
-  }
-  return false;
-}
-
-Result<void> dump(std::uint16_t request, const OnMessage& on_message) {
-  Fd socket(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE));
-  if (!socket) return fail_errno("opening a netlink socket");
-  struct {
-    nlmsghdr header;
-    rtgenmsg general;
-  } ask{};
-  ask.header.nlmsg_len = NLMSG_LENGTH(sizeof ask.general);
-  ask.header.nlmsg_type = request;
-  ask.header.nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
-  ask.general.rtgen_family = AF_UNSPEC;
-  if (send(socket.get(), &ask, ask.header.nlmsg_len, 0) < 0) return fail_errno("asking by netlink");
-  std::vector<std::uint8_t> buffer(1 << 16);
-  for (;;) {
-    const ssize_t size = recv(socket.get(), buffer.data(), buffer.size(), 0);
-    if (size < 0 && errno == EINTR) continue;
-    if (size <= 0) return fail_errno("reading from netlink");
-    auto done = read_datagram(ByteView(buffer).first(static_cast<std::size_t>(size)), on_message);
-    if (!done) return done.error();
-    if (*done) return {};
-  }
-}
-
-// The attributes behind a message's fixed part; what does not fit is left out.
-using OnAttribute = std::function<void(std::uint16_t type, ByteView value)>;
-void each_attribute(ByteView attributes, const OnAttribute& on_attribute) {
-  while (attributes.size() >= sizeof(rtattr)) {
-    rtattr attribute;
-    std::memcpy(&attribute, attributes.data(), sizeof attribute);
-    if (attribute.rta_len < sizeof attribute || attribute.rta_len > attributes.size()) return;
-    on_attribute(attribute.rta_type & NLA_TYPE_MASK,
-                 attributes.subspan(sizeof attribute, attribute.rta_len - sizeof attribute));
-    attributes =
-        attributes.subspan(std::min<std::size_t>(attributes.size(), RTA_ALIGN(attribute.rta_len)));
-  }
-}
-
-int int_of(ByteView value) {
-  int number = 0;
-  if (value.size() == sizeof number) std::memcpy(&number, value.data(), sizeof number);
-  return number;
 }
 
 std::string address_text(int family, ByteView value, unsigned prefix) {
@@ -99,17 +32,25 @@ std::string address_text(int family, ByteView value, unsigned prefix) {
   return std::string(text.data()) + "/" + std::to_string(prefix);
 }
 
+std::string name_of(int index) {
+  std::array<char, IF_NAMESIZE> name{};
+  return if_indextoname(static_cast<unsigned>(index), name.data()) ? name.data()
+                                                                   : std::to_string(index);
+}
+
 Result<void> read_link(Interface& into) {
-  return dump(RTM_GETLINK, [&](std::uint16_t type, ByteView body) {
+  return link(into.index, [&](std::uint16_t type, ByteView body) {
     ByteReader reader(body);
-    auto link = reader.take_struct<ifinfomsg>();
-    if (type != RTM_NEWLINK || !link || link->ifi_index != into.index) return;
-    into.up = link->ifi_flags & IFF_UP;
+    auto found = reader.take_struct<ifinfomsg>();
+    if (type != RTM_NEWLINK || !found) return;
+    into.up = found->ifi_flags & IFF_UP;
+    into.type = found->ifi_type;
     each_attribute(reader.rest(), [&](std::uint16_t attribute, ByteView value) {
-      if (attribute != IFLA_MASTER) return;
-      std::array<char, IF_NAMESIZE> name{};
-      const auto index = static_cast<unsigned>(int_of(value));
-      into.master = if_indextoname(index, name.data()) ? name.data() : std::to_string(index);
+      if (attribute == IFLA_MASTER) into.master = name_of(int_of(value));
+      if (attribute != IFLA_LINKINFO) return;
+      each_attribute(value, [&](std::uint16_t inner, ByteView text) {
+        if (inner == IFLA_INFO_KIND) into.kind = text_of(text);
+      });
     });
   });
 }
@@ -168,17 +109,43 @@ Result<Interface> read_interface(const std::string& name) {
   if (read.index == 0) {
     return fail(Code::not_found, "there is no interface " + name + " here; see: ip -brief link");
   }
-  for (auto step : {read_link, read_addresses, read_routes}) {
-    if (auto done = step(read); !done) return std::move(done.error()).in("interface " + name);
-  }
+  if (auto done = read_link(read); !done) return std::move(done.error()).in("interface " + name);
+  if (read.kind.empty()) read.kind = read.type == ARPHRD_LOOPBACK ? "loopback" : "nic";
+  read.driver = Ethtool(name).driver();
   return read;
 }
 
-Result<void> check_is_tap(const Interface& interface) {
+Result<std::vector<std::string>> members_of(const Interface& interface) {
+  std::vector<std::string> names;
+  auto read = dump(RTM_GETLINK, [&](std::uint16_t type, ByteView body) {
+    ByteReader reader(body);
+    auto link = reader.take_struct<ifinfomsg>();
+    if (type != RTM_NEWLINK || !link) return;
+    each_attribute(reader.rest(), [&](std::uint16_t attribute, ByteView value) {
+      if (attribute == IFLA_MASTER && int_of(value) == interface.index)
+        names.push_back(name_of(link->ifi_index));
+    });
+  });
+  if (!read) return std::move(read.error()).in("members of " + interface.name);
+  return names;
+}
+
+Result<void> check_has_ethernet(const Interface& interface) {
+  if (interface.type == ARPHRD_ETHER || interface.type == ARPHRD_LOOPBACK) return {};
+  return fail(Code::unsupported, "interface " + interface.name +
+                                     " has no Ethernet header; name the interface that carries its "
+                                     "packets, or leave it out");
+}
+
+Result<void> check_is_tap(const Interface& tap, const std::string& bundle) {
+  Interface interface = tap;
   const std::string& name = interface.name;
+  for (auto step : {read_addresses, read_routes}) {
+    if (auto done = step(interface); !done) return std::move(done.error()).in("interface " + name);
+  }
   const std::string reason =
       "; a tap consumes every packet that comes in, so it can carry nothing of its own. ";
-  if (!interface.master.empty()) {
+  if (interface.master != bundle && !interface.master.empty()) {
     return fail(Code::invalid, "interface " + name + " belongs to " + interface.master + reason +
                                    "Run: ip link set dev " + name + " nomaster");
   }

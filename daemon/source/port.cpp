@@ -4,15 +4,22 @@
 #include <bpf/bpf.h>
 #include <linux/if_link.h>
 #include <linux/if_packet.h>
+#include <linux/pkt_cls.h>
 #include <sys/socket.h>
 
 #include <cerrno>
 #include <cstring>
 
-#include "source/interface.h"
+#include "source/port_lease.h"
 
 namespace fieldline::source {
 namespace {
+
+constexpr TcHook::Owner kOwner{"fl_classify_tc", 8621};
+
+const char* name_of(Place place) {
+  return place == Place::tap ? "tap" : place == Place::in ? "in" : "out";
+}
 
 Result<Fd> hold_promiscuous(const Interface& interface) {
   // Protocol 0: no packet is ever delivered to it.
@@ -27,11 +34,11 @@ Result<Fd> hold_promiscuous(const Interface& interface) {
   return socket;
 }
 
-Result<Fd> attach_native(const Interface& interface, int program_fd) {
+// No descriptor: the driver refuses, for the reason in `why`.
+Result<Fd> attach_native(const Interface& interface, int program_fd, std::string& why) {
   LIBBPF_OPTS(bpf_link_create_opts, options, .flags = XDP_FLAGS_DRV_MODE);
   const int fd = bpf_link_create(program_fd, interface.index, BPF_XDP, &options);
   if (fd >= 0) return Fd(fd);
-  const std::string name = interface.name;
   const std::string cause = std::string("attaching native XDP: ") + std::strerror(errno);
   switch (errno) {
     case EBUSY:
@@ -40,15 +47,17 @@ Result<Fd> attach_native(const Interface& interface, int program_fd) {
                   cause +
                       "; another XDP program is on it. See: bpftool net; remove it with its "
                       "owner, or run: ip link set dev " +
-                      name + " xdp off");
+                      interface.name + " xdp off");
     case EOPNOTSUPP:
-      return fail(Code::unsupported,
-                  cause + "; its driver has no native XDP. Use a port of another driver");
+      why = "its driver has no native XDP";
+      return Fd();
     case ERANGE:
     case EINVAL:
-      return fail(Code::unsupported,
-                  cause + "; the driver refuses its present settings. Run: ip link set dev " +
-                      name + " mtu 1500, and see the kernel's log for the driver's reason");
+      why =
+          "its driver refuses native XDP at its present settings (see the kernel's log; often: "
+          "ip link set dev " +
+          interface.name + " mtu 1500)";
+      return Fd();
     default:
       return fail(Code::io, cause);
   }
@@ -56,24 +65,50 @@ Result<Fd> attach_native(const Interface& interface, int program_fd) {
 
 }  // namespace
 
-Result<void> Port::check(const std::string& name) {
-  auto interface = read_interface(name);
-  if (!interface) return interface.error();
-  return check_is_tap(*interface);
+std::uint32_t Port::action(Place place, Hook hook) {
+  if (hook == Hook::xdp) return XDP_DROP;
+  // UNSPEC: the next program, filter, or the stack decides.
+  return static_cast<std::uint32_t>(place == Place::tap ? TC_ACT_SHOT : TC_ACT_UNSPEC);
 }
 
-Result<Port> Port::open(const std::string& name, int program_fd) {
-  auto interface = read_interface(name);
+Result<Port> Port::open(const PortPlan& plan, const Programs& programs) {
+  auto interface = read_for(plan);
   if (!interface) return interface.error();
-  if (auto tap = check_is_tap(*interface); !tap) return tap.error();
-  auto promiscuous = hold_promiscuous(*interface);
-  if (!promiscuous) return std::move(promiscuous.error()).in("interface " + name);
-  auto link = attach_native(*interface, program_fd);
-  if (!link) return std::move(link.error()).in("interface " + name);
   Port port;
-  port.promiscuous_ = std::move(*promiscuous);
-  port.link_ = std::move(*link);
+  port.interface_ = std::move(*interface);
+  const auto way = plan.place == Place::out ? TcHook::Way::egress : TcHook::Way::ingress;
+  auto lease = lease_port(port.interface_.index, name_of(plan.place));
+  if (!lease) return std::move(lease.error()).in("interface " + plan.interface);
+  port.lease_ = std::move(*lease);
+  auto opened = plan.place == Place::tap ? port.open_tap(programs) : port.open_hook(way, programs);
+  if (!opened) return std::move(opened.error()).in("interface " + plan.interface);
   return port;
+}
+
+Result<void> Port::open_tap(const Programs& programs) {
+  auto promiscuous = hold_promiscuous(interface_);
+  if (!promiscuous) return promiscuous.error();
+  promiscuous_ = std::move(*promiscuous);
+  // Before the program: veth shows GRO as on while it has one.
+  auto offloads = OffloadsOff::hold(interface_.name, interface_.index);
+  if (!offloads) return offloads.error();
+  offloads_.emplace(std::move(*offloads));
+  auto program = programs(Hook::xdp);
+  if (!program) return program.error();
+  auto link = attach_native(interface_, *program, remark_);
+  if (!link) return link.error();
+  xdp_ = std::move(*link);
+  if (xdp_) return {};
+  return open_hook(TcHook::Way::ingress, programs);
+}
+
+Result<void> Port::open_hook(TcHook::Way way, const Programs& programs) {
+  auto program = programs(Hook::tc);
+  if (!program) return program.error();
+  auto hook = TcHook::attach(interface_.index, way, *program, kOwner);
+  if (!hook) return hook.error();
+  hook_.emplace(std::move(*hook));
+  return {};
 }
 
 }  // namespace fieldline::source

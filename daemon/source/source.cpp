@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "source/source.h"
 
-#include <linux/bpf.h>
+#include <net/if.h>
 #include <unistd.h>
 
 #include <bit>
-#include <set>
+#include <optional>
 
 #include "source/classifier.h"
 #include "source/flow_table.h"
+#include "source/link_watch.h"
 #include "source/port.h"
 #include "source/rings.h"
 
@@ -24,18 +25,6 @@ Result<void> check_ring(const char* name, std::uint32_t bytes) {
 }
 
 Result<void> check_options(const Options& options) {
-  if (options.interfaces.empty())
-    return fail(Code::invalid, "no port is named; list at least one interface");
-  if (options.interfaces.size() > FL_PORTS_MAX) {
-    return fail(Code::exhausted, std::to_string(options.interfaces.size()) +
-                                     " ports: a sensor has at most " +
-                                     std::to_string(FL_PORTS_MAX));
-  }
-  std::set<std::string> names;
-  for (const auto& name : options.interfaces) {
-    if (!names.insert(name).second)
-      return fail(Code::invalid, "interface " + name + " is listed twice");
-  }
   if (options.max_flows == 0 || options.max_flows > (1u << 22)) {
     return fail(Code::invalid, "max_flows must lie between 1 and " + std::to_string(1u << 22));
   }
@@ -44,19 +33,19 @@ Result<void> check_options(const Options& options) {
   return check_ring("trigger", options.trigger_ring_bytes);
 }
 
-class XdpSource final : public Source {
+class KernelSource final : public Source {
  public:
-  static Result<std::unique_ptr<XdpSource>> open(const Options& options) {
+  static Result<std::unique_ptr<KernelSource>> open(const Options& options) {
     if (auto checked = check_options(options); !checked) return checked.error();
-    for (const auto& name : options.interfaces) {
-      if (auto checked = Port::check(name); !checked) return checked.error();
-    }
-    std::unique_ptr<XdpSource> source(new XdpSource);
-    if (auto prepared = source->prepare(options); !prepared) return prepared.error();
-    for (std::uint16_t i = 0; i < source->classifier_->ports(); ++i) {
-      auto port = Port::open(options.interfaces[i], source->classifier_->program_fd(i));
-      if (!port) return std::move(port.error()).in("port " + std::to_string(i));
-      source->ports_.push_back(std::move(*port));
+    auto plans = plan_ports(options);
+    if (!plans) return plans.error();
+    std::unique_ptr<KernelSource> source(new KernelSource(options));
+    if (auto prepared = source->prepare(plans->front()); !prepared) return prepared.error();
+    source->plans_ = std::move(*plans);
+    source->ports_.resize(source->plans_.size());
+    source->states_.resize(source->plans_.size());
+    for (std::uint16_t i = 0; i < source->plans_.size(); ++i) {
+      if (auto attached = source->attach(i); !attached) return attached.error();
     }
     return source;
   }
@@ -68,6 +57,7 @@ class XdpSource final : public Source {
   }
   Result<void> look_inside(bool triggers) override { return flows_->look_inside(triggers); }
   Result<void> quiesce() override { return source::quiesce(); }
+  const std::vector<PortState>& ports() const override { return states_; }
 
   Result<fl_flow_counters> flow_counters(std::uint32_t slot) const override {
     return flows_->counters(slot);
@@ -75,7 +65,36 @@ class XdpSource final : public Source {
   Result<fl_port_counters> port_counters(std::uint16_t port) const override {
     if (port >= ports_.size())
       return fail(Code::not_found, "there is no port " + std::to_string(port));
-    return sum_counters<fl_port_counters>(classifier_->map_fd("port_counters"), port);
+    return sum_counters<fl_port_counters>(classifier_.map_fd("port_counters"), port);
+  }
+
+  NicDrops nic_drops(std::uint16_t port) const override {
+    if (port >= ports_.size() || !ports_[port] || plans_[port].place == Place::out) return {};
+    return read_nic_drops(ports_[port]->interface(), plans_[port].place != Place::tap);
+  }
+
+  int links_fd() const override { return links_->fd(); }
+  std::vector<std::string> follow_links() override {
+    links_->clear();
+    std::vector<std::string> lines;
+    for (std::uint16_t i = 0; i < ports_.size(); ++i) {
+      const std::string &name = plans_[i].interface, port = "port " + plans_[i].name() + ": ";
+      const auto index = static_cast<int>(if_nametoindex(name.c_str()));
+      if (ports_[i] && ports_[i]->interface().index != index) {
+        detach(i);
+        lines.push_back(port + "interface " + name +
+                        " is gone; the other ports go on, and this one does when an interface of "
+                        "that name is back");
+      }
+      if (ports_[i] || index == 0) continue;
+      if (auto attached = attach(i)) {
+        lines.push_back(port + "is back: " + states_[i].attachment);
+      } else if (std::string why = attached.error().text(); why != states_[i].remark) {
+        lines.push_back("not attached again: " + why);
+        states_[i].remark = std::move(why);
+      }
+    }
+    return lines;
   }
 
   int trigger_fd() const override { return rings_->trigger_fd(); }
@@ -87,36 +106,68 @@ class XdpSource final : public Source {
   }
 
  private:
-  Result<void> prepare(const Options& options) {
+  explicit KernelSource(const Options& options)
+      : sizes_{2 * options.max_flows, options.header_ring_bytes, options.trigger_ring_bytes},
+        classifier_(sizes_) {}
+
+  // The first port's program brings the maps.
+  Result<void> prepare(const PortPlan& first) {
     // Asked for now, not at the first trigger: whether this kernel can wait for running programs.
     if (auto waited = source::quiesce(); !waited) return waited.error();
-    const MapSizes sizes{2 * options.max_flows, options.header_ring_bytes,
-                         options.trigger_ring_bytes};
-    auto classifier =
-        Classifier::load(sizes, static_cast<std::uint16_t>(options.interfaces.size()), XDP_DROP);
-    if (!classifier) return classifier.error();
-    classifier_ = std::move(*classifier);
-    auto flows = FlowTable::open([this](const char* name) { return classifier_->map_fd(name); },
-                                 sizes.slots);
+    auto program = classifier_.program(0, first.hook(), Port::action(first.place, first.hook()));
+    if (!program) return std::move(program.error()).in("port " + first.name());
+    auto flows = FlowTable::open([this](const char* name) { return classifier_.map_fd(name); },
+                                 sizes_.slots);
     if (!flows) return flows.error();
     flows_ = std::move(*flows);
-    auto rings = Rings::open(*classifier_, sizes);
+    auto rings = Rings::open(classifier_, sizes_);
     if (!rings) return rings.error();
     rings_ = std::move(*rings);
+    // Before the first port is attached: what happens to one from then on is told.
+    auto links = LinkWatch::open();
+    if (!links) return links.error();
+    links_.emplace(std::move(*links));
     return {};
   }
 
+  Result<void> attach(std::uint16_t number) {
+    const PortPlan& plan = plans_[number];
+    auto port = Port::open(plan, [&](Hook hook) {
+      return classifier_.program(number, hook, Port::action(plan.place, hook));
+    });
+    if (!port) return std::move(port.error()).in("port " + plan.name());
+    states_[number] = {plan.name(),
+                       plan.interface,
+                       plan.place,
+                       port->interface().kind,
+                       port->interface().driver,
+                       port->attachment(),
+                       port->remark()};
+    ports_[number].emplace(std::move(*port));
+    return {};
+  }
+
+  void detach(std::uint16_t number) {
+    ports_[number].reset();
+    states_[number].attachment.clear();
+    states_[number].remark = "there is no interface " + plans_[number].interface;
+  }
+
   // Destroyed from the last to the first: ports are detached before the maps go.
-  std::unique_ptr<Classifier> classifier_;
+  MapSizes sizes_;
+  Classifier classifier_;
   std::unique_ptr<FlowTable> flows_;
   std::unique_ptr<Rings> rings_;
-  std::vector<Port> ports_;
+  std::optional<LinkWatch> links_;
+  std::vector<PortPlan> plans_;
+  std::vector<PortState> states_;
+  std::vector<std::optional<Port>> ports_;
 };
 
 }  // namespace
 
 Result<std::unique_ptr<Source>> Source::open(const Options& options) {
-  auto source = XdpSource::open(options);
+  auto source = KernelSource::open(options);
   if (!source) return source.error();
   return std::unique_ptr<Source>(std::move(*source));
 }

@@ -12,14 +12,30 @@
 #include "base/result.h"
 #include "proto/flow.h"
 #include "proto/lift.h"
+#include "source/nic_drops.h"
 
 namespace fieldline::source {
 
 struct Options {
-  std::vector<std::string> interfaces;          // taps; the index is the port's number
+  std::vector<std::string> interfaces;          // taps
   std::uint32_t header_ring_bytes = 16u << 20;  // power of two
   std::uint32_t trigger_ring_bytes = 1u << 18;  // power of two
   std::uint32_t max_flows = FL_FLOWS_DEFAULT;   // two entries each
+  std::vector<std::string> in_path;             // of a host or router: packets go on untouched
+};
+
+// Of an interface in the path, what comes in and what goes out are two places.
+enum class Place : std::uint8_t { tap, in, out };
+
+// A port as it is; its number is its place in Source::ports().
+struct PortState {
+  std::string name;       // "tap0", "eth0 in", "eth0 out"
+  std::string interface;  // "eth0"
+  Place place = Place::tap;
+  std::string kind;        // "veth", "bridge", "dummy", ...; "nic"
+  std::string driver;      // as ethtool names it; may be empty
+  std::string attachment;  // "native XDP", "tcx", "clsact"; empty: its interface is absent
+  std::string remark;      // why it is not attached as well as it could be, or at all
 };
 
 // One entry that the flow table shall hold. The key is already masked.
@@ -36,9 +52,10 @@ struct Applied {
 
 class Source {
  public:
-  // Loads the classifier and attaches it as native XDP, in tap mode: packets are consumed after
-  // use. Refuses an interface that has an address, a route or a master, with the command that mends
-  // it. Everything is undone when the Source is destroyed or the process dies (BPF links, no pins).
+  // Loads the classifier and attaches it: as native XDP to taps, whose packets are consumed after
+  // use, by tc to both directions of interfaces in the path, where they go on. Refuses a tap that
+  // has an address, a route or a master, with the command that mends it. Everything is undone when
+  // the Source is destroyed or the process dies (BPF links, no pins; but see TcHook).
   static Result<std::unique_ptr<Source>> open(const Options& options);
   virtual ~Source() = default;
 
@@ -53,6 +70,14 @@ class Source {
   // period).
   virtual Result<void> quiesce() = 0;
 
+  virtual const std::vector<PortState>& ports() const = 0;
+  // Of an absent port, and of packets that go out, there are none.
+  virtual NicDrops nic_drops(std::uint16_t port) const = 0;
+  // Readable when an interface came, went or changed: follow_links() lets go of a port whose
+  // interface is gone and attaches one whose interface is back, under its number. What there is to
+  // say of it, a line each.
+  virtual int links_fd() const = 0;
+  virtual std::vector<std::string> follow_links() = 0;
   virtual Result<fl_flow_counters> flow_counters(std::uint32_t slot) const = 0;  // summed over CPUs
   virtual Result<fl_port_counters> port_counters(std::uint16_t port) const = 0;
 

@@ -51,7 +51,8 @@ struct Bench::Loaded {
 
   bool fits(const Setup& wanted) const {
     return std::memcmp(&setup.sizes, &wanted.sizes, sizeof wanted.sizes) == 0 &&
-           setup.ports == wanted.ports && setup.action == wanted.action;
+           setup.ports == wanted.ports && setup.action == wanted.action &&
+           setup.hook == wanted.hook;
   }
 };
 
@@ -70,7 +71,9 @@ Bench::Bench(const Setup& setup) {
   }
   loaded_ = std::make_unique<Loaded>();
   loaded_->setup = setup;
-  loaded_->classifier = must(source::Classifier::load(setup.sizes, setup.ports, setup.action));
+  loaded_->classifier = std::make_unique<source::Classifier>(setup.sizes);
+  for (std::uint16_t port = 0; port < setup.ports; ++port)
+    must(loaded_->classifier->program(port, setup.hook, setup.action));
   loaded_->table = must(source::FlowTable::open(
       [this](const char* name) { return loaded_->classifier->map_fd(name); }, setup.sizes.slots));
   loaded_->rings = must(source::Rings::open(*loaded_->classifier, setup.sizes));
@@ -94,8 +97,9 @@ Bench::~Bench() {
 source::FlowTable& Bench::table() {
   return *loaded_->table;
 }
-int Bench::program_fd(std::uint16_t port) const {
-  return loaded_->classifier->program_fd(port);
+int Bench::program_fd(std::uint16_t port) {
+  const Setup& setup = loaded_->setup;
+  return must(loaded_->classifier->program(port, setup.hook, setup.action));
 }
 int Bench::map_fd(const char* name) const {
   return loaded_->classifier->map_fd(name);
@@ -106,6 +110,19 @@ std::uint32_t Bench::run(ByteView frame, std::uint16_t port) {
               .data_size_in = static_cast<__u32>(frame.size()), .repeat = 1);
   if (bpf_prog_test_run_opts(program_fd(port), &options)) {
     FAIL("BPF_PROG_TEST_RUN of " << frame.size() << " bytes: " << std::strerror(errno));
+  }
+  return options.retval;
+}
+
+std::uint32_t Bench::run_super(ByteView frame, std::uint32_t gso_size, std::uint32_t gso_segs) {
+  __sk_buff context{};
+  context.gso_size = gso_size;
+  context.gso_segs = gso_segs;
+  LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = frame.data(),
+              .data_size_in = static_cast<__u32>(frame.size()), .ctx_in = &context,
+              .ctx_size_in = sizeof context, .repeat = 1);
+  if (bpf_prog_test_run_opts(program_fd(), &options)) {
+    FAIL("BPF_PROG_TEST_RUN of a super-packet: " << std::strerror(errno));
   }
   return options.retval;
 }

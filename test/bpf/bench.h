@@ -34,12 +34,15 @@ class Bench {
     source::MapSizes sizes{1024, 1 << 16, 1 << 14};
     std::uint16_t ports = 1;
     std::uint32_t action = XDP_DROP;
+    source::Hook hook = source::Hook::xdp;
   };
   Bench() : Bench(Setup{}) {}
   explicit Bench(const Setup& setup);
   ~Bench();
 
   std::uint32_t run(ByteView frame, std::uint16_t port = 0);  // the program's action
+  // As an skb that is several segments; of Hook::tc alone.
+  std::uint32_t run_super(ByteView frame, std::uint32_t gso_size, std::uint32_t gso_segs);
   // With only the first `linear` bytes in the driver's first buffer and the rest in fragments;
   // false if this kernel cannot lay out a test frame so (before 6.18).
   bool run_split(ByteView frame, std::uint32_t linear);
@@ -54,7 +57,7 @@ class Bench {
   // lifted() after one frame that must have been lifted once.
   Lifted lift_of(ByteView frame);
   source::FlowTable& table();
-  int program_fd(std::uint16_t port = 0) const;
+  int program_fd(std::uint16_t port = 0);
   int map_fd(const char* name) const;
 
  private:

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a lifted record holds, and what happens when the header ring is full.
+#include <linux/pkt_cls.h>
+
 #include <catch2/catch.hpp>
 
 #include "base/clock.h"
@@ -83,6 +85,52 @@ TEST_CASE("A record carries the time of day on TAI and no gso fields") {
   CHECK(got.lift.gso_size == 0);
   CHECK(got.lift.gso_segs == 0);
   CHECK(got.lift.queue == 0);
+}
+
+TEST_CASE("A super-packet is one record, and counts as the segments that it is on the wire") {
+  Bench bench({.action = static_cast<std::uint32_t>(TC_ACT_UNSPEC), .hook = source::Hook::tc});
+  bench.apply({default_entry(4)});
+  const Bytes frame = ethernet(kIpv4, ipv4({}, tcp({.options = Bytes(12, 1)}, filler(3000))));
+  const std::uint32_t segments = 3, headers = 66;
+  // Those of a guest do not say how many they are.
+  for (std::uint32_t said : {segments, 0u}) {
+    CHECK(bench.run_super(frame, 1448, said) == static_cast<std::uint32_t>(TC_ACT_UNSPEC));
+    const auto all = bench.lifted();
+    REQUIRE(all.size() == 1);
+    const fl_lift& lift = all.front().lift;
+    CHECK(lift.gso_size == 1448);
+    CHECK(lift.gso_segs == segments);
+    CHECK(lift.header_len == headers);
+    CHECK(lift.wire_len == frame.size());
+    CHECK(lift.flags == FL_LIFT_CHECKSUM_PARTIAL);
+    CHECK(all.front().frame.size() == headers);
+  }
+  CHECK(bench.flow(4).packets == 2 * segments);
+  CHECK(bench.flow(4).bytes == 2 * (frame.size() + (segments - 1) * headers));
+  CHECK(bench.port().packets == 2 * segments);
+  CHECK(bench.port().bytes == bench.flow(4).bytes);
+  CHECK(bench.port().super_packets == 2);
+
+  CHECK(bench.lift_of(frame).lift.gso_segs == 0);
+  CHECK(bench.port().packets == 2 * segments + 1);
+  // What cannot be parsed is as many segments; its headers are not known.
+  Bytes other = frame;
+  other[12] = 0x88;
+  bench.run_super(other, 1000, 4);
+  CHECK(bench.port().not_ip == 4);
+  CHECK(bench.port().bytes == bench.flow(4).bytes + other.size());
+  require_flow_sums(bench.flow(4));
+  require_port_sums(bench.port(), 0);
+}
+
+TEST_CASE("Triggers that were glued into a super-packet are a bad length, each of them") {
+  Bench bench({.action = static_cast<std::uint32_t>(TC_ACT_UNSPEC), .hook = source::Hook::tc});
+  Bytes two(2 * FL_TRIGGER_MIN, 1);
+  std::memcpy(two.data(), FL_TRIGGER_MAGIC, FL_TRIGGER_MAGIC_LEN);
+  bench.run_super(ethernet(kIpv4, ipv4({.protocol = kUdp}, udp({}, two))), FL_TRIGGER_MIN, 2);
+  CHECK(bench.triggers().empty());
+  CHECK(bench.port().triggers_bad_length == 2);
+  require_port_sums(bench.port(), 0);
 }
 
 TEST_CASE("A checksum that is still the pseudo-header's sum is flagged as not final") {

@@ -1,122 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// Source on a real veth pair, in a network namespace of this test's own:
-//
-//   wire0 ---- tap0 (Source)      wire1 ---- tap1 (Source)
-#include "source/source.h"
-
-#include <linux/if_packet.h>
-#include <net/if.h>
-#include <poll.h>
-#include <sched.h>
-#include <sys/socket.h>
+// Source on real veth pairs: what its ports see, and what they leave behind.
+#include <bpf/bpf.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
-#include <catch2/catch.hpp>
-#include <cstdlib>
-
-#include "base/fd.h"
 #include "bench.h"
-#include "packets.h"
 #include "proto/trigger.h"
+#include "source_network.h"
 
 namespace fieldline {
-namespace {
 
 using namespace packets;
 using source::Options;
 using source::Source;
-
-void shell(const std::string& command) {
-  INFO(command);
-  REQUIRE(std::system(command.c_str()) == 0);
-}
-
-std::string output_of(const std::string& command) {
-  FILE* pipe = popen(command.c_str(), "r");
-  REQUIRE(pipe != nullptr);
-  std::string text;
-  char part[512];
-  while (std::size_t size = std::fread(part, 1, sizeof part, pipe)) text.append(part, size);
-  REQUIRE(pclose(pipe) == 0);
-  return text;
-}
-
-// The thread's namespace until destruction; the kernel removes the veths with it.
-class OwnNetwork {
- public:
-  OwnNetwork() : before_(open_self()) {
-    REQUIRE(before_);
-    REQUIRE(unshare(CLONE_NEWNET) == 0);
-    for (const char* number : {"0", "1"}) {
-      const std::string wire = std::string("wire") + number, tap = std::string("tap") + number;
-      shell("ip link add " + wire + " type veth peer name " + tap);
-      for (const auto& name : {wire, tap}) {
-        // In two steps: one command brings the interface up first, and IPv6 may be quicker.
-        shell("ip link set dev " + name + " addrgenmode none");
-        shell("ip link set dev " + name + " up");
-      }
-    }
-  }
-  ~OwnNetwork() { setns(before_.get(), CLONE_NEWNET); }
-
- private:
-  static Fd open_self() {
-    FILE* file = std::fopen("/proc/thread-self/ns/net", "re");
-    if (!file) return Fd();
-    Fd fd(dup(fileno(file)));
-    std::fclose(file);
-    return fd;
-  }
-  Fd before_;
-};
-
-class Wire {
- public:
-  explicit Wire(const char* interface) : socket_(::socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0)) {
-    REQUIRE(socket_);
-    address_.sll_family = AF_PACKET;
-    address_.sll_ifindex = static_cast<int>(if_nametoindex(interface));
-  }
-  void send(const Bytes& frame) const {
-    const auto* to = reinterpret_cast<const sockaddr*>(&address_);
-    REQUIRE(sendto(socket_.get(), frame.data(), frame.size(), 0, to, sizeof address_) ==
-            static_cast<ssize_t>(frame.size()));
-  }
-
- private:
-  Fd socket_;
-  sockaddr_ll address_{};
-};
-
-std::unique_ptr<Source> must_open(const Options& options) {
-  auto opened = Source::open(options);
-  if (!opened) FAIL(opened.error().text());
-  return std::move(*opened);
-}
-
-Options small(std::vector<std::string> interfaces) {
-  return {std::move(interfaces), 1 << 16, 1 << 14, 64};
-}
-
-// Packets travel in a softirq: waits for the count, at most two seconds.
-void wait_for_packets(const Source& source, std::uint16_t port, std::uint64_t count) {
-  for (int i = 0; i < 2000; ++i) {
-    auto counters = source.port_counters(port);
-    REQUIRE(counters.has_value());
-    if (counters->packets >= count) return;
-    poll(nullptr, 0, 1);
-  }
-  FAIL("port " << port << " did not see " << count << " packets within 2 s");
-}
-
-std::string refusal_of(const Options& options) {
-  auto opened = Source::open(options);
-  REQUIRE(opened.has_error());
-  return opened.error().text();
-}
-
-}  // namespace
 
 TEST_CASE("Real packets on two taps are counted and lifted under their ports") {
   OwnNetwork network;
@@ -171,19 +66,114 @@ TEST_CASE("A tap consumes what it sees and is promiscuous while it is open") {
     CHECK(output_of("ip -details link show dev tap0").find("promiscuity 1") != std::string::npos);
     CHECK(output_of("ip link show dev tap0").find("xdp") != std::string::npos);
     // A socket on the tap sees nothing: the packet ends in the classifier.
-    Fd listener(::socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0));
-    sockaddr_ll here{};
-    here.sll_family = AF_PACKET;
-    here.sll_protocol = big_endian(std::uint16_t{0x0003});
-    here.sll_ifindex = static_cast<int>(if_nametoindex("tap0"));
-    REQUIRE(bind(listener.get(), reinterpret_cast<sockaddr*>(&here), sizeof here) == 0);
+    const Listener listener("tap0");
     Wire("wire0").send(ethernet(kArp, filler(50)));
     wait_for_packets(*source, 0, 1);
-    pollfd waiting{listener.get(), POLLIN, 0};
-    CHECK(poll(&waiting, 1, 0) == 0);
+    CHECK_FALSE(listener.hears(0));
   }
   CHECK(output_of("ip -details link show dev tap0").find("promiscuity 0") != std::string::npos);
   CHECK(output_of("ip link show dev tap0").find("xdp") == std::string::npos);
+}
+
+TEST_CASE("An interface in the path is two ports, and everything goes on through it") {
+  OwnNetwork network;
+  Options options = small({});
+  options.in_path = {"tap0"};
+  shell("ip address add 192.0.2.9/24 dev tap0");  // it is in use
+  auto source = must_open(options);
+  REQUIRE(source->ports().size() == 2);
+  CHECK(source->ports()[0].name == "tap0 in");
+  CHECK(source->ports()[1].name == "tap0 out");
+  CHECK(source->ports()[0].kind == "veth");
+  REQUIRE(source->apply({default_entry(5)}).has_value());
+  const Listener behind("tap0"), wire("wire0");
+  const Bytes frame = ethernet(kIpv4, ipv4({}, tcp({}, filler(200))));
+  Wire("wire0").send(frame);
+  wait_for_packets(*source, 0, 1);
+  CHECK(behind.hears(2000));
+  Wire("tap0").send(frame);
+  wait_for_packets(*source, 1, 1);
+  CHECK(wire.hears(2000));
+  std::vector<int> ports;
+  auto drained =
+      source->drain_headers([&](const fl_lift& lift, ByteView) { ports.push_back(lift.port); });
+  REQUIRE(drained.has_value());
+  CHECK(ports == std::vector<int>{0, 1});
+}
+
+TEST_CASE("A VLAN tag that the stack took off before tc counts with the bytes on the wire") {
+  OwnNetwork network;
+  Options options = small({});
+  options.in_path = {"tap0"};
+  auto source = must_open(options);
+  REQUIRE(source->apply({default_entry(5)}).has_value());
+  const Bytes plain = ethernet(kIpv4, ipv4({}, tcp({}, filler(200))));
+  Bytes tagged = plain;
+  const Bytes tag{0x81, 0x00, 0x00, 0x64};
+  tagged.insert(tagged.begin() + 12, tag.begin(), tag.end());
+  Wire("wire0").send(tagged);
+  wait_for_packets(*source, 0, 1);
+  auto drained = source->drain_headers([&](const fl_lift& lift, ByteView bytes) {
+    CHECK(lift.wire_len == tagged.size());
+    CHECK(Bytes(bytes.begin(), bytes.end()) == Bytes(plain.begin(), plain.begin() + 54));
+  });
+  REQUIRE(drained.has_value());
+  CHECK(*drained == 1);
+  CHECK(source->flow_counters(5)->bytes == tagged.size());
+  CHECK(source->port_counters(0)->bytes == tagged.size());
+}
+
+TEST_CASE("A tap whose driver has no native XDP is read by tc, and consumed all the same") {
+  OwnNetwork network;
+  // Everything that comes in by tap0 is the macvlan's.
+  shell("ip link add link tap0 name mac0 type macvlan mode passthru nopromisc");
+  shell("ip link set dev mac0 addrgenmode none && ip link set dev mac0 up");
+  auto source = must_open(small({"mac0"}));
+  REQUIRE(source->ports().size() == 1);
+  CHECK(source->ports()[0].kind == "macvlan");
+  CHECK(source->ports()[0].attachment != "native XDP");
+  CHECK(source->ports()[0].remark.find("no native XDP") != std::string::npos);
+  REQUIRE(source->apply({default_entry(5)}).has_value());
+  for (int i = 0; i < 10; ++i) Wire("wire0").send(ethernet(kIpv4, ipv4({}, tcp({}, filler(200)))));
+  wait_for_packets(*source, 0, 10);
+  auto drained = source->drain_headers([](const fl_lift&, ByteView) {});
+  REQUIRE(drained.has_value());
+  CHECK(*drained == 10);
+  CHECK(source->flow_counters(5)->packets == 10);
+}
+
+TEST_CASE("What merges or strips on a tap is off while the sensor lives, and as it was behind it") {
+  OwnNetwork network;
+  auto feature = [](const std::string& name) {
+    const std::string all = output_of("ethtool -k tap0");
+    const auto at = all.find(name + ": ") + name.size() + 2;
+    return all.substr(at, all.find('\n', at) - at);
+  };
+  shell("ethtool -K tap0 gro on");
+  REQUIRE(feature("rx-vlan-offload") == "on");
+  {
+    auto source = must_open(small({"tap0"}));
+    CHECK(feature("rx-vlan-offload") == "off");
+  }
+  CHECK(feature("rx-vlan-offload") == "on");
+  CHECK(feature("generic-receive-offload") == "on");
+}
+
+TEST_CASE("A frame of 9,000 bytes is read on a tap of that size") {
+  OwnNetwork network;
+  shell("ip link set dev wire0 mtu 9000 && ip link set dev tap0 mtu 9000");
+  auto source = must_open(small({"tap0"}));
+  REQUIRE(source->apply({default_entry(5, 512)}).has_value());
+  const Bytes frame = ethernet(kIpv4, ipv4({}, tcp({}, filler(8900))));
+  Wire("wire0").send(frame);
+  wait_for_packets(*source, 0, 1);
+  std::vector<std::uint32_t> sizes;
+  auto drained = source->drain_headers([&](const fl_lift& lift, ByteView bytes) {
+    sizes.push_back(lift.wire_len);
+    CHECK(Bytes(bytes.begin(), bytes.end()) == Bytes(frame.begin(), frame.begin() + 512));
+  });
+  REQUIRE(drained.has_value());
+  CHECK(sizes == std::vector<std::uint32_t>{static_cast<std::uint32_t>(frame.size())});
 }
 
 TEST_CASE("A killed process leaves no program and no promiscuous mode behind") {
@@ -214,55 +204,6 @@ TEST_CASE("A killed process leaves no program and no promiscuous mode behind") {
   }
   CHECK(!left);
   must_open(small({"tap0"}));
-}
-
-TEST_CASE(
-    "An interface that carries something of its own is refused with the command that mends it") {
-  OwnNetwork network;
-  struct Case {
-    std::string spoil, said, mend;
-  };
-  const auto now = GENERATE(
-      Case{"ip address add 192.0.2.1/24 dev tap0", "192.0.2.1/24", "ip address flush dev tap0"},
-      Case{"ip address add 2001:db8::1/64 dev tap0 nodad", "2001:db8::1/64",
-           "ip address flush dev tap0"},
-      Case{"ip route add 198.51.100.0/24 dev tap0", "198.51.100.0/24",
-           "ip -4 route flush dev tap0"},
-      Case{"ip -6 route add 2001:db8:5::/64 dev tap0", "2001:db8:5::/64",
-           "ip -6 route flush dev tap0"},
-      Case{"ip link add bridge0 type bridge && ip link set dev tap0 master bridge0", "bridge0",
-           "ip link set dev tap0 nomaster"},
-      Case{"ip link set dev tap0 down", "is down", "ip link set dev tap0 up"});
-  shell(now.spoil);
-  const std::string said = refusal_of(small({"tap0"}));
-  CAPTURE(said);
-  CHECK(said.find(now.said) != std::string::npos);
-  REQUIRE(said.find(now.mend) != std::string::npos);
-  CHECK(output_of("ip link show dev tap0").find("xdp") == std::string::npos);
-  // The command does what it promises.
-  shell(now.mend);
-  must_open(small({"tap0"}));
-}
-
-TEST_CASE(
-    "A second program on the interface is refused, and a later port's refusal undoes the earlier "
-    "ones") {
-  OwnNetwork network;
-  auto first = must_open(small({"tap1"}));
-  CHECK(refusal_of(small({"tap0", "tap1"})).find("another XDP program") != std::string::npos);
-  CHECK(output_of("ip link show dev tap0").find("xdp") == std::string::npos);
-}
-
-TEST_CASE("Options that cannot be met are refused before anything is touched") {
-  OwnNetwork network;
-  CHECK(refusal_of(small({})).find("no port") != std::string::npos);
-  CHECK(refusal_of(small({"tap0", "tap0"})).find("twice") != std::string::npos);
-  CHECK(refusal_of(small({"none0"})).find("no interface none0") != std::string::npos);
-  CHECK(refusal_of({{"tap0"}, 5000, 1 << 14, 64}).find("power of two") != std::string::npos);
-  CHECK(refusal_of({{"tap0"}, 1 << 16, 1024, 64}).find("power of two") != std::string::npos);
-  CHECK(refusal_of({{"tap0"}, 1 << 16, 1 << 14, 0}).find("max_flows") != std::string::npos);
-  CHECK(refusal_of(small(std::vector<std::string>(FL_PORTS_MAX + 1, "tap0"))).find("at most 64") !=
-        std::string::npos);
 }
 
 }  // namespace fieldline

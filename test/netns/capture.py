@@ -12,9 +12,10 @@ class Capture:
 
     def __init__(self, site, box, device):
         self.site, self.box, self.device = site, box, device
-        self.file = site.folder / f"{box}.pcap"
+        name = f"{box}-{len(site.processes)}"  # logs are appended to: another capture's "listening" is not ours
+        self.file = site.folder / f"{name}.pcap"
         self.process = site.spawn(box, "tcpdump", "-i", device, "-s", "120", "-w", self.file, "-U", "-B", "65536", "-n",
-                                  "--immediate-mode", "-Z", "root", log=f"{box}-tcpdump.log")
+                                  "--immediate-mode", "-Z", "root", log=f"{name}-tcpdump.log")
         wait_until("tcpdump listens", lambda: "listening on" in self.process.text())
         # IPv6 speaks by itself: what passed before tcpdump listened is not in its count.
         self.unseen = wait_until("a quiet moment", self.difference)[0]

@@ -12,7 +12,7 @@ class Packet:
     """What one captured Ethernet frame says, as far as the tests compare it."""
 
     def __init__(self, data, wire_len, timestamp_ns):
-        self.data, self.wire_len, self.timestamp_ns, self.id = data, wire_len, timestamp_ns, None
+        self.data, self.wire_len, self.timestamp_ns, self.id, self.segments = data, wire_len, timestamp_ns, None, 1
         self.protocol = self.source = self.target = self.sport = self.dport = self.sequence = self.ip_id = None
         self.payload, at = 0, 14
         kind = struct.unpack("!H", data[12:14])[0]
@@ -74,7 +74,8 @@ def pcapng_options(body, at):
 
 
 def read_pcapng(file):
-    """[(interface comment as dict, Packet)] of a pcapng that `fieldline query` wrote; id is its epb_packetid."""
+    """[(interface comment as dict, Packet)] of a pcapng that `fieldline query` wrote; id is its epb_packetid,
+    segments how many packets it was on the wire."""
     data, at, interfaces, packets = pathlib.Path(file).read_bytes(), 0, [], []
     while at + 12 <= len(data):
         kind, length = struct.unpack("<II", data[at:at + 8])
@@ -86,6 +87,8 @@ def read_pcapng(file):
             packet = Packet(body[20:20 + kept], wire, high << 32 | low)
             options = dict(pcapng_options(body, 20 + (kept + 3) // 4 * 4))
             packet.id = struct.unpack("<Q", options[5])[0] if 5 in options else None
+            # proto/chunk.h, behind the enterprise number: a super-packet's record says how many it is on the wire.
+            packet.segments = max(1, struct.unpack("<IIHHQHH", options[2989][:24])[6]) if 2989 in options else 1
             packets.append((interfaces[number], packet))
         at += length
     return packets

@@ -57,6 +57,8 @@ class Site:
         self.processes, self.daemons, self.env, self.pings = [], {}, {}, 0
         self.closed, self.owns_folder = False, folder is None
         self.hosts = []  # the boxes whose fieldlined records events
+        self.in_path = []  # the hosts whose fieldlined is a sensor on the path's interface itself
+        self.taps = {}  # a sensor's ports, where they are not fwd and rev
         atexit.register(self.close)
         for number in ENDING:
             signal.signal(number, end_once)
@@ -134,7 +136,9 @@ class Site:
         archive.write_text(base)
         self.archive_key = self.fingerprint(archive)
         for sensor in self.sensors:
-            base += role("sensor", sensor, ["fwd", "rev"], sensor_extra, deny)
+            base += role("sensor", sensor, self.taps.get(sensor, ["fwd", "rev"]), sensor_extra, deny)
+        for host in self.in_path:
+            base += role("sensor", host, [], f'in_path = ["{self.device_of(host)}"]\n{sensor_extra}', deny)
         for host in self.hosts:
             base += role("host", host, [self.device_of(host)], host_extra, host_deny)
         archive.write_text(base)
@@ -164,11 +168,11 @@ class Site:
         self.daemons[box] = daemon
         return daemon
 
-    def start(self, hosts=(), **configuration):
-        self.hosts = list(hosts)
+    def start(self, hosts=(), in_path=(), **configuration):
+        self.hosts, self.in_path = list(hosts), list(in_path)
         self.write_configs(**configuration)
         self.start_daemon("arc")
-        producers = self.sensors + self.hosts
+        producers = self.sensors + self.in_path + self.hosts
         for box in producers:
             self.start_daemon(box)
         wait_until("sensors reach the archive", lambda: len(self.status()["sensors"]) == len(producers))
@@ -202,7 +206,7 @@ class Site:
         ping = Ping(self, box, arguments, f"ping-{self.pings}.jsonl")
         self.processes.append(ping.process)
         if wait:
-            ping.wait_activated(len(self.sensors + self.hosts) if sensors is None else sensors)
+            ping.wait_activated(len(self.sensors + self.in_path + self.hosts) if sensors is None else sensors)
         return ping
 
     def path(self, run):
@@ -210,9 +214,9 @@ class Site:
 
     # -- traffic and independent evidence
 
-    def tap_capture(self, sensor):
+    def tap_capture(self, sensor, ways=("fwd", "rev")):
         """tcpdump on the router's end of a tap, both ports: everything but triggers is what the sensor should see."""
-        return TapCapture(self, sensor)
+        return TapCapture(self, sensor, ways)
 
     def close(self):
         """May be called again. Ctrl-C waits until nothing is left: it is blocked, here and in `lab down`."""

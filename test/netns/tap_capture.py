@@ -8,10 +8,10 @@ from process import wait_until
 
 
 class TapCapture:
-    def __init__(self, site, sensor):
+    def __init__(self, site, sensor, ways=("fwd", "rev")):
         self.site, self.sensor, self.router = site, sensor, site.env[f"TAP_{sensor}_BOX"]
         self.parts = {}
-        for way in ("fwd", "rev"):
+        for way in ways:
             device = site.env[f"TAP_{sensor}_{way.upper()}"]
             file = site.folder / f"tcpdump-{sensor}-{way}.pcap"
             process = site.spawn(self.router, "tcpdump", "-i", device, "-w", file, "-s", "256", "-U", "-B", "65536",

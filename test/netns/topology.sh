@@ -33,7 +33,7 @@ pair() { # BOX1 IF1 BOX2 IF2
 }
 
 no_offload() { # BOX IF: what is on the wire is what a NIC would put there
-  inside "$1" ethtool -K "$2" tx off tso off gso off gro off txvlan off rxvlan off >/dev/null
+  inside "$1" ethtool -K "$2" tx off tso off gso off gro off txvlan off rxvlan off rx-vlan-stag-hw-parse off >/dev/null
 }
 
 make_links() {

@@ -4,6 +4,7 @@
 
   traffic.py tcp-server PORT CONNECTIONS           accepts that many, reads each to its end, prints "bytes N"
   traffic.py tcp-client ADDRESS PORT BYTES [FROM_PORT]
+                                                   prints "segments OUT IN" when both sides have closed
   traffic.py tcp-clients ADDRESS PORT FIRST_FROM_PORT COUNT BYTES
                                                    COUNT connections at once, from ports that follow one another
   traffic.py tcp-paced ADDRESS PORT COUNT PER_SECOND SIZE
@@ -17,6 +18,7 @@ Servers print "ready" first.
 import select
 import signal
 import socket
+import struct
 import sys
 import time
 
@@ -57,6 +59,8 @@ def tcp_client(address, port, count, from_port=0):
         count -= client.send(block[:min(count, len(block))])
     client.shutdown(socket.SHUT_WR)
     client.recv(1)
+    # tcpi_segs_out, tcpi_segs_in: what TCP itself counts, of super-packets each segment.
+    print("segments", *struct.unpack("<II", client.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 144)[136:]), flush=True)
 
 
 def tcp_clients(address, port, first, count, size):

@@ -152,6 +152,28 @@ TEST_CASE("a sensor that was activated and never heard from again is named") {
   CHECK(says(analyzer->report(), "no final count from sensor s4"));
 }
 
+TEST_CASE("what a NIC dropped in front of its sensor leaves the evidence in doubt") {
+  for (const std::uint64_t dropped : {0u, 7u}) {
+    World net = small_net();
+    const auto analyzer = analysis::PathAnalyzer::create();
+    feed_interfaces(*analyzer, net);
+    for (const Record& record : net.records) feed_record(*analyzer, record);
+    feed_reports(*analyzer, net);
+    // Of a second life that saw none of the run's packets.
+    const nlohmann::json none = {{"packets", 0}};
+    feed_report(*analyzer, FL_FRAME_FINAL_COUNTS,
+                {{"sensor", "s1"},
+                 {"session", "second"},
+                 {"at_ns", kStart},
+                 {"final", true},
+                 {"flows", {{"forward", none}, {"reverse", none}}},
+                 {"nics", {{{"interface", "up"}, {"dropped", dropped}}, {{"dropped", "no"}}, 5}}});
+    const PathReport report = analyzer->report();
+    CHECK(report.complete == (dropped == 0));
+    CHECK(says(report, "its NICs dropped 7 packets while the run was on") == (dropped == 7));
+  }
+}
+
 TEST_CASE("refused activations are listed once for each reason") {
   World net = small_net();
   const auto analyzer = analysis::PathAnalyzer::create();
@@ -218,7 +240,7 @@ TEST_CASE("super-packets are named because they join with nothing") {
   packet.meta =
       fl_chunk_packet{.magic = FL_PCAPNG_MAGIC, .digest = 1, .gso_size = 1448, .gso_segs = 20};
   REQUIRE(analyzer->feed(packet).has_value());
-  CHECK(says(analyzer->report(), "1 records are of several wire packets each"));
+  CHECK(says(analyzer->report(), "20 packets came in super-packets"));
 }
 
 TEST_CASE("numbers that were met are told from those that were not") {

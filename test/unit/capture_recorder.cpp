@@ -137,6 +137,26 @@ TEST_CASE(
   }
 }
 
+TEST_CASE("A super-packet is one record and as many packets as it is on the wire") {
+  Store store;
+  Recorder recorder(store.sink());
+  recorder.claim({{7, {{run_of(1), FL_FORWARD, 0}}}});
+  fl_lift lift = lift_of(7);
+  lift.wire_len = 66 + 3000;
+  lift.gso_size = 1448;
+  lift.gso_segs = 3;
+  lift.header_len = 66;
+  recorder.on_lift(lift, tcp_frame(0, 100));
+  recorder.on_lift(lift_of(7), tcp_frame(0, 100));
+  recorder.flush();
+  REQUIRE(store.records.size() == 2);
+  CHECK(big_endian<std::uint16_t>(store.records[0].head.gso_segs) == 3);
+  const PointCounts& counts = recorder.counts(run_of(1)).at({0, FL_FORWARD});
+  CHECK(counts.recorded == 4);
+  CHECK(counts.bytes == 66 * 3 + 3000 + 1514);
+  CHECK(counts.super_packets == 1);
+}
+
 TEST_CASE("Timestamps leave as UTC") {
   Store store;
   Recorder recorder(store.sink());

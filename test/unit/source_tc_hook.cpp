@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "source/host_watch.h"
+#include "source/tc_hook.h"
 
 #include <catch2/catch.hpp>
 #include <cerrno>
