@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Cut, flipped and random frames against a second parser: the same verdict for each, and every sum
 // holds.
+#include <linux/pkt_cls.h>
+
 #include <catch2/catch.hpp>
 #include <random>
 
@@ -39,7 +41,13 @@ std::vector<Bytes> specimens() {
 // Runs frames past classifier and oracle, with an entry that matches everything.
 class Duel {
  public:
-  Duel() { bench_.apply({entry({}, fl_flow_key{}, 0)}); }
+  explicit Duel(source::Hook hook = source::Hook::xdp)
+      : bench_(
+            hook == source::Hook::xdp
+                ? Bench::Setup{}
+                : Bench::Setup{.action = static_cast<std::uint32_t>(TC_ACT_UNSPEC), .hook = hook}) {
+    bench_.apply({entry({}, fl_flow_key{}, 0)});
+  }
 
   void run(const Bytes& frame) {
     const auto expected = oracle::read(frame);
@@ -82,10 +90,12 @@ class Duel {
 
 }  // namespace
 
-TEST_CASE("Frames cut at every byte are counted and read no further") {
-  Duel duel;
+TEST_CASE("Frames cut at every byte are counted and read no further, by XDP as by tc") {
+  const auto hook = GENERATE(source::Hook::xdp, source::Hook::tc);
+  Duel duel(hook);
   for (const auto& whole : specimens()) {
-    for (std::size_t size = 14; size <= whole.size(); ++size) {
+    // The kernel makes no skb of less than a link and a network header.
+    for (std::size_t size = hook == source::Hook::xdp ? 14 : 54; size <= whole.size(); ++size) {
       duel.run(Bytes(whole.begin(), whole.begin() + static_cast<long>(size)));
     }
   }

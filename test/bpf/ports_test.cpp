@@ -3,6 +3,8 @@
 // whose interface goes and comes back.
 #include <bpf/bpf.h>
 
+#include <set>
+
 #include "bench.h"
 #include "source_network.h"
 
@@ -128,6 +130,30 @@ TEST_CASE("Four taps are one sensor: each counts its own, and one flow table ser
   REQUIRE(drained.has_value());
   CHECK(lifted == std::vector<int>{1, 2, 3, 4});
   CHECK(source->flow_counters(5)->packets == 10);
+}
+
+TEST_CASE("A tap of several queues is one port, and each record says by which it came") {
+  OwnNetwork network(0);
+  shell(
+      "ip link add wire0 numtxqueues 4 numrxqueues 4 type veth peer name tap0 numtxqueues 4 "
+      "numrxqueues 4");
+  for (const std::string name : {"wire0", "tap0"})
+    shell("ip link set dev " + name + " addrgenmode none && ip link set dev " + name + " up");
+  auto source = must_open(small({"tap0"}));
+  const auto any =
+      entry(key_of("192.0.2.1", "198.51.100.2", kTcp, 0, 443), any_port_mask(true, false), 5);
+  REQUIRE(source->apply({any}).has_value());
+  const Wire wire("wire0");
+  for (std::uint16_t port = 1; port <= 64; ++port)
+    wire.send(ethernet(kIpv4, ipv4({}, tcp({.sport = port}, filler(20)))));
+  wait_for_packets(*source, 0, 64);
+  std::set<int> queues;
+  auto drained =
+      source->drain_headers([&](const fl_lift& lift, ByteView) { queues.insert(lift.queue); });
+  REQUIRE(drained.has_value());
+  CHECK(*drained == 64);
+  CHECK(queues.size() > 1);
+  CHECK(*queues.rbegin() < 4);
 }
 
 TEST_CASE("A port whose interface goes takes nobody with it, and goes on when it is back") {
