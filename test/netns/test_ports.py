@@ -5,7 +5,8 @@
   a, b  in the path, offloads on: both directions, super-packets, whose segments are what TCP itself counts
   s1    four taps by native XDP, as of a LAG's members: flows are spread over them, triggers come to two
   s2    taps without native XDP (macvlan): tc ingress that consumes
-and once more with packets of 9,000 bytes. Then a port is unplugged and plugged in again.
+and once more with packets of 9,000 bytes. A second daemon on a port is refused. Then a port is unplugged and plugged in
+again.
 """
 import collections
 import sys
@@ -13,7 +14,7 @@ import sys
 from capture import Capture
 from packets import read_pcap, read_pcapng
 from process import wait_until
-from site_lab import Site, skip_unless_possible
+from site_lab import Site, build_folder, skip_unless_possible
 from transfer import Transfer
 
 FIRST, FLOWS = 20000, 8
@@ -139,6 +140,15 @@ def require_status(site):
     assert f"port 0 {device} in (veth, {ports['a', f'{device} in']['attachment']}): " in text, text
 
 
+def second_daemon(site):
+    """Whoever comes second hears which port it is, why, and what to do; the first goes on."""
+    for box, port in (("s1", "port fwd: interface fwd"), ("a", f"port {site.device_of('a')} in: interface")):
+        second = site.run(box, build_folder() / "bin/fieldlined", "--config", site.folder / f"{box}.toml", check=False)
+        last = second.stderr.strip().splitlines()[-1]
+        assert second.returncode == 1 and port in last and "another fieldlined has this port. See: ss -xap" in last, last
+        assert site.daemons[box].running()
+
+
 def jumbo(site):
     for box, device in [("a", "l0"), ("r1", "l0"), ("r1", "l1"), ("r2", "l1"), ("r2", "l2"), ("b", "l2")] + \
             [("r1", f"t1{way}") for way in S1] + [("s1", way) for way in S1] + \
@@ -187,6 +197,7 @@ def main():
     print("1,500 bytes", flush=True)
     require_accounts(site, recorded(site, 1514, 300000))
     require_status(site)
+    second_daemon(site)
     print("9,000 bytes", flush=True)
     jumbo(site)
     require_accounts(site, recorded(site, 9014, 500000))
