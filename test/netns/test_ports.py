@@ -18,6 +18,7 @@ from site_lab import Site, build_folder, skip_unless_possible
 from transfer import Transfer
 
 FIRST, FLOWS = 20000, 8
+RATE = 2_500_000  # of each flow: a tap veth holds 256 packets, and a busy machine may let them wait for 30 ms
 S1 = ["fwd", "rev", "fwd2", "rev2"]
 
 
@@ -80,11 +81,12 @@ def recorded(site, most, size):
     server = site.spawn("b", sys.executable, Transfer.SCRIPT, "tcp-server", 5201, FLOWS, log=f"server-{most}.log")
     wait_until("the receiver listens", lambda: "ready" in server.text())
     for port in range(FIRST, FIRST + FLOWS):
-        clients.append(site.spawn("a", sys.executable, Transfer.SCRIPT, "tcp-client", b, 5201, size, port,
+        clients.append(site.spawn("a", sys.executable, Transfer.SCRIPT, "tcp-client", b, 5201, size, port, RATE,
                                   log=f"client-{port}-{most}.log"))
     for client in (*clients, server):
         wait_until("the transfers have ended", lambda p=client: not p.running(), 60)
         assert client.stop() == 0, client.text()
+    site.lab("drops")
     tapped = {sensor: capture.stop() for sensor, capture in taps.items()}
     captured = {host: read_pcap(capture.stop()) for host, capture in hosts.items()}
     run = ping.run()

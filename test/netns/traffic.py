@@ -3,7 +3,7 @@
 """Bounded traffic between two boxes of a lab, and nowhere else.
 
   traffic.py tcp-server PORT CONNECTIONS           accepts that many, reads each to its end, prints "bytes N"
-  traffic.py tcp-client ADDRESS PORT BYTES [FROM_PORT]
+  traffic.py tcp-client ADDRESS PORT BYTES [FROM_PORT [BYTES_PER_SECOND]]
                                                    prints "segments OUT IN" when both sides have closed
   traffic.py tcp-clients ADDRESS PORT FIRST_FROM_PORT COUNT BYTES
                                                    COUNT connections at once, from ports that follow one another
@@ -48,8 +48,13 @@ def tcp_server(port, connections):
     print("bytes", total, flush=True)
 
 
-def tcp_client(address, port, count, from_port=0):
+SO_MAX_PACING_RATE = 47  # asm-generic/socket.h
+
+
+def tcp_client(address, port, count, from_port=0, bytes_per_second=0):
     client = socket.socket(family_of(address), socket.SOCK_STREAM)
+    if bytes_per_second:
+        client.setsockopt(socket.SOL_SOCKET, SO_MAX_PACING_RATE, bytes_per_second)
     client.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if from_port:
         client.bind(("::" if ":" in address else "0.0.0.0", from_port))
