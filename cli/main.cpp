@@ -19,6 +19,7 @@
 #include "cli/query.h"
 #include "cli/run_command.h"
 #include "cli/runs.h"
+#include "cli/spray.h"
 #include "cli/status.h"
 #include "cli/via.h"
 
@@ -84,8 +85,14 @@ void declare_ping(CLI::App& app, Typed& typed) {
                    "the flow's own host, which sends the triggers; keys stay and sign here")
       ->type_name("ssh:HOST");
   ping->add_option("--source", typed.source, "the flow's local address")->type_name("ADDR");
-  ping->add_flag("--icmp", typed.ping.icmp,
-                 "send triggers as echo requests; the reply covers the way back");
+  auto* icmp = ping->add_flag("--icmp", typed.ping.icmp,
+                              "send triggers as echo requests; the reply covers the way back");
+  ping->add_option("--spray", typed.ping.spray,
+                   "send each trigger from N source ports, for paths of equal cost")
+      ->check(CLI::Range(1u, kSprayMax))
+      ->capture_default_str()
+      ->excludes(icmp)
+      ->type_name("N");
   ping->add_option("--port", typed.ping.port, "UDP port of the triggers")
       ->check(CLI::Range(1, 65535))
       ->capture_default_str()

@@ -88,6 +88,7 @@ RunTerms PingSession::terms() const {
   terms.host = host_;
   terms.icmp = options_.icmp;
   terms.port = options_.port;
+  terms.spray = options_.spray;
   terms.snaplen = options_.snaplen;
   terms.archive = options_.archive;
   terms.for_ns = options_.for_ns;

@@ -24,6 +24,7 @@ struct PingOptions {
   std::string via;  // "ssh:HOST": the flow's host; empty: this one
   bool icmp = false;
   std::uint16_t port = FL_TRIGGER_PORT;
+  unsigned spray = 1;  // source ports
   std::uint64_t for_ns = 60ull * 1'000'000'000;
   std::uint64_t renew_ns = 1'000'000'000;
   std::uint16_t snaplen = FL_SNAPLEN_HEADERS;

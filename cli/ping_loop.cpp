@@ -131,6 +131,7 @@ bool PingSession::poll_until(std::uint64_t mono_ns) {
 void PingSession::take_events() {
   for (auto& event : queue_->drain()) {
     std::string started = board_.take(event);
+    spray_.take(event);
     switch (event.kind) {
       case WatchEvent::Kind::activation:
         output_.activation(event);
@@ -191,7 +192,7 @@ std::string PingSession::table(bool last) {
     if (run.watch) view.report = run.watch->report();
     text += render_run(view, board_);
   }
-  if (last) return text;
+  if (last) return options_.spray > 1 ? text + render_spray(spray_.rows()) : text;
   std::uint64_t now = clock_.monotonic_ns(), start = end_mono_ns_ - options_.for_ns;
   return text + short_duration((now - start) / kNanosPerSecond * kNanosPerSecond) + " of " +
          short_duration(options_.for_ns) + "; Ctrl-C ends the run\n";
@@ -240,6 +241,7 @@ json PingSession::summary_json(int code) {
           {"activated", board_.activated()},
           {"refused", board_.refused()},
           {"without_final_counts", board_.without_final_counts()},
+          {"spray", options_.spray > 1 ? to_json(spray_.rows()) : json()},
           {"runs", runs}};
 }
 

@@ -14,6 +14,7 @@
 #include "cli/ping_output.h"
 #include "cli/run_maker.h"
 #include "cli/run_watch.h"
+#include "cli/spray.h"
 
 namespace fieldline::cli {
 
@@ -72,6 +73,7 @@ class PingSession {
   std::list<Run> runs_;
   std::vector<RunId> first_runs_;  // those that --wait counts
   Board board_;
+  SprayBoard spray_;
   PingOutput output_;
   std::uint64_t not_after_ns_ = 0, end_mono_ns_ = 0;  // of all runs; UTC and monotonic
   std::uint64_t next_scan_ns_ = 0, next_draw_ns_ = 0;

@@ -10,7 +10,7 @@ namespace fieldline::cli {
 
 Result<MadeRun> make_run(const Plan& plan, const RunTerms& terms, const Signer& signer) {
   auto sender = terms.host->open_sender(plan.local, plan.remote,
-                                        {terms.icmp, terms.port, plan.traffic_class});
+                                        {terms.icmp, terms.port, plan.traffic_class, terms.spray});
   if (!sender) return sender.error();
   std::unique_ptr<stream::Reader> reader;
   std::optional<Error> archive_error;

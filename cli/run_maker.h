@@ -24,6 +24,7 @@ struct RunTerms {
   std::shared_ptr<FlowHost> host = local_flow_host();  // where triggers are sent from
   bool icmp = false;
   std::uint16_t port = FL_TRIGGER_PORT;
+  unsigned spray = 1;  // source ports
   std::uint16_t snaplen = FL_SNAPLEN_HEADERS;
   sense::Fingerprint archive{};          // what the grant selects
   std::uint64_t for_ns = 0;              // of the first run

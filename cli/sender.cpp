@@ -5,6 +5,7 @@
 #include <netinet/icmp6.h>
 #include <sodium.h>
 
+#include <algorithm>
 #include <cerrno>
 
 namespace fieldline::cli {
@@ -49,6 +50,24 @@ Result<Fd> open_icmp(int family) {
   return fail_errno(
       "opening an ICMP socket; run as root, set sysctl net.ipv4.ping_group_range, or leave out "
       "--icmp");
+}
+
+Result<void> bind_from(int fd, const Address& local, int family, int traffic_class) {
+  auto from = socket_address(local, 0);
+  if (::bind(fd, from.get(), from.size) != 0)
+    return fail_errno("sending from " + local.to_string() + "; is it an address of this host?");
+  int level = family == AF_INET ? int{IPPROTO_IP} : int{IPPROTO_IPV6};
+  int name = family == AF_INET ? IP_TOS : IPV6_TCLASS;
+  if (traffic_class != 0 &&
+      ::setsockopt(fd, level, name, &traffic_class, sizeof traffic_class) != 0)
+    return fail_errno("setting the flow's DSCP");
+  return {};
+}
+
+Result<Fd> open_udp(int family) {
+  Fd fd(::socket(family, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  if (!fd) return fail_errno("opening a UDP socket");
+  return fd;
 }
 
 }  // namespace
@@ -101,26 +120,15 @@ Result<Sender> Sender::open(const Address& local, const Address& remote,
   Sender sender;
   sender.icmp_ = options.icmp;
   sender.to_ = socket_address(remote, options.icmp ? 0 : options.port);
-  int family = sender.to_.family();
-  if (options.icmp) {
-    auto fd = open_icmp(family);
+  const int family = sender.to_.family();
+  if (options.icmp) randombytes_buf(&sender.echo_id_, sizeof sender.echo_id_);
+  const unsigned sockets = options.icmp ? 1 : std::max(options.spray, 1u);
+  while (sender.fds_.size() < sockets) {
+    auto fd = options.icmp ? open_icmp(family) : open_udp(family);
     if (!fd) return fd.error();
-    sender.fd_ = std::move(*fd);
-    randombytes_buf(&sender.echo_id_, sizeof sender.echo_id_);
-  } else {
-    sender.fd_ = Fd(::socket(family, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-    if (!sender.fd_) return fail_errno("opening a UDP socket");
-  }
-  auto from = socket_address(local, 0);
-  if (::bind(sender.fd_.get(), from.get(), from.size) != 0) {
-    return fail_errno("sending from " + local.to_string() + "; is it an address of this host?");
-  }
-  int traffic_class = options.traffic_class;
-  int level = family == AF_INET ? int{IPPROTO_IP} : int{IPPROTO_IPV6};
-  int name = family == AF_INET ? IP_TOS : IPV6_TCLASS;
-  if (traffic_class != 0 &&
-      ::setsockopt(sender.fd_.get(), level, name, &traffic_class, sizeof traffic_class) != 0) {
-    return fail_errno("setting the flow's DSCP");
+    if (auto bound = bind_from(fd->get(), local, family, options.traffic_class); !bound)
+      return bound.error();
+    sender.fds_.push_back(std::move(*fd));
   }
   return sender;
 }
@@ -145,13 +153,17 @@ Bytes Sender::echo_request(ByteView trigger) {
 
 Result<void> Sender::send(ByteView trigger) {
   Bytes packet = icmp_ ? echo_request(trigger) : Bytes(trigger.begin(), trigger.end());
-  for (;;) {
-    ssize_t n = ::sendto(fd_.get(), packet.data(), packet.size(), 0, to_.get(), to_.size);
-    if (n == static_cast<ssize_t>(packet.size())) return {};
-    if (n < 0 && errno == EINTR) continue;
-    if (n >= 0) return fail(Code::io, "a trigger was sent in part");
-    return fail_errno("sending a trigger to " + to_.address().to_string());
+  Result<void> all;  // one path that is down does not keep it from the others
+  for (const Fd& fd : fds_) {
+    ssize_t n = 0;
+    do {
+      n = ::sendto(fd.get(), packet.data(), packet.size(), 0, to_.get(), to_.size);
+    } while (n < 0 && errno == EINTR);
+    if (n < 0) all = fail_errno("sending a trigger to " + to_.address().to_string());
+    if (n >= 0 && n != static_cast<ssize_t>(packet.size()))
+      all = fail(Code::io, "a trigger was sent in part");
   }
+  return all;
 }
 
 }  // namespace fieldline::cli

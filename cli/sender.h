@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 
 #include <cstdint>
+#include <vector>
 
 #include "base/address.h"
 #include "base/bytes.h"
@@ -32,6 +33,9 @@ struct SenderOptions {
   bool icmp = false;  // echo requests instead of UDP; the reply switches on the return path
   std::uint16_t port = FL_TRIGGER_PORT;
   std::uint8_t traffic_class = 0;
+  // So many source ports, each trigger from each: routers that choose among paths of equal cost by
+  // ports then put it on all of them. UDP alone.
+  unsigned spray = 1;
 };
 
 class TriggerSender {
@@ -51,7 +55,7 @@ class Sender final : public TriggerSender {
   Sender() = default;
   Bytes echo_request(ByteView trigger);
 
-  Fd fd_;
+  std::vector<Fd> fds_;
   SocketAddress to_;
   bool icmp_ = false;
   std::uint16_t echo_id_ = 0, echo_sequence_ = 0;

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "cli/fields.h"
+#include "cli/spray.h"
 
 namespace fieldline::cli::via {
 
@@ -106,7 +107,10 @@ Result<std::vector<Socket>> sockets_of(const json& list) {
 }
 
 json to_json(const SenderOptions& options) {
-  return {{"icmp", options.icmp}, {"port", options.port}, {"traffic_class", options.traffic_class}};
+  return {{"icmp", options.icmp},
+          {"port", options.port},
+          {"traffic_class", options.traffic_class},
+          {"spray", options.spray}};
 }
 
 Result<SenderOptions> sender_options_of(const json& document) {
@@ -114,7 +118,10 @@ Result<SenderOptions> sender_options_of(const json& document) {
   options.icmp = true_at(document, "icmp");
   Result<void> done = take_number(document, "port", options.port);
   if (done) done = take_number(document, "traffic_class", options.traffic_class);
+  if (done) done = take_number(document, "spray", options.spray);
   if (!done) return done.error();
+  if (options.spray > kSprayMax)
+    return fail(Code::invalid, "\"spray\" is more than " + std::to_string(kSprayMax));
   return options;
 }
 

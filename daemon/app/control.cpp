@@ -115,8 +115,18 @@ void Control::report_interim_counts() {
     const sense::Activation& activation = *runs[next_counted_++ % runs.size()];
     if (activation.ending || arming_.contains(activation.run)) continue;
     if (!streams_.has_room(activation.decision.archive)) continue;
-    report(FL_FRAME_FINAL_COUNTS, activation.run, role_.counts_of(activation, false));
+    report_counts(activation, false);
   }
+}
+
+void Control::report_counts(const sense::Activation& activation, bool final) {
+  nlohmann::json counts = role_.counts_of(activation, final);
+  nlohmann::json& triggers = counts["triggers"] = nlohmann::json::array();
+  if (auto found = arrivals_.find(activation.run); found != arrivals_.end()) {
+    for (const auto& [port, count] : found->second)
+      triggers.push_back({{"port", port}, {"count", count}});
+  }
+  report(FL_FRAME_FINAL_COUNTS, activation.run, std::move(counts));
 }
 
 // -- control: trigger -> gate -> activation -> flow table
@@ -175,6 +185,7 @@ void Control::settle(sense::Ticket ticket, const Arrival& arrival) {
     return tell_refused(grant, *refusal);
   }
   ++accepted_;
+  count_arrival(grant.run, arrival);
   switch (std::get<sense::ActivationTable::Change>(applied)) {
     case sense::ActivationTable::Change::started:
       begin_run(grant, accepted.principal, arrival);
@@ -225,6 +236,7 @@ void Control::give_up_run(const sense::Grant& grant, const std::string& principa
   table_.remove(grant.run);
   role_.forget(grant.run);
   gate_.forget(grant.run);
+  arrivals_.erase(grant.run);
   if (auto undone = role_.apply_flows(); !undone) spdlog::error("{}", undone.error().text());
 }
 
@@ -249,7 +261,10 @@ void Control::write_renewals() {
 
 void Control::refuse(const sense::Refusal& refusal, const Arrival& arrival) {
   ++refused_[static_cast<std::size_t>(refusal.reason)];
-  if (refusal.reason == sense::Reason::duplicate) return;  // every echo reply is one
+  if (refusal.reason == sense::Reason::duplicate) {  // every echo reply is one
+    if (auto run = RunId::parse(refusal.run)) count_arrival(*run, arrival);
+    return;
+  }
   if (log_tokens_ == 0) {
     ++suppressed_lines_;
     return;
@@ -258,6 +273,10 @@ void Control::refuse(const sense::Refusal& refusal, const Arrival& arrival) {
   spdlog::warn("trigger from {} on {} refused: {}: {}; {}", arrival.from.to_string(),
                role_.port_name(arrival.port), name_of(refusal.reason), refusal.detail,
                remedy_of(refusal.reason));
+}
+
+void Control::count_arrival(const RunId& run, const Arrival& arrival) {
+  if (table_.find(run) != nullptr) ++arrivals_[run][arrival.port];
 }
 
 void Control::tell_refused(const sense::Grant& grant, const sense::Refusal& refusal) {
@@ -303,7 +322,7 @@ void Control::finish_run(const RunId& run, const std::string& reason) {
     const sense::Activation& activation = *table_.find(run);
     report(FL_FRAME_ACTIVATION, run,
            activation_report("ended", name_, activation, clock_.utc_ns(), reason));
-    report(FL_FRAME_FINAL_COUNTS, run, role_.counts_of(activation, true));
+    report_counts(activation, true);
   }
   spdlog::info("run {} ended ({})", run.brief(), reason);
   table_.remove(run);
@@ -311,6 +330,7 @@ void Control::finish_run(const RunId& run, const std::string& reason) {
   role_.forget(run);
   ending_.erase(run);
   told_.erase(run);
+  arrivals_.erase(run);
   if (auto written = role_.apply_flows(); !written)
     spdlog::error("removing a run: {}", written.error().text());
 }

@@ -4,8 +4,10 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
+#include <unordered_map>
 #include <unordered_set>
 
 #include <boost/asio/awaitable.hpp>
@@ -83,6 +85,7 @@ class Control {
   void renew(std::uint64_t replaced_mono_ns);
   void write_renewals();
   void refuse(const sense::Refusal& refusal, const Arrival& arrival);
+  void count_arrival(const RunId& run, const Arrival& arrival);
   void tell_refused(const sense::Grant& grant, const sense::Refusal& refusal);
 
   // the end of a run: deadline zero, programs in flight over, ring drained, counted, deleted
@@ -94,6 +97,7 @@ class Control {
   void keep_reporting();
   void each_second();
   void report_interim_counts();
+  void report_counts(const sense::Activation& activation, bool final);
   void report(std::uint8_t type, const RunId& run, nlohmann::json document);
 
   boost::asio::io_context& io_;
@@ -107,6 +111,9 @@ class Control {
   std::unordered_set<RunId> arming_;  // in the table, and not told of yet
   std::unordered_set<RunId> ending_;
   std::unordered_set<RunId> told_;  // whose refusal was reported
+  // Of runs in the table: their triggers by port, duplicates among them. A pulse that was sent over
+  // several paths comes in once on each.
+  std::unordered_map<RunId, std::map<std::uint16_t, std::uint64_t>> arrivals_;
   sense::RefusalCounters refused_{};
   std::uint64_t accepted_ = 0, suppressed_lines_ = 0;
   unsigned log_tokens_ = 0, verifying_ = 0;

@@ -112,7 +112,7 @@ TEST_CASE("the far end answers by id, and sends what is a trigger") {
       "\n"
       R"({"id":3,"op":"source","remote":"10.0.3.2"})"
       "\n"
-      R"({"id":4,"op":"open","local":"10.0.0.1","remote":"10.0.3.2","options":{"icmp":true,"port":8620,"traffic_class":40}})"
+      R"({"id":4,"op":"open","local":"10.0.0.1","remote":"10.0.3.2","options":{"icmp":true,"port":8620,"traffic_class":40,"spray":1}})"
       "\n"
       R"({"id":5,"op":"send","sender":0,"trigger":")" +
           bytes + "\"}\n");
@@ -136,15 +136,17 @@ TEST_CASE("the far end answers by id, and sends what is a trigger") {
 TEST_CASE("what is refused is said by id, and nothing is sent") {
   FakeHost host;
   std::string lines =
-      R"({"id":1,"op":"open","local":"10.0.0.1","remote":"10.0.3.2","options":{"port":8620,"traffic_class":0}})"
+      R"({"id":1,"op":"open","local":"10.0.0.1","remote":"10.0.3.2","options":{"port":8620,"traffic_class":0,"spray":64}})"
       "\n";
   const std::vector<std::pair<std::string, std::string>> wrong = {
       {R"("op":"send","sender":1,"trigger":"AAAA")", "no such sender"},
       {R"("op":"send","sender":0,"trigger":"!")", ""},
       {R"("op":"send","sender":0,"trigger":"R0VUIC8gSFRUUC8xLjA=")", "no trigger"},
       {R"("op":"open","local":"here","remote":"10.0.3.2","options":{})", "local"},
-      {R"("op":"open","local":"10.0.0.1","remote":"10.0.3.2","options":{"port":65536,"traffic_class":0}})",
+      {R"("op":"open","local":"10.0.0.1","remote":"10.0.3.2","options":{"port":65536,"traffic_class":0,"spray":1}})",
        "port"},
+      {R"("op":"open","local":"10.0.0.1","remote":"10.0.3.2","options":{"port":1,"traffic_class":0,"spray":65}})",
+       "spray"},
       {R"("op":"resolve","host":"dtn9")", "not known"},
       {R"("op":"sockets","remotes":[1])", ""},
       {R"("op":"exec","command":"id")", "'exec' is not known"}};
