@@ -114,7 +114,8 @@ void Watch::look_for_silence() {
   const std::uint64_t now = clock_.monotonic_ns(), utc = clock_.utc_ns();
   auto is_silent = [&](LiveMerge& merge) {
     const bool over = merge.any_ended() || utc > merge.not_after_ns();
-    return over && now - std::max(merge.heard_ns(), begun_ns_) > kSilence;
+    // What came meanwhile is later than `now`.
+    return over && std::max(merge.heard_ns(), begun_ns_) + kSilence < now;
   };
   if (give_up_ns_ == UINT64_MAX && feed_.with_merge(is_silent)) stop("silent");
 }

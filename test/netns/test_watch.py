@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """`fieldline watch` shows a run's packets while it is on, all vantage points in one capture in order of time, to a pipe
-that tshark reads and to a file; Ctrl-C and a reader that goes away leave whole blocks."""
+that tshark reads and to a file; Ctrl-C and a reader that goes away leave whole blocks. A killed sensor is named."""
 import collections
 import json
 import os
@@ -35,7 +35,8 @@ def points(of):
 def watch_piped(site, run, name, *tshark_arguments):
     """fieldline watch | tshark: both processes, and what tshark prints."""
     reading, writing = os.pipe()
-    watch = site.spawn("a", *site.cli("watch", run, "--json")[3:], log=f"{name}.err", stdout=writing)
+    # Long enough for the slowest machine: both sensors have packets all the time, so that nothing waits for it.
+    watch = site.spawn("a", *site.cli("watch", run, "--wait", "60s", "--json")[3:], log=f"{name}.err", stdout=writing)
     os.close(writing)
     output = site.folder / f"{name}.txt"
     with open(output, "wb") as out, open(site.folder / f"{name}-tshark.err", "wb") as err:
@@ -109,6 +110,16 @@ def main():
                                   capture_output=True, text=True, stdin=subprocess.DEVNULL)
         assert terminal.returncode == 2 and "wireshark -k -i -" in terminal.stdout, terminal
         assert site.fieldline("watch", "f" * 32, "-w", again, check=False).returncode == 1
+
+        # A sensor that was killed never says that the run is over.
+        ping = site.ping(address, "--flow", "tcp:5201", "--for", "60s")
+        left = site.spawn("a", *site.cli("watch", ping.run(), "-w", again, "--json")[3:], log="left.err")
+        site.daemons["s2"].stop(signal.SIGKILL)
+        assert ping.stop() == 5, ping.process.text()
+        wait_until("watch gives a killed sensor up", lambda: not left.running(), 40)
+        assert left.stop() == 5, left.text()
+        counts = json.loads(left.text())
+        assert (counts["reason"], counts["without_final_counts"]) == ("silent", ["s2"]), counts
         print(f"{len(live)} packets live, {dict(points(live))}", flush=True)
     finally:
         if reader and reader.poll() is None:
