@@ -134,6 +134,9 @@ def require_status(site):
     device = site.device_of("a")
     assert ports["a", f"{device} in"]["place"] == "in" and ports["a", f"{device} out"]["device"] == device
     assert ports["a", f"{device} out"]["counters"]["super_packets"] > 0
+    # One port's triggers switched on all four.
+    triggers = {way: ports["s1", way]["counters"]["triggers"] for way in S1}
+    assert triggers["fwd"] > 0 and triggers["fwd2"] == triggers["rev2"] == 0, triggers
     assert ports["s1", "fwd2"]["kind"] == "veth" and ports["s1", "fwd2"]["attachment"] == "native XDP"
     assert ports["s2", "mfwd"]["kind"] == "macvlan" and ports["s2", "mfwd"]["attachment"] in ("tcx", "clsact")
     assert "no native XDP" in ports["s2", "mfwd"]["remark"]
