@@ -99,7 +99,12 @@ Result<void> Port::open_tap(const Programs& programs) {
   if (!link) return link.error();
   xdp_ = std::move(*link);
   if (xdp_) return {};
-  return open_hook(TcHook::Way::ingress, programs);
+  if (auto hooked = open_hook(TcHook::Way::ingress, programs); !hooked) return hooked.error();
+  if (hook_->outlives_process()) {
+    remark_ += "; should it be killed, what it leaves goes on consuming: tc qdisc del dev " +
+               interface_.name + " clsact";
+  }
+  return {};
 }
 
 Result<void> Port::open_hook(TcHook::Way way, const Programs& programs) {

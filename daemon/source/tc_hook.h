@@ -31,6 +31,7 @@ class TcHook {
   TcHook& operator=(TcHook&&) = delete;
   ~TcHook();
 
+  bool outlives_process() const { return !link_; }
   const char* attachment() const { return link_ ? "tcx" : "clsact"; }
 
  private:
