@@ -32,6 +32,8 @@ static __always_inline void fl_count_matched(struct fl_port_counters *port, enum
 	port->matched += packets;
 	if (result == FL_LIFTED)
 		port->lifted += packets;
+	else if (result == FL_SAMPLED_OUT)
+		port->sampled_out += packets;
 	else if (result == FL_DROPPED_RING)
 		port->dropped_ring += packets;
 	else

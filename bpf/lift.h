@@ -17,7 +17,21 @@ static __always_inline int fl_lift_frame(struct fl_context *ctx, struct fl_scrat
 	return FL_LOAD_BOUNDED(ctx, 0, s->frame, cap_len, FL_SNAPLEN_MAX) ? -1 : 0;
 }
 
-/* s->lift has its hits already, s->wanted what they ask for. */
+/* A flow's two directions always differ here, but for a packet from an address and port to themselves. */
+static __always_inline int fl_is_ascending(const struct fl_flow_key *key)
+{
+	const __be32 *src = (const __be32 *)key->src, *dst = (const __be32 *)key->dst;
+	int i;
+
+#pragma unroll
+	for (i = 0; i < 4; i++) {
+		if (src[i] != dst[i])
+			return bpf_ntohl(src[i]) < bpf_ntohl(dst[i]);
+	}
+	return bpf_ntohs(key->sport) < bpf_ntohs(key->dport);
+}
+
+/* s->lift has its hits already, s->wanted and s->sample_bits what they ask for. */
 static __always_inline enum fl_lift_result fl_lift_packet(struct fl_context *ctx, const struct fl_packet *p,
 							  struct fl_scratch *s, __u16 port_index, __u16 segments)
 {
@@ -28,15 +42,22 @@ static __always_inline enum fl_lift_result fl_lift_packet(struct fl_context *ctx
 		cap_len = p->wire_len;
 	if (cap_len > FL_SNAPLEN_MAX)
 		cap_len = FL_SNAPLEN_MAX;
+	if (s->sample_bits == FL_SAMPLE_NONE)
+		return FL_SAMPLED_OUT;
 	lift->timestamp_ns = bpf_ktime_get_tai_ns();
-	if (fl_digest_packet(ctx, p, &s->digest, &lift->digest) || fl_lift_frame(ctx, s, cap_len))
+	if (fl_digest_packet(ctx, p, &s->digest, &lift->digest))
+		return FL_DROPPED_READ;
+	if (!fl_sample_keeps(lift->digest, s->sample_bits))
+		return FL_SAMPLED_OUT;
+	if (fl_lift_frame(ctx, s, cap_len))
 		return FL_DROPPED_READ;
 	lift->wire_len = p->wire_len + fl_context_tag_len(ctx);
 	lift->cap_len = cap_len;
 	lift->port = port_index;
 	lift->queue = fl_context_queue(ctx);
 	lift->flags = (segments > 1 || fl_checksum_is_partial(p) ? FL_LIFT_CHECKSUM_PARTIAL : 0) |
-		      (cap_len < p->payload_at ? FL_LIFT_TRUNCATED : 0);
+		      (cap_len < p->payload_at ? FL_LIFT_TRUNCATED : 0) |
+		      (fl_is_ascending(&p->key) ? FL_LIFT_ASCENDING : 0);
 	lift->header_len = p->payload_at < 0xffff ? p->payload_at : 0xffff;
 	lift->depth = p->depth;
 	lift->tag_len = fl_context_tag_len(ctx);

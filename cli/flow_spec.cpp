@@ -10,11 +10,12 @@ namespace fieldline::cli {
 namespace {
 
 constexpr const char* kForms =
-    "write tcp, tcp:PORT or tcp:LOCAL[:PORT]-REMOTE[:PORT], with udp or icmp likewise";
+    "write tcp, tcp:PORT or tcp:LOCAL[:PORT]-REMOTE[:PORT], with udp or icmp likewise; a network "
+    "is ADDR/LENGTH";
 constexpr std::size_t kLongest = 256;
 
 struct Endpoint {
-  std::optional<Address> address;
+  std::optional<Prefix> hosts;
   std::uint16_t port = 0;
 };
 
@@ -40,13 +41,15 @@ bool is_any(std::string_view address) {
   return address.empty() || address == "*";
 }
 
-// Address and port that were already told apart.
-Result<Endpoint> join(std::string_view whole, std::string_view address, std::string_view port) {
+// Hosts and port that were already told apart.
+Result<Endpoint> join(std::string_view whole, std::string_view hosts, std::string_view port) {
   Endpoint endpoint;
-  if (!is_any(address)) {
-    auto parsed = Address::parse(address);
+  if (!is_any(hosts)) {
+    auto parsed = Prefix::parse(hosts);
+    if (!parsed && hosts.find('/') != std::string_view::npos)
+      return bad(whole, "has no network before its port: " + parsed.error().context);
     if (!parsed) return bad(whole, "has no IPv4 or IPv6 address before its port");
-    endpoint.address = *parsed;
+    endpoint.hosts = *parsed;
   }
   auto number = port_number(port);
   if (!number) return bad(whole, "has no port from 0 to 65535 behind its address");
@@ -65,11 +68,14 @@ Result<Endpoint> parse_bracketed(std::string_view text) {
 
 Result<Endpoint> parse_endpoint(std::string_view text) {
   if (is_any(text)) return Endpoint{};
-  if (text.find('/') != std::string_view::npos)
-    return bad(text, "is a prefix; a grant names two hosts");
   if (text.front() == '[') return parse_bracketed(text);
   if (auto port = port_number(text)) return Endpoint{{}, *port};
-  if (auto address = Address::parse(text)) return Endpoint{*address, 0};
+  if (auto address = Address::parse(text)) return Endpoint{Prefix{*address, 128}, 0};
+  if (auto slash = text.find('/'); slash != std::string_view::npos) {
+    auto colon = text.find(':', slash);
+    bool has_port = colon != std::string_view::npos;
+    return join(text, text.substr(0, colon), has_port ? text.substr(colon + 1) : "*");
+  }
   if (auto colon = text.rfind(':'); colon != std::string_view::npos && text.find(':') == colon) {
     return join(text, text.substr(0, colon), text.substr(colon + 1));
   }
@@ -111,9 +117,13 @@ std::string name_of_protocol(std::uint8_t protocol) {
 }
 
 std::string endpoint_text(const Address& address, std::uint16_t port) {
-  std::string host = address.to_string();
-  if (!address.is_v4()) host = "[" + host + "]";
-  return host + ":" + (port == 0 ? "*" : std::to_string(port));
+  return endpoint_text(Prefix{address, 128}, port);
+}
+
+std::string endpoint_text(const Prefix& hosts, std::uint16_t port) {
+  std::string text = hosts.to_string();
+  if (text.find(':') != std::string::npos) text = "[" + text + "]";
+  return text + ":" + (port == 0 ? "*" : std::to_string(port));
 }
 
 Result<FlowSpec> FlowSpec::parse(std::string_view text) {
@@ -135,26 +145,26 @@ Result<FlowSpec> FlowSpec::parse(std::string_view text) {
   }
   auto remote = parse_endpoint(trim(both ? rest.substr(middle + 1) : rest));
   if (!remote) return remote.error();
-  spec.remote = remote->address;
+  spec.remote = remote->hosts;
   spec.remote_port = remote->port;
   if (both) {
     auto local = parse_endpoint(trim(rest.substr(0, middle)));
     if (!local) return local.error();
-    spec.local = local->address;
+    spec.local = local->hosts;
     spec.local_port = local->port;
   }
   if (!has_ports(spec.protocol) && (spec.local_port != 0 || spec.remote_port != 0)) {
     return bad(text, "names a port of a protocol that has none");
   }
-  if (spec.local && spec.remote && spec.local->is_v4() != spec.remote->is_v4()) {
+  if (spec.local && spec.remote && spec.local->address.is_v4() != spec.remote->address.is_v4()) {
     return bad(text, "mixes IPv4 and IPv6");
   }
   return spec;
 }
 
 std::string FlowSpec::to_string() const {
-  auto end = [](const std::optional<Address>& address, std::uint16_t port) {
-    if (address) return endpoint_text(*address, port);
+  auto end = [](const std::optional<Prefix>& hosts, std::uint16_t port) {
+    if (hosts) return endpoint_text(*hosts, port);
     return "*:" + (port == 0 ? std::string("*") : std::to_string(port));
   };
   return name_of_protocol(protocol) + ":" + end(local, local_port) + "-" + end(remote, remote_port);

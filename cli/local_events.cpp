@@ -22,8 +22,8 @@ constexpr int kTurnMs = 5;
 constexpr std::size_t kCountedMost = 65'536;
 constexpr std::uint8_t kTimeWait = 6, kListen = 10;  // <netinet/tcp.h>
 
-bool fits(const std::optional<Address>& asked, const Address& address) {
-  return !asked || *asked == address;
+bool fits(const std::optional<Prefix>& asked, const Address& address) {
+  return !asked || asked->contains(address);
 }
 
 bool fits(std::uint16_t asked, std::uint16_t port) {

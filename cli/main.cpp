@@ -3,6 +3,7 @@
 #include <signal.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstdio>
 #include <cstdlib>
 #include <string_view>
@@ -22,6 +23,7 @@
 #include "cli/spray.h"
 #include "cli/status.h"
 #include "cli/via.h"
+#include "proto/digest.h"
 
 namespace fieldline::cli {
 namespace {
@@ -39,6 +41,12 @@ constexpr const char* kExamples =
 constexpr const char* kPingHelp =
     "A flow is tcp, tcp:PORT (of HOST), or tcp:LOCAL[:PORT]-REMOTE[:PORT] with * for any; udp and "
     "icmp likewise.\n"
+    "LOCAL and REMOTE may be networks that you and HOST are in, 10.0.0.0/24 or [2001:db8::/64]: "
+    "then every host of them\n"
+    "is watched, if the sensors' policy allows that wide (min_prefix_v4, min_prefix_v6).\n"
+    "--sample and --count ask for less where all packets are too many: losses are then told from "
+    "the sample, or\n"
+    "from counters alone.\n"
     "Exit codes: 0 every sensor that answered is activated and counted, 3 all refused, 4 nothing "
     "answered or no\n"
     "socket found, 5 partial: some refused, some without final counts, fewer than --wait, or no "
@@ -107,6 +115,14 @@ void declare_ping(CLI::App& app, Typed& typed) {
       ->check(CLI::Range(0, FL_SNAPLEN_MAX))
       ->capture_default_str()
       ->type_name("N");
+  auto* sample = ping->add_option("--sample", typed.ping.sample_n,
+                                  "record one of N packets, the same ones at every sensor; N is "
+                                  "1, 2, 4, 8 ...");
+  sample->check(CLI::Range(std::uint32_t{1}, std::uint32_t{1} << FL_SAMPLE_BITS_MAX))
+      ->capture_default_str()
+      ->type_name("N");
+  ping->add_flag("--count", typed.ping.count, "counters alone: no packet is recorded")
+      ->excludes(sample);
   ping->add_option("--archive-select", typed.archive_select,
                    "where sensors send: own (each to its own) or SHA256:... of one they know")
       ->capture_default_str()
@@ -224,6 +240,11 @@ Result<void> check_ping(Typed& typed) {
     return fail(Code::invalid, "--renew " + typed.renew +
                                    ": write 100ms to 4s; a pulse holds for 10 s, and one that "
                                    "is lost must leave no gap");
+  }
+  if (!std::has_single_bit(ping.sample_n)) {
+    return fail(Code::invalid, "--sample " + std::to_string(ping.sample_n) +
+                                   ": write a power of two, so that samples of different runs and "
+                                   "sensors hold each other");
   }
   if (typed.archive_select != "own") {
     auto key = stream::parse_fingerprint(typed.archive_select);

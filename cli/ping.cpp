@@ -90,6 +90,8 @@ RunTerms PingSession::terms() const {
   terms.port = options_.port;
   terms.spray = options_.spray;
   terms.snaplen = options_.snaplen;
+  terms.count = options_.count;
+  terms.sample_n = options_.sample_n;
   terms.archive = options_.archive;
   terms.for_ns = options_.for_ns;
   terms.not_after_ns = not_after_ns_;

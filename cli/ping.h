@@ -28,6 +28,8 @@ struct PingOptions {
   std::uint64_t for_ns = 60ull * 1'000'000'000;
   std::uint64_t renew_ns = 1'000'000'000;
   std::uint16_t snaplen = FL_SNAPLEN_HEADERS;
+  bool count = false;            // counters instead of records
+  std::uint32_t sample_n = 1;    // a power of two
   sense::Fingerprint archive{};  // what the grant selects; zero: each sensor's own
   bool json = false, no_archive = false;
   unsigned wait = 0;  // sensors that must confirm

@@ -16,12 +16,14 @@ json grant_json(const sense::Grant& grant) {
   json pairs = json::array();
   for (const auto& pair : grant.pairs) pairs.push_back({pair.a, pair.b});
   return {{"protocol", grant.protocol},
-          {"host_a", grant.host_a.address.to_string()},
-          {"host_b", grant.host_b.address.to_string()},
+          {"verb", grant.verb == FL_VERB_COUNT ? "count" : "capture"},
+          {"host_a", grant.host_a.to_string()},
+          {"host_b", grant.host_b.to_string()},
           {"pairs", pairs},
           {"issued_at_ns", grant.issued_at_ns},
           {"not_after_ns", grant.not_after_ns},
-          {"snaplen", grant.snaplen}};
+          {"snaplen", grant.snaplen},
+          {"sample_n", grant.sample_n}};
 }
 
 // Documents of sensors: their members stay, ours name the event.

@@ -26,8 +26,7 @@ bool covers(const PortPair& wide, const PortPair& pair) {
   return (wide.a == 0 || wide.a == pair.a) && (wide.b == 0 || wide.b == pair.b);
 }
 
-// Any local port to one remote, and any remote port to one local: a packet may be of both, and a
-// sensor refuses to count it twice for one run.
+// Any local port to one remote, and any remote port to one local: a packet may be of both.
 bool cross(const PortPair& one, const PortPair& other) {
   auto local_any = [](const PortPair& pair) { return pair.a == 0 && pair.b != 0; };
   auto remote_any = [](const PortPair& pair) { return pair.a != 0 && pair.b == 0; };
@@ -72,25 +71,48 @@ struct FreeAddresses {
   void operator()(addrinfo* list) const { ::freeaddrinfo(list); }
 };
 
+std::optional<Prefix> if_wide(const std::optional<Prefix>& hosts) {
+  return hosts && hosts->length < 128 ? hosts : std::nullopt;
+}
+
+// Where triggers go to: of the host's addresses the first that the flow has, of the source's family
+// if there is a choice.
+Result<Address> remote_of(const FlowSpec& spec, const std::vector<Address>& remotes,
+                          std::optional<Address> local) {
+  const bool open = !spec.remote || spec.remote->length < 128;
+  const Address* first = nullptr;
+  for (const Address& one : remotes) {
+    if (spec.remote && !spec.remote->contains(one)) continue;
+    if (!open || !local || one.is_v4() == local->is_v4()) return one;
+    if (first == nullptr) first = &one;
+  }
+  if (first != nullptr) return *first;
+  return fail(Code::invalid, "--flow " + spec.to_string() + ": " + spec.remote->to_string() +
+                                 (open ? " has no address of the host; ping a host in it"
+                                       : " is not an address of the host; ping that address "
+                                         "instead"));
+}
+
 Result<Plan> plan_of(const FlowSpec& spec, const std::vector<Address>& remotes,
                      std::optional<Address> source, const AskSource& ask_source) {
   Plan plan;
   plan.protocol = spec.protocol;
-  plan.remote = spec.remote.value_or(remotes.front());
-  auto local = spec.local ? spec.local : source;
-  if (!spec.remote && local) {
-    auto same = std::find_if(remotes.begin(), remotes.end(),
-                             [&](const Address& one) { return one.is_v4() == local->is_v4(); });
-    if (same != remotes.end()) plan.remote = *same;
-  }
-  if (std::find(remotes.begin(), remotes.end(), plan.remote) == remotes.end()) {
-    return fail(Code::invalid, "--flow " + spec.to_string() + ": " + plan.remote.to_string() +
-                                   " is not an address of the host; ping that address instead");
-  }
+  plan.local_net = if_wide(spec.local);
+  plan.remote_net = if_wide(spec.remote);
+  auto local = spec.local && !plan.local_net ? spec.local->address : source;
+  auto remote = remote_of(spec, remotes, local);
+  if (!remote) return remote.error();
+  plan.remote = *remote;
   if (!local) {
     auto found = ask_source(plan.remote);
     if (!found) return found.error();
     local = *found;
+  }
+  if (plan.local_net && !plan.local_net->contains(*local)) {
+    return fail(Code::invalid, "--flow " + spec.to_string() + ": " + local->to_string() +
+                                   ", where triggers come from, is not in " +
+                                   plan.local_net->to_string() +
+                                   "; give --source an address of yours that is");
   }
   if (local->is_v4() != plan.remote.is_v4()) {
     return fail(Code::invalid, "--flow " + spec.to_string() + ": " + local->to_string() +
@@ -110,7 +132,8 @@ void add_once(std::vector<std::string>& to, const std::string& text) {
 }  // namespace
 
 bool Plan::covers(const DiagSocket& socket) const {
-  return socket.protocol == protocol && socket.local == local && socket.remote == remote &&
+  return socket.protocol == protocol && host_a().contains(socket.local) &&
+         host_b().contains(socket.remote) &&
          std::any_of(pairs.begin(), pairs.end(), [&](const PortPair& pair) {
            return cli::covers(pair, {socket.local_port, socket.remote_port});
          });
@@ -119,13 +142,14 @@ bool Plan::covers(const DiagSocket& socket) const {
 std::string Plan::to_string() const {
   std::string name = name_of_protocol(protocol);
   if (pairs.size() != 1) {
-    return std::to_string(pairs.size()) + " " + name + " flows " + local.to_string() + " - " +
-           remote.to_string();
+    return std::to_string(pairs.size()) + " " + name + " flows " + host_a().to_string() + " - " +
+           host_b().to_string();
   }
   if (protocol != IPPROTO_TCP && protocol != IPPROTO_UDP) {
-    return name + " " + local.to_string() + " - " + remote.to_string();
+    return name + " " + host_a().to_string() + " - " + host_b().to_string();
   }
-  return name + " " + endpoint_text(local, pairs[0].a) + " - " + endpoint_text(remote, pairs[0].b);
+  return name + " " + endpoint_text(host_a(), pairs[0].a) + " - " +
+         endpoint_text(host_b(), pairs[0].b);
 }
 
 std::vector<PortPair> condense(std::vector<PortPair> pairs, std::vector<std::string>& notes) {
@@ -183,7 +207,8 @@ Result<std::vector<Plan>> plan_flows(const std::vector<FlowSpec>& specs,
     if (!plan) return plan.error();
     auto same = std::find_if(plans.begin(), plans.end(), [&](const Plan& other) {
       return other.protocol == plan->protocol && other.local == plan->local &&
-             other.remote == plan->remote &&
+             other.remote == plan->remote && other.host_a() == plan->host_a() &&
+             other.host_b() == plan->host_b() &&
              std::none_of(other.pairs.begin(), other.pairs.end(),
                           [&](const PortPair& pair) { return cross(pair, plan->pairs.front()); });
     });

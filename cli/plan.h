@@ -18,12 +18,15 @@ namespace fieldline::cli {
 // One grant's flows: two hosts, one protocol, up to FL_GRANT_PAIRS_MAX port pairs.
 struct Plan {
   std::uint8_t protocol = 0;
-  Address local, remote;
-  std::vector<sense::PortPair> pairs;  // a: local port
-  std::uint8_t traffic_class = 0;      // the flow's DSCP, if all of its sockets agree; no ECN bits
-  std::vector<std::string> notes;      // what was widened, and why
-  std::vector<std::string> owners;     // "4121 gridftp", each once
+  Address local, remote;                        // between which triggers travel
+  std::optional<Prefix> local_net, remote_net;  // if more than these hosts is asked for
+  std::vector<sense::PortPair> pairs;           // a: local port
+  std::uint8_t traffic_class = 0;   // the flow's DSCP, if all of its sockets agree; no ECN bits
+  std::vector<std::string> notes;   // what was widened, and why
+  std::vector<std::string> owners;  // "4121 gridftp", each once
 
+  Prefix host_a() const { return local_net.value_or(Prefix{local, 128}); }
+  Prefix host_b() const { return remote_net.value_or(Prefix{remote, 128}); }
   bool covers(const DiagSocket& socket) const;
   std::string to_string() const;  // "8 tcp flows 10.0.0.1 - 10.0.3.2"
 };
@@ -38,15 +41,15 @@ Result<Address> source_address(const Address& remote);
 using AskSource = std::function<Result<Address>(const Address& remote)>;
 
 // remotes: the host's addresses, the preferred one first. source: --source. "Any local port to x"
-// and "y to any remote port" overlap in part, which one grant must not: they get a plan each.
+// and "y to any remote port" overlap in part: they get a plan each, because a sensor's kernel
+// cannot count for one run what two of its flows may match.
 Result<std::vector<Plan>> plan_flows(const std::vector<FlowSpec>& specs,
                                      const std::vector<Address>& remotes,
                                      std::optional<Address> source,
                                      const AskSource& ask_source = source_address);
 
-// At most 32 pairs that cover all of these, none within another; says in notes what was widened. A
-// sensor refuses a grant with {0, x} and {y, 0}: if none of `pairs` cross like this, none of these
-// do.
+// At most 32 pairs that cover all of these, none within another; says in notes what was widened.
+// {0, x} and {y, 0} overlap in part: if none of `pairs` cross like this, none of these do.
 std::vector<sense::PortPair> condense(std::vector<sense::PortPair> pairs,
                                       std::vector<std::string>& notes);
 

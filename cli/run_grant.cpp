@@ -19,9 +19,11 @@ Result<RunGrant> RunGrant::make(const Plan& plan, const GrantLimits& limits, con
   grant.run_key = made.key_.public_key;
   grant.issued_at_ns = limits.issued_at_ns;
   grant.not_after_ns = limits.not_after_ns;
-  grant.host_a = {plan.local, 128};
-  grant.host_b = {plan.remote, 128};
+  grant.verb = limits.verb;
+  grant.host_a = plan.host_a();
+  grant.host_b = plan.host_b();
   grant.snaplen = limits.snaplen;
+  grant.sample_n = limits.sample_n;
   grant.archive = limits.archive;
   made.grant_bytes_ = sense::encode(grant);
 

@@ -18,7 +18,9 @@ constexpr std::uint64_t kPulseLife = 10ull * 1'000'000'000;
 struct GrantLimits {
   std::uint64_t issued_at_ns = 0, not_after_ns = 0;
   std::uint16_t snaplen = FL_SNAPLEN_HEADERS;
-  sense::Fingerprint archive{};  // zero: the sensor's own
+  sense::Fingerprint archive{};         // zero: the sensor's own
+  std::uint8_t verb = FL_VERB_CAPTURE;  // enum fl_verb
+  std::uint32_t sample_n = 1;           // one of so many packets; a power of two
 };
 
 class RunGrant {

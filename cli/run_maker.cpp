@@ -26,7 +26,9 @@ Result<MadeRun> make_run(const Plan& plan, const RunTerms& terms, const Signer& 
   std::uint64_t not_after = terms.not_after_ns != 0 ? terms.not_after_ns : now + terms.for_ns;
   if (now >= not_after)
     return fail(Code::timeout, "the time is over before the next grant was signed");
-  auto grant = RunGrant::make(plan, {now, not_after, terms.snaplen, terms.archive}, signer);
+  const std::uint8_t verb = terms.count ? FL_VERB_COUNT : FL_VERB_CAPTURE;
+  const GrantLimits limits{now, not_after, terms.snaplen, terms.archive, verb, terms.sample_n};
+  auto grant = RunGrant::make(plan, limits, signer);
   if (!grant) return grant.error();
   return MadeRun{plan, std::move(*grant), std::move(*sender), std::move(reader),
                  std::move(archive_error)};

@@ -26,6 +26,8 @@ struct RunTerms {
   std::uint16_t port = FL_TRIGGER_PORT;
   unsigned spray = 1;  // source ports
   std::uint16_t snaplen = FL_SNAPLEN_HEADERS;
+  bool count = false;                    // counters instead of records
+  std::uint32_t sample_n = 1;            // a power of two
   sense::Fingerprint archive{};          // what the grant selects
   std::uint64_t for_ns = 0;              // of the first run
   std::uint64_t not_after_ns = 0;        // UTC; 0: for_ns after the grant's making

@@ -9,6 +9,11 @@
  *
  * Two steps, because a packet is lifted once for every run that contains it. SipHash: Aumasson and Bernstein,
  * 2012. Bytes are read as little-endian words, as SipHash does.
+ *
+ * Sampling is hash-based selection (RFC 5475, 6.2) on fl_digest(): 1 of 2^bits packets is kept, those whose digest
+ * begins with `bits` zero bits. So all sensors keep the same packets, whatever run asks and whatever its key, and
+ * what is kept of fewer is among what is kept of more. A fixed hash lets whoever writes packets choose which of
+ * them are seen; a keyed one would tell each run its own packets, and one lift could not serve them all.
  */
 #ifndef FIELDLINE_PROTO_DIGEST_H
 #define FIELDLINE_PROTO_DIGEST_H
@@ -36,6 +41,9 @@ FL_ASSERT_SIZE(struct fl_digest_input, FL_DIGEST_WORDS * 8);
 FL_ASSERT_OFFSET(struct fl_digest_input, transport, 48);
 
 typedef __u64 __attribute__((may_alias)) fl_digest_word;
+
+#define FL_SAMPLE_BITS_MAX 31
+#define FL_SAMPLE_NONE 255 /* bits of what is only counted: no packet is kept */
 
 #define FL_SIP_ROTL(x, b) (((x) << (b)) | ((x) >> (64 - (b))))
 #define FL_SIP_ROUND(v0, v1, v2, v3)                                                                \
@@ -68,6 +76,21 @@ static inline __attribute__((always_inline)) __u64 fl_digest(const struct fl_dig
 	FL_SIP_ROUND(v0, v1, v2, v3);
 	FL_SIP_ROUND(v0, v1, v2, v3);
 	return v0 ^ v1 ^ v2 ^ v3;
+}
+
+static inline __attribute__((always_inline)) int fl_sample_keeps(__u64 digest, __u32 bits)
+{
+	return bits <= FL_SAMPLE_BITS_MAX && !(digest >> 32 >> (32 - bits));
+}
+
+/* The most bits with which this packet is kept. */
+static inline __attribute__((always_inline)) __u32 fl_sample_rank(__u64 digest)
+{
+	__u32 rank = 0;
+
+	while (rank < FL_SAMPLE_BITS_MAX && fl_sample_keeps(digest, rank + 1))
+		rank++;
+	return rank;
 }
 
 /* run: the 16 bytes of the run id, the SipHash key. */

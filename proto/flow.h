@@ -52,6 +52,7 @@ FL_ASSERT_OFFSET(struct fl_flow_key, protocol, 36);
 enum fl_direction {
 	FL_FORWARD = 0, /* from the grant's host A to its host B */
 	FL_REVERSE = 1,
+	FL_EITHER = 2, /* an entry of both: which one a packet has is told by FL_LIFT_ASCENDING */
 };
 
 /* The classifier honours the entry while bpf_ktime_get_ns() < deadline_ns; 0 is never honoured. */
@@ -60,7 +61,7 @@ struct fl_flow_value {
 	__u32 slot;	   /* index into the counters; names the entry in lifted records */
 	__u16 snaplen;	   /* FL_SNAPLEN_HEADERS, or the most bytes to lift from the start of the frame */
 	__u8 direction;	   /* enum fl_direction */
-	__u8 reserved;
+	__u8 sample_bits;  /* 1 of 2^sample_bits packets is lifted (proto/digest.h); FL_SAMPLE_NONE: counted alone */
 };
 FL_ASSERT_SIZE(struct fl_flow_value, 16);
 FL_ASSERT_OFFSET(struct fl_flow_value, slot, 8);
@@ -68,15 +69,17 @@ FL_ASSERT_OFFSET(struct fl_flow_value, slot, 8);
 #define FL_SNAPLEN_HEADERS 0 /* to the end of the transport header with its options */
 #define FL_SNAPLEN_MAX 512
 
-/* Per CPU and slot. packets = lifted + dropped_ring + dropped_read. */
+/* Per CPU and slot. packets = lifted + sampled_out + dropped_ring + dropped_read. */
 struct fl_flow_counters {
 	__u64 packets; /* wire segments that matched while the deadline held */
 	__u64 bytes;   /* their wire length, from the link header on, without FCS; of each segment its own */
-	__u64 lifted;
+	__u64 lifted;	    /* for this entry or for another that matched too */
 	__u64 dropped_ring; /* header ring full */
 	__u64 dropped_read; /* the packet's bytes could not be read */
+	__u64 sampled_out;  /* on purpose: of no sample that was asked for, or only to be counted */
+	__u64 sampled_out_bytes;
 };
-FL_ASSERT_SIZE(struct fl_flow_counters, 40);
+FL_ASSERT_SIZE(struct fl_flow_counters, 56);
 
 /*
  * Why a packet is looked at no further: (constant, counter). Of the frame, or of what a tunnel carries while
@@ -107,7 +110,7 @@ struct fl_port_counters {
 	__u64 packets;
 	__u64 bytes;
 	__u64 unmatched;
-	__u64 matched; /* packets that matched at least one live entry; = lifted + dropped_ring + dropped_read */
+	__u64 matched; /* at least one live entry; = lifted + sampled_out + dropped_ring + dropped_read */
 	__u64 lifted;
 	__u64 dropped_ring;
 	__u64 dropped_read;
@@ -116,11 +119,12 @@ struct fl_port_counters {
 	__u64 triggers_bad_length;    /* shorter or longer than a trigger can be */
 	__u64 triggers_fragmented;    /* magic in a first fragment */
 	__u64 super_packets;	      /* buffers that are several wire segments each, which `packets` counts */
+	__u64 sampled_out;
 	FL_UNPARSED(FL_COUNTER)	      /* in the order of enum fl_unparsed, from FL_NOT_IP on */
 };
 #undef FL_CONSTANT
 #undef FL_COUNTER
-FL_ASSERT_SIZE(struct fl_port_counters, 96 + 8 * (FL_UNPARSED_END - 1));
-FL_ASSERT_OFFSET(struct fl_port_counters, not_ip, 96);
+FL_ASSERT_SIZE(struct fl_port_counters, 104 + 8 * (FL_UNPARSED_END - 1));
+FL_ASSERT_OFFSET(struct fl_port_counters, not_ip, 104);
 
 #endif

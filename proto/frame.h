@@ -66,7 +66,9 @@ enum fl_record_flags {
 	FL_RECORD_CHECKSUM_PARTIAL = 1 << 1, /* as in fl_lift_flags */
 	FL_RECORD_TRUNCATED = 1 << 2,
 	FL_RECORD_DEPTH = 3 << 3, /* how many tunnels stand around the packet of the flow */
+	FL_RECORD_RANK = 31 << 11, /* fl_sample_rank(): 1 of 2^rank packets is a sample that still has this one */
 };
+#define FL_RECORD_RANK_SHIFT 11
 
 #define FL_RECORD_DEPTH_SHIFT 3
 

@@ -31,7 +31,7 @@ enum fl_signature_type {
 
 enum fl_verb {
 	FL_VERB_CAPTURE = 1,
-	FL_VERB_COUNT = 2, /* reserved */
+	FL_VERB_COUNT = 2, /* counters, no header records */
 	FL_VERB_TEST = 3,  /* reserved */
 };
 
@@ -73,7 +73,7 @@ struct fl_grant {
 	__u8 prefix_a; /* 0..128, of the 16 bytes */
 	__u8 prefix_b;
 	__be16 snaplen; /* 0: headers, to the end of the transport options */
-	__be32 sample_n; /* 1: every packet; others are refused by version 1 sensors */
+	__be32 sample_n; /* one of so many packets is recorded (proto/digest.h): a power of two, 1: every packet */
 	__u8 archive[32]; /* 0: the sensor's own; else the fingerprint of an archive's key */
 };
 FL_ASSERT_SIZE(struct fl_grant, 152);

@@ -2,6 +2,10 @@
 // From what the matcher found to a report's directions.
 #include "analysis/matcher.h"
 
+#include <algorithm>
+
+#include "base/text.h"
+
 namespace fieldline::analysis {
 namespace {
 
@@ -20,6 +24,20 @@ std::uint64_t records_of(const Stop& stop, const std::vector<Lane>& lanes) {
   return records;
 }
 
+unsigned coarser(const Stop& up, const Stop& down, const Ledger& ledger) {
+  return std::max(ledger.watch(up.key.sensor).sample_bits,
+                  ledger.watch(down.key.sensor).sample_bits);
+}
+
+// A stream's holes are told from all of its packets.
+EndEvidence unless_sampled(EndEvidence&& evidence, const Watch& watch) {
+  if (watch.sample_bits == 0) return std::move(evidence);
+  EndEvidence none;
+  none.note = "1 of " + std::to_string(1u << watch.sample_bits) +
+              " packets is recorded there: what was lost here is not told by a sample";
+  return none;
+}
+
 }  // namespace
 
 Direction Matcher::direction(bool reverse, const Ledger& ledger) {
@@ -31,15 +49,17 @@ Direction Matcher::direction(bool reverse, const Ledger& ledger) {
   Section before, after;
   before.downstream = 0;
   before.packets = direction.points.front().recorded;
-  take(ends_[reverse].before->finish(ledger.watch(path.front().key.sensor)), before);
+  const Watch first = ledger.watch(path.front().key.sensor);
+  const Watch last = ledger.watch(path.back().key.sensor);
+  take(unless_sampled(ends_[reverse].before->finish(first), first), before);
   after.upstream = static_cast<int>(path.size()) - 1;
   after.packets = direction.points.back().recorded;
-  take(ends_[reverse].after->finish(ledger.watch(path.back().key.sensor)), after);
+  take(unless_sampled(ends_[reverse].after->finish(last), last), after);
   direction.sections.push_back(std::move(before));
   for (std::size_t at = 0; at + 1 < path.size(); ++at)
     direction.sections.push_back(between(at, reverse, direction.points, ledger));
   direction.sections.push_back(std::move(after));
-  direction.again = ends_[reverse].again->finish();
+  if (first.sample_bits == 0) direction.again = ends_[reverse].again->finish();
   direction.flows = ends_[reverse].stats->counts();
   if (ends_[reverse].sequences) direction.sequences = ends_[reverse].sequences->lines();
   direction.other_flows = ends_[reverse].stats->others();
@@ -98,12 +118,14 @@ Point Matcher::point_of(const Stop& stop, bool reverse, const Ledger& ledger) co
   const Watch watch = ledger.watch(point.sensor);
   point.started_ns = watch.started_ns;
   point.ended_ns = watch.ended_ns;
+  point.sample_n = 1u << watch.sample_bits;
   // Counts are per sensor and direction: with several points there they cannot be told apart.
   std::size_t same = 0;
   for (const Stop& other : ways_[reverse].path()) same += other.key.sensor == stop.key.sensor;
   if (same == 1) {
     const Tally tally = ledger.tally(point.sensor, reverse);
     point.dropped = tally.dropped;
+    point.sampled_out = tally.sampled_out;
     if (point.final_counts) point.seen = tally.packets;
   }
   return point;
@@ -126,10 +148,15 @@ Section Matcher::between(std::size_t at, bool reverse, const std::vector<Point>&
              "no packet was seen at both: rewritten on the way (NAT), or different paths");
   }
   // What was concluded while the points stood in another order, or not all of them were known.
-  const std::uint64_t told =
-      section.delay.samples + section.lost.value_or(0) + section.unseen + section.undecided;
+  const std::uint64_t told = section.delay.samples + section.lost.value_or(0) + section.unseen +
+                             section.undecided + section.unsampled;
   if (told < section.packets) section.undecided += section.packets - told;
   note(section.unseen, " passed " + down.name + " without being seen there");
+  note(section.unsampled, " are not of the sample of " + down.name);
+  if (const unsigned bits = coarser(up, down, ledger); bits > 0 && section.lost) {
+    add_note(section.note, "of 1 in " + std::to_string(1u << bits) + " packets: about " +
+                               grouped(*section.lost << bits) + " lost in all");
+  }
   note(section.appeared, " came to " + down.name + " without being seen at " + up.name);
   note(section.undecided, " undecided: in flight, at the edge of an activation, or not joined");
   if (section.lost.value_or(0) > section.lost_packets.size()) {

@@ -12,7 +12,7 @@ namespace fieldline::analysis {
 namespace {
 
 using nlohmann::json;
-using Row = std::array<std::string, 8>;
+using Row = std::array<std::string, 9>;
 
 std::string seconds(std::optional<std::uint64_t> time, std::uint64_t origin) {
   if (!time) return "?";
@@ -34,6 +34,7 @@ Row row_of(const Cover& cover, const PathReport& report) {
               seconds(point.ended_ns, report.first_ns),
           grouped(point.seen),
           grouped(point.recorded),
+          grouped(point.sampled_out),
           drops_of(point),
           grouped(cover.passed_unseen),
           grouped(point.late + point.unjoined),
@@ -51,7 +52,8 @@ std::vector<Cover> coverage_of(const PathReport& report) {
       cover.reverse = direction == &report.reverse;
       for (const auto& [name, count] : cover.point->dropped) cover.dropped += count;
       cover.unaccounted = static_cast<std::int64_t>(cover.point->seen) -
-                          static_cast<std::int64_t>(cover.point->recorded + cover.dropped);
+                          static_cast<std::int64_t>(cover.point->recorded +
+                                                    cover.point->sampled_out + cover.dropped);
       // A capture's own drops are not among the packets that it counted.
       if (!report.captures.empty()) cover.unaccounted = 0;
       const Section& in_front = direction->sections[at];
@@ -74,6 +76,8 @@ json coverage_to_json(const PathReport& report) {
                       {"ended_ns", time(point.ended_ns)},
                       {"seen", point.seen},
                       {"recorded", point.recorded},
+                      {"sampled_out", point.sampled_out},
+                      {"sample_n", point.sample_n},
                       {"dropped", point.dropped},
                       {"unaccounted", cover.unaccounted},
                       {"passed_unseen", cover.passed_unseen},
@@ -90,10 +94,10 @@ json coverage_to_json(const PathReport& report) {
 }
 
 std::string coverage_to_table(const PathReport& report, bool color) {
-  std::vector<Row> rows{{"POINT", "LOOKED s", "SEEN", "RECORDED", "DROPPED", "PASSED UNSEEN",
-                         "UNJOINED", "UNDECIDED"}};
+  std::vector<Row> rows{{"POINT", "LOOKED s", "SEEN", "RECORDED", "SAMPLED OUT", "DROPPED",
+                         "PASSED UNSEEN", "UNJOINED", "UNDECIDED"}};
   for (const Cover& cover : coverage_of(report)) rows.push_back(row_of(cover, report));
-  std::array<std::size_t, 8> widths{};
+  std::array<std::size_t, 9> widths{};
   for (const Row& row : rows) {
     for (std::size_t at = 0; at < row.size(); ++at)
       widths[at] = std::max(widths[at], row[at].size());

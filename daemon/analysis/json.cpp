@@ -31,6 +31,8 @@ json to_json(const Point& point) {
           {"recorded", point.recorded},
           {"bytes", point.bytes},
           {"dropped", point.dropped},
+          {"sampled_out", point.sampled_out},
+          {"sample_n", point.sample_n},
           {"final_counts", point.final_counts},
           {"late", point.late},
           {"unjoined", point.unjoined},
@@ -61,8 +63,10 @@ json to_json(const Section& section, const Direction& direction) {
           {"appeared", section.appeared},
           {"unseen", section.unseen},
           {"undecided", section.undecided},
+          {"unsampled", section.unsampled},
           {"delay", delay},
           {"lost_packets", lost_packets},
+          {"by_counters", section.by_counters},
           {"note", section.note}};
 }
 

@@ -2,8 +2,10 @@
 #include "analysis/ledger.h"
 
 #include <algorithm>
+#include <bit>
 
 #include "base/text.h"
+#include "proto/digest.h"
 #include "proto/frame.h"
 
 namespace fieldline::analysis {
@@ -23,6 +25,8 @@ std::optional<Tally> read_tally(const json& document, const char* direction) {
   if (!packets) return std::nullopt;
   Tally tally;
   tally.packets = *packets;
+  tally.bytes = number_in(flow, "bytes").value_or(0);
+  tally.sampled_out = number_in(flow, "sampled_out").value_or(0);
   const auto note = [&](const char* name, std::optional<std::uint64_t> value) {
     if (value && *value > 0) tally.dropped[name] = *value;
   };
@@ -44,6 +48,13 @@ std::map<std::string, std::uint64_t> read_nics(const json& document) {
     if (port && dropped && *dropped > 0) nics[*port] += *dropped;
   }
   return nics;
+}
+
+// One that is none is read as the next coarser: less is concluded from it.
+std::uint8_t sample_bits_in(const json& document) {
+  const std::uint64_t n = std::max<std::uint64_t>(number_in(document, "sample_n").value_or(1), 1);
+  const auto bits = static_cast<unsigned>(std::bit_width(n - 1));
+  return static_cast<std::uint8_t>(std::min<unsigned>(bits, FL_SAMPLE_BITS_MAX));
 }
 
 std::string list(const std::map<std::string, std::uint64_t>& dropped) {
@@ -87,6 +98,8 @@ bool NumberSet::insert(std::uint64_t number) {
 
 void Tally::add(const Tally& other) {
   packets += other.packets;
+  bytes += other.bytes;
+  sampled_out += other.sampled_out;
   for (const auto& [name, count] : other.dropped) dropped[name] += count;
 }
 
@@ -116,7 +129,10 @@ const char* Ledger::report(std::uint8_t type, const json& document, const std::s
     return nullptr;
   }
   if (!sensor) return kMalformed;
-  if (type == FL_FRAME_CONFIGURATION) return nullptr;
+  if (type == FL_FRAME_CONFIGURATION) {
+    domains_[*sensor] = string_in(document, "domain").value_or("");
+    return nullptr;
+  }
   if (const char* problem = type == FL_FRAME_ACTIVATION
                                 ? activation(document, *sensor)
                                 : counts(document, sensors_[*sensor], session)) {
@@ -149,6 +165,9 @@ const char* Ledger::activation(const json& document, const std::string& sensor) 
   }
   Sensor& book = sensors_[sensor];
   if (*event == "started") book.started.insert(*at_ns);
+  book.sample_bits = std::max(book.sample_bits, sample_bits_in(document));
+  counts_alone_ |= string_in(document, "verb") == "count";
+  book.is_host |= string_in(document, "role") == "host";
   if (*event == "started" && document.contains("system") && document["system"].is_object())
     systems_[sensor] = document["system"];
   // The classifier ceases at the deadline; the daemon reports it once it has drained.
@@ -166,6 +185,7 @@ const char* Ledger::counts(const json& document, Sensor& sensor, const std::stri
   const auto final = document.find("final");
   if (!at_ns || final == document.end() || !final->is_boolean()) return kMalformed;
   Counts counts{*at_ns, session, {}, read_nics(document)};
+  sensor.sample_bits = std::max(sensor.sample_bits, sample_bits_in(document));
   for (const bool reverse : {false, true}) {
     const auto tally = read_tally(document, kDirections[reverse]);
     if (!tally) return kMalformed;
@@ -205,6 +225,7 @@ Watch Ledger::watch(const std::string& sensor) const {
   const auto book = sensors_.find(sensor);
   if (book == sensors_.end()) return watch;
   watch.final = final(sensor);
+  watch.sample_bits = book->second.sample_bits;
   watch.drained = watch.final && !book->second.capture;
   if (const auto& capture = book->second.capture) {
     watch.started_ns = capture->first_ns;
@@ -258,7 +279,7 @@ std::string Ledger::without_final(const std::string& name, const Sensor& sensor)
 void Ledger::check_balance(const std::string& name, const Sensor& sensor, bool reverse,
                            std::vector<std::string>& lines) const {
   const Tally sum = tally(name, reverse);
-  const std::uint64_t accounted = sensor.records[reverse] + sum.dropped_sum();
+  const std::uint64_t accounted = sensor.records[reverse] + sum.dropped_sum() + sum.sampled_out;
   if (final(name) && accounted != sum.packets) {
     std::string sessions;
     for (const auto& [session, numbers] : sensor.sessions) {
@@ -270,7 +291,7 @@ void Ledger::check_balance(const std::string& name, const Sensor& sensor, bool r
     lines.push_back(
         "sensor " + name + (sessions.empty() ? "" : ", ") + sessions + ", " + kDirections[reverse] +
         ": " + grouped(fewer ? sum.packets - accounted : accounted - sum.packets) + " packets " +
-        (fewer ? "are in its final count, but neither here nor counted as dropped"
+        (fewer ? "are in its final count, but neither here nor counted as dropped or sampled out"
                : "more than in its final count") +
         ": losses beside " + name + " are in doubt by that many");
   }
@@ -315,6 +336,37 @@ void Ledger::doubt_captures(std::vector<std::string>& lines) const {
   }
 }
 
+void Ledger::doubt_samples(std::vector<std::string>& lines) const {
+  if (counts_alone_) {
+    lines.push_back(
+        "counters alone were asked for: which packets were lost, and delays, are not told");
+    return;
+  }
+  for (const auto& [name, sensor] : sensors_) {
+    if (sensor.sample_bits == 0 || sensor.is_host) continue;
+    lines.push_back("sensor " + name + " records 1 of " +
+                    grouped(std::uint64_t{1} << sensor.sample_bits) +
+                    " packets: losses and delays beside it are of these, and what was sent again "
+                    "is not told");
+  }
+}
+
+std::vector<std::string> Ledger::counting() const {
+  std::vector<std::string> names;
+  for (const auto& [name, sensor] : sensors_) {
+    if (!sensor.is_host && !sensor.started.empty()) names.push_back(name);
+  }
+  std::stable_sort(names.begin(), names.end(), [this](const auto& a, const auto& b) {
+    return *sensors_.at(a).started.begin() < *sensors_.at(b).started.begin();
+  });
+  return names;
+}
+
+std::string Ledger::domain_of(const std::string& sensor) const {
+  const auto found = domains_.find(sensor);
+  return found == domains_.end() ? "" : found->second;
+}
+
 std::vector<std::string> Ledger::incomplete() const {
   std::vector<std::string> lines;
   for (const auto& [name, sensor] : sensors_) {
@@ -324,6 +376,7 @@ std::vector<std::string> Ledger::incomplete() const {
     doubt_nics(name, sensor, lines);
   }
   doubt_captures(lines);
+  doubt_samples(lines);
   return lines;
 }
 

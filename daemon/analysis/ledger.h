@@ -38,9 +38,10 @@ class NumberSet {
   std::uint64_t count_ = 0, first_ = 0, last_ = 0;
 };
 
-// One direction of a final count.
+// One direction of a final count. packets = records + dropped + sampled_out.
 struct Tally {
-  std::uint64_t packets = 0;
+  std::uint64_t packets = 0, bytes = 0;
+  std::uint64_t sampled_out = 0;                 // on purpose
   std::map<std::string, std::uint64_t> dropped;  // ring, read, spool; only what is not zero
 
   void add(const Tally& other);
@@ -82,6 +83,10 @@ class Ledger {
 
   bool final(const std::string& sensor) const;
   bool knows_drops(const std::string& sensor) const;
+  // The run asked for counters alone; its sensors, in the order in which it came to them.
+  bool counts_alone() const { return counts_alone_; }
+  std::vector<std::string> counting() const;
+  std::string domain_of(const std::string& sensor) const;  // "": not said
   Watch watch(const std::string& sensor) const;
   // From the final counts, or while there are none from the newest counts.
   Tally tally(const std::string& sensor, bool reverse) const;
@@ -108,6 +113,8 @@ class Ledger {
     std::optional<Capture> capture;
     std::map<std::string, NumberSet> sessions;
     std::set<std::uint64_t> started, ended;  // at_ns
+    std::uint8_t sample_bits = 0;            // the most that it said
+    bool is_host = false;
     std::map<std::pair<std::string, std::uint64_t>, Counts>
         finals;                    // by session and at_ns: reports may come twice
     std::optional<Counts> newest;  // not final
@@ -119,6 +126,7 @@ class Ledger {
   const char* activation(const nlohmann::json& document, const std::string& sensor);
   const char* counts(const nlohmann::json& document, Sensor& sensor, const std::string& session);
   void doubt_captures(std::vector<std::string>& lines) const;
+  void doubt_samples(std::vector<std::string>& lines) const;
   static std::string without_final(const std::string& name, const Sensor& sensor);
   static void doubt_nics(const std::string& name, const Sensor& sensor,
                          std::vector<std::string>& lines);
@@ -127,6 +135,8 @@ class Ledger {
 
   std::map<std::string, Sensor> sensors_;
   std::vector<nlohmann::json> refusals_;
+  std::map<std::string, std::string> domains_;
+  bool counts_alone_ = false;
   nlohmann::json grant_, principal_;
   std::map<std::string, nlohmann::json> systems_;
 };

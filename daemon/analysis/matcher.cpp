@@ -33,7 +33,7 @@ void Matcher::see(std::uint32_t lane, bool reverse, Sighting sighting, bool join
   const std::uint64_t time = sighting.seen.time;
   if (limits_.spacing) space(lane, reverse, sighting.seen);
   if (joins) {
-    ways_[reverse].see(lane, sighting.seen);
+    ways_[reverse].see(lane, sighting.seen, sighting.rank);
   } else {
     ways_[reverse].see_unjoined(lane, time);
   }

@@ -8,6 +8,7 @@
 #include <type_traits>
 
 #include "analysis/captures.h"
+#include "analysis/counted.h"
 #include "analysis/matcher.h"
 #include "proto/frame.h"
 
@@ -86,8 +87,12 @@ class Analyzer final : public PathAnalyzer {
     report.last_ns = last_ns_;
     Matcher finished = matcher_;
     finished.finish(ledger_);
-    report.forward = finished.direction(false, ledger_);
-    report.reverse = finished.direction(true, ledger_);
+    const bool counted = ledger_.counts_alone() && matcher_.records() == 0;
+    for (const bool reverse : {false, true}) {
+      (reverse ? report.reverse : report.forward) =
+          counted ? counted_direction(ledger_, reverse) : finished.direction(reverse, ledger_);
+    }
+    if (counted) time_by_counters(report);
     for (std::uint32_t flow = 0; flow < flows_.size() && flow < FlowStats::kFlowsMax; ++flow)
       report.flows.push_back(flows_.key(flow));
     report.refusals = ledger_.refusals();
@@ -100,6 +105,16 @@ class Analyzer final : public PathAnalyzer {
   }
 
  private:
+  static void time_by_counters(PathReport& report) {
+    for (const Direction* direction : {&report.forward, &report.reverse}) {
+      for (const Point& point : direction->points) {
+        const std::uint64_t began = point.started_ns.value_or(0);
+        report.first_ns = report.first_ns == 0 ? began : std::min(report.first_ns, began);
+        report.last_ns = std::max({report.last_ns, began, point.ended_ns.value_or(0)});
+      }
+    }
+  }
+
   void take_survey() {
     for (const Capture& file : survey_->files())
       ledger_.capture(file.name, file.first_ns, file.last_ns, file.dropped);
@@ -140,8 +155,9 @@ class Analyzer final : public PathAnalyzer {
     if (packets > 1) {
       see_super(lane, reverse, packet, info, flow);
     } else {
-      matcher_.see(lane, reverse,
-                   sighting_of(info, flow, packet.meta->digest, packet.timestamp_ns));
+      Sighting sighting = sighting_of(info, flow, packet.meta->digest, packet.timestamp_ns);
+      sighting.rank = static_cast<std::uint8_t>(packet.meta->flags >> FL_RECORD_RANK_SHIFT);
+      matcher_.see(lane, reverse, std::move(sighting));
     }
     matcher_.advance(ledger_);
     return {};
@@ -359,7 +375,7 @@ class Analyzer final : public PathAnalyzer {
                       " with nothing; turn tso, gso and gro off" +
                       (survey_ ? ", or capture from the handshake on" : ""));
     }
-    if (matcher_.records() == 0)
+    if (matcher_.records() == 0 && !ledger_.counts_alone())
       lines.push_back("no header records: no sensor saw a packet of this run");
   }
 

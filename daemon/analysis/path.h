@@ -70,6 +70,7 @@ struct Section {
   std::uint64_t appeared = 0;  // seen downstream only: another path, or blindness upstream
   std::uint64_t unseen =
       0;  // passed the downstream point without being seen there: a later one has it
+  std::uint64_t unsampled = 0;  // seen upstream; the downstream point's sample is without them
   std::uint64_t undecided =
       0;  // still in flight, or at the edge of an activation; never counted as lost
   Delay delay;
@@ -77,6 +78,7 @@ struct Section {
   std::vector<DelaySample> delay_samples;  // in no order: all, or a uniform sample of 262,144
   std::vector<LostPacket> lost_packets;
   std::vector<std::uint64_t> undecided_digests;
+  bool by_counters = false;  // of a run that is counted alone: nothing is known of single packets
   std::string note;
 };
 
@@ -87,6 +89,8 @@ struct Point {
   std::uint64_t recorded = 0;                    // header records in the archive
   std::uint64_t bytes = 0;                       // wire bytes recorded
   std::map<std::string, std::uint64_t> dropped;  // by name: ring, read, spool, capture
+  std::uint64_t sampled_out = 0;  // on purpose: of no sample that was asked for, or only counted
+  std::uint32_t sample_n = 1;     // one of so many packets is recorded here; 0: none
   std::uint64_t late = 0, unjoined = 0;  // of the records: of no use for joining (see notes)
   // By its own clock; no value: not said.
   std::optional<std::uint64_t> started_ns, ended_ns;

@@ -123,12 +123,13 @@ LostPacket lost_packet(const Observation& seen, const FlowTable& flows, bool rev
   return lost;
 }
 
-void SectionMatcher::join(const Observation& packet, Times up, Times down, std::size_t beyond) {
+void SectionMatcher::join(const Observation& packet, std::uint8_t rank, Times up, Times down,
+                          std::size_t beyond) {
   if (up.size() == 1 && down.size() == 1) return matched(packet, up[0], down[0]);
-  join_many(packet, up, down, beyond);
+  join_many(packet, rank, up, down, beyond);
 }
 
-void SectionMatcher::join_many(const Observation& packet, Times up, Times down,
+void SectionMatcher::join_many(const Observation& packet, std::uint8_t rank, Times up, Times down,
                                std::size_t beyond) {
   std::vector<bool> left_up(up.size(), down.empty()), left_down(down.size(), up.empty());
   if (!up.empty() && !down.empty() && up.size() != down.size())
@@ -143,10 +144,10 @@ void SectionMatcher::join_many(const Observation& packet, Times up, Times down,
     }
   }
   for (std::size_t i = 0; i < up.size(); ++i) {
-    if (left_up[i]) suspect(packet, up[i], beyond > down.size());
+    if (left_up[i]) suspect(packet, rank, up[i], beyond > down.size());
   }
   for (std::size_t j = 0; j < down.size(); ++j) {
-    if (left_down[j]) surplus(down[j], !up.empty());
+    if (left_down[j]) surplus(down[j], rank, !up.empty());
   }
 }
 
@@ -196,16 +197,29 @@ std::int64_t SectionMatcher::typical() const {
   return percentile(recent, 50);
 }
 
-void SectionMatcher::suspect(const Observation& packet, std::uint64_t time, bool beyond) {
+void SectionMatcher::suspect(const Observation& packet, std::uint8_t rank, std::uint64_t time,
+                             bool beyond) {
   if (suspects_.size() >= kListedMax) make_room();
   if (suspects_.size() >= kListedMax) return doubt(packet);
-  suspects_.push_back({packet, beyond});
+  suspects_.push_back({packet, beyond, rank});
   suspects_.back().packet.time = time;
 }
 
-void SectionMatcher::surplus(std::uint64_t time, bool copy) {
+void SectionMatcher::surplus(std::uint64_t time, std::uint8_t rank, bool copy) {
   if (surplus_.size() >= kListedMax) make_room();
-  if (surplus_.size() < kListedMax) surplus_.push_back({time, copy});
+  if (surplus_.size() < kListedMax) surplus_.push_back({time, copy, rank});
+}
+
+// What the other end did not record on purpose says nothing.
+void SectionMatcher::set_aside(const Side& up, const Side& down) {
+  if (down.watch.sample_bits > 0) {
+    unsampled_ += std::erase_if(
+        suspects_, [&](const Suspect& suspect) { return suspect.rank < down.watch.sample_bits; });
+  }
+  if (up.watch.sample_bits > 0) {
+    std::erase_if(surplus_,
+                  [&](const Surplus& packet) { return packet.rank < up.watch.sample_bits; });
+  }
 }
 
 // What passed before any packet was seen at both ends waits for a report of when the other one
@@ -257,6 +271,7 @@ void SectionMatcher::order_until(std::uint64_t down_time) {
 
 void SectionMatcher::decide(const Side& up, const Side& down, const FlowTable& flows,
                             bool reverse) {
+  set_aside(up, down);
   if (suspects_.empty() && surplus_.empty()) return;
   const auto shift = static_cast<std::uint64_t>(typical());
   const Bounds lost{from_up_, up, down, false}, more{from_down_, down, up, false};
@@ -286,6 +301,7 @@ void SectionMatcher::count_as_undecided(const SectionMatcher& whole) {
 void SectionMatcher::fill(const Side& up, const Side& down, const FlowTable& flows, bool reverse,
                           Section& section) {
   order_until(UINT64_MAX);
+  set_aside(up, down);
   const bool final = up.watch.final && down.watch.final;
   const auto shift = static_cast<std::uint64_t>(typical());
   const Bounds lost{from_up_, up, down, final}, more{from_down_, down, up, final};
@@ -312,6 +328,7 @@ void SectionMatcher::fill(const Side& up, const Side& down, const FlowTable& flo
   section.appeared = appeared_;
   section.unseen = unseen_;
   section.undecided = undecided_;
+  section.unsampled = unsampled_;
   section.delay.samples = joined_;
   if (delays_.empty()) return;
   section.delay.min_ns = least_;

@@ -30,8 +30,9 @@ constexpr std::size_t kListedMax = 65'536;
 // is asked about.
 struct Watch {
   std::optional<std::uint64_t> started_ns, ended_ns;
-  bool final = false;    // what it saw is known to its end
-  bool drained = false;  // nothing more will come from there; a file may still be read
+  bool final = false;            // what it saw is known to its end
+  bool drained = false;          // nothing more will come from there; a file may still be read
+  std::uint8_t sample_bits = 0;  // 1 of 2^sample_bits packets is recorded there (proto/digest.h)
 
   // Whether what would still have followed an event of this time has been seen; newest: its last
   // record.
@@ -63,8 +64,9 @@ class SectionMatcher {
  public:
   // All sightings of one digest at both ends, each in order of time. beyond: the most that one of
   // the points further down the path has of it: what they saw was not lost, whatever the downstream
-  // point missed.
-  void join(const Observation& packet, Times up, Times down, std::size_t beyond);
+  // point missed. rank: the packet's (proto/digest.h); at an end that samples with more bits nobody
+  // looked for it.
+  void join(const Observation& packet, std::uint8_t rank, Times up, Times down, std::size_t beyond);
   // Everything downstream that is older is here: judges order up to it.
   void order_until(std::uint64_t down_time);
   // Decides what no later record can change.
@@ -87,18 +89,22 @@ class SectionMatcher {
   struct Suspect {
     Observation packet;
     bool beyond;  // a later point has it
+    std::uint8_t rank;
   };
   struct Surplus {
     std::uint64_t time;
     bool copy;
+    std::uint8_t rank;
   };
 
-  void join_many(const Observation& packet, Times up, Times down, std::size_t beyond);
+  void join_many(const Observation& packet, std::uint8_t rank, Times up, Times down,
+                 std::size_t beyond);
   void matched(const Observation& packet, std::uint64_t up, std::uint64_t down);
   void join_uneven(Times up, Times down, std::vector<bool>& left_up,
                    std::vector<bool>& left_down) const;
-  void suspect(const Observation& packet, std::uint64_t time, bool beyond);
-  void surplus(std::uint64_t time, bool copy);
+  void suspect(const Observation& packet, std::uint8_t rank, std::uint64_t time, bool beyond);
+  void surplus(std::uint64_t time, std::uint8_t rank, bool copy);
+  void set_aside(const Side& up, const Side& down);
   void doubt(const Observation& packet);
   void make_room();
   bool joins(std::uint32_t flow) const;
@@ -122,6 +128,7 @@ class SectionMatcher {
   std::vector<LostPacket> listed_;
   std::vector<std::uint64_t> doubted_;  // digests of the undecided, as far as they are kept
   std::uint64_t lost_ = 0, undecided_ = 0, unseen_ = 0, appeared_ = 0, duplicated_ = 0;
+  std::uint64_t unsampled_ = 0;
 };
 
 }  // namespace fieldline::analysis

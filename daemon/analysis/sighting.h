@@ -9,6 +9,7 @@
 #include <boost/smart_ptr/intrusive_ref_counter.hpp>
 
 #include "analysis/packet.h"
+#include "proto/digest.h"
 
 namespace fieldline::analysis {
 
@@ -46,6 +47,7 @@ struct Sighting {
   boost::intrusive_ptr<const SackList> sacks;
   std::uint32_t tsecr = 0;                     // kHasTimestamp
   std::uint8_t window_scale = kNoWindowScale;  // of a SYN
+  std::uint8_t rank = FL_SAMPLE_BITS_MAX;      // see fl_sample_rank()
 };
 
 // Whether a SYN opens a new connection on the addresses and ports of one that has begun.

@@ -65,7 +65,8 @@ Row row_of(const Direction& direction, const Section& section) {
   return {name_of(direction, section),
           grouped(section.packets),
           section.lost ? grouped(*section.lost) : "?",
-          between || section.reordered || (section.upstream < 0 && section.lost)
+          !section.by_counters &&
+                  (between || section.reordered || (section.upstream < 0 && section.lost))
               ? grouped(section.reordered)
               : "-",
           delays ? milliseconds(section.delay.p50_ns) : "-",

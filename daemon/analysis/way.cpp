@@ -21,14 +21,14 @@ std::uint32_t Way::lane_of(const VantageKey& key) {
   return static_cast<std::uint32_t>(lanes_.size() - 1);
 }
 
-void Way::see(std::uint32_t number, const Observation& seen) {
+void Way::see(std::uint32_t number, const Observation& seen, std::uint8_t rank) {
   Lane& lane = lanes_[number];
   count(lane, seen.time);
   if (at_start(seen.time, lane.shift) < concluded_) {
     lane.blind.include(seen.time);
     ++lane.late;
   }
-  window_.add(number, lane.shift, seen);
+  window_.add(number, lane.shift, seen, rank);
 }
 
 void Way::see_unjoined(std::uint32_t number, std::uint64_t time) {
@@ -205,6 +205,7 @@ void Way::group(const Bundle& bundle) {
 void Way::join(const Bundle& bundle) {
   if (path_.size() < 2) return;
   group(bundle);
+  const std::uint8_t rank = bundle.sights.front().rank;
   std::size_t most = 0, counted = groups_.size();
   const auto beyond = [&](std::size_t at) {
     while (counted > 0 && groups_[counted - 1].stop > at + 1)
@@ -217,10 +218,10 @@ void Way::join(const Bundle& bundle) {
     if (stop + 1 < path_.size()) {
       const bool next = !last && groups_[here + 1].stop == stop + 1;
       const Times down = next ? groups_[here + 1].times : Times();
-      section(stop).join(bundle.packet, times, down, beyond(stop));
+      section(stop).join(bundle.packet, rank, times, down, beyond(stop));
     }
     if (stop > 0 && (here == 0 || groups_[here - 1].stop + 1 != stop))
-      section(stop - 1).join(bundle.packet, {}, times, beyond(stop - 1));
+      section(stop - 1).join(bundle.packet, rank, {}, times, beyond(stop - 1));
   }
 }
 

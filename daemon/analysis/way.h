@@ -40,7 +40,7 @@ class Way {
   std::size_t held() const { return window_.sights(); }
 
   // A record of lane(number).
-  void see(std::uint32_t lane, const Observation& seen);
+  void see(std::uint32_t lane, const Observation& seen, std::uint8_t rank);
   // One that joins with nothing: it stands for several packets.
   void see_unjoined(std::uint32_t lane, std::uint64_t time);
   // Everything that started its way before this (at_start) has been seen wherever it will be.

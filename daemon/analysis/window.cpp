@@ -13,9 +13,10 @@ std::int64_t at_start(std::uint64_t time, std::int64_t shift) {
   return limited - std::clamp(shift, -kEnd, kEnd);
 }
 
-void Window::add(std::uint32_t lane, std::int64_t shift, const Observation& seen) {
+void Window::add(std::uint32_t lane, std::int64_t shift, const Observation& seen,
+                 std::uint8_t rank) {
   ++sights_;
-  const Met met{seen, at_start(seen.time, shift), lane};
+  const Met met{seen, at_start(seen.time, shift), lane, rank};
   if (!joins_) return alone_.push(met);
   table_.announce(seen.digest);
   fresh_.push_back(met);
@@ -54,7 +55,7 @@ void Window::file(const Met& met) {
     table_.insert(digest, slot);
     queue_.push({met.due, slot});
   }
-  bundles_[slot].sights.push_back({met.seen.time, met.lane, met.seen.ttl});
+  bundles_[slot].sights.push_back({met.seen.time, met.lane, met.seen.ttl, met.rank});
 }
 
 std::int64_t Window::newest_of(const Bundle& bundle, Shifts shifts) {

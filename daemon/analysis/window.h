@@ -21,6 +21,7 @@ struct Sight {
   std::uint64_t time = 0;
   std::uint32_t lane = 0;
   std::uint8_t ttl = 0;
+  std::uint8_t rank = 0;  // the packet's
 };
 
 // All sightings of one digest in the window, in order of arrival. More than one at a lane: copies,
@@ -38,7 +39,7 @@ std::int64_t at_start(std::uint64_t time, std::int64_t shift);  // ns; saturates
 class Window {
  public:
   // shift: the lane's.
-  void add(std::uint32_t lane, std::int64_t shift, const Observation& seen);
+  void add(std::uint32_t lane, std::int64_t shift, const Observation& seen, std::uint8_t rank);
   std::size_t sights() const { return sights_; }
   // There are several lanes: until then nothing can join, and sightings only wait in line.
   void begin_to_join();
@@ -88,6 +89,7 @@ class Window {
     Observation seen;
     std::int64_t due;
     std::uint32_t lane;
+    std::uint8_t rank;
 
     std::int64_t time() const { return due; }
   };

@@ -217,7 +217,7 @@ void Control::on_armed(const sense::Grant& grant, const std::string& principal) 
   arming_.erase(grant.run);
   const sense::Activation& activation = *table_.find(grant.run);
   spdlog::info("run {} on for {} ({}): {} flows until {}", grant.run.brief(), principal,
-               activation.decision.rule, activation.slots.size() / 2,
+               activation.decision.rule, (activation.slots.size() + 1) / 2,
                format_utc(activation.deadline_utc_ns));
   auto started = activation_report("started", name_, activation, clock_.utc_ns(), "");
   started["system"] = system_json(source::read_system_facts(interfaces_));

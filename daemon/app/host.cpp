@@ -230,7 +230,8 @@ Result<void> Host::apply_flows() {
     // Nobody else honours it where records are looked at late, or where others hold the slot too.
     if (control_.is_ending(run->run))
       until_ns = std::min(until_ns, ended_ns_.try_emplace(run->run, clock_.utc_ns()).first->second);
-    runs.push_back({run->run, run->started_utc_ns, until_ns});
+    runs.push_back(
+        {run->run, run->started_utc_ns, until_ns, run->decision.sample_bits == FL_SAMPLE_NONE});
   }
   recorder_.set_flows(std::move(flows), std::move(runs));
   return feed_->apply(entries);
@@ -250,7 +251,7 @@ json Host::counts_of(const sense::Activation& activation, bool final) {
   const auto base = baselines_[activation.run];
   const magnet::Accounting since{now.recorded - base.recorded, now.lost - base.lost,
                                  now.missed - base.missed};
-  return host_counts_report(config_.name, activation.run, clock_.utc_ns(), final, feed_->kind(),
+  return host_counts_report(config_.name, activation, clock_.utc_ns(), final, feed_->kind(),
                             recorder_.counts(activation.run), since, feed_->absent());
 }
 

@@ -3,6 +3,8 @@
 
 #include <sys/utsname.h>
 
+#include "proto/digest.h"
+
 namespace fieldline::app {
 
 using nlohmann::json;
@@ -13,37 +15,41 @@ const char* name_of_direction(std::uint8_t direction) {
   return direction == FL_FORWARD ? "forward" : "reverse";
 }
 
+const char* name_of_verb(std::uint8_t verb) {
+  return verb == FL_VERB_COUNT ? "count" : "capture";
+}
+
 json grant_json(const sense::Grant& grant) {
   json pairs = json::array();
   for (const auto& pair : grant.pairs) pairs.push_back({pair.a, pair.b});
-  return {{"protocol", grant.protocol},
+  return {{"verb", name_of_verb(grant.verb)},
+          {"protocol", grant.protocol},
           {"host_a", grant.host_a.to_string()},
           {"host_b", grant.host_b.to_string()},
           {"pairs", pairs},
           {"issued_at_ns", grant.issued_at_ns},
           {"not_after_ns", grant.not_after_ns},
-          {"snaplen", grant.snaplen}};
+          {"snaplen", grant.snaplen},
+          {"sample_n", grant.sample_n}};
+}
+
+// What of the packets is recorded here: one of so many, or none.
+void add_sampling(json& report, const sense::Decision& decision) {
+  const bool counted = decision.sample_bits == FL_SAMPLE_NONE;
+  report["verb"] = name_of_verb(counted ? FL_VERB_COUNT : FL_VERB_CAPTURE);
+  if (!counted) report["sample_n"] = std::uint64_t{1} << decision.sample_bits;
 }
 
 json flow_json(const fl_flow_counters& flow) {
   return {{"packets", flow.packets},
           {"bytes", flow.bytes},
           {"lifted", flow.lifted},
+          {"sampled_out", flow.sampled_out},
           {"dropped_ring", flow.dropped_ring},
           {"dropped_read", flow.dropped_read}};
 }
 
 }  // namespace
-
-fl_flow_counters plus(const fl_flow_counters& a, const fl_flow_counters& b) {
-  return {a.packets + b.packets, a.bytes + b.bytes, a.lifted + b.lifted,
-          a.dropped_ring + b.dropped_ring, a.dropped_read + b.dropped_read};
-}
-
-fl_flow_counters minus(const fl_flow_counters& a, const fl_flow_counters& b) {
-  return {a.packets - b.packets, a.bytes - b.bytes, a.lifted - b.lifted,
-          a.dropped_ring - b.dropped_ring, a.dropped_read - b.dropped_read};
-}
 
 json configuration_report(const RoleConfig& config, const RunId& session,
                           std::uint64_t tai_offset_s) {
@@ -101,19 +107,21 @@ json system_json(const source::SystemFacts& facts) {
 json activation_report(const std::string& event, const std::string& sensor,
                        const sense::Activation& activation, std::uint64_t at_ns,
                        const std::string& reason) {
-  return {{"schema", "fieldline.activation/1"},
-          {"event", event},
-          {"run", activation.run.hex()},
-          {"principal", activation.principal},
-          {"rule", activation.decision.rule},
-          {"reason", reason},
-          {"sensor", sensor},
-          {"at_ns", at_ns},
-          {"deadline_ns", activation.deadline_utc_ns},
-          {"flows", activation.slots.size() / 2},
-          {"pulses", activation.pulses},
-          {"clamped", activation.decision.clamped},
-          {"grant", grant_json(activation.grant)}};
+  json report = {{"schema", "fieldline.activation/1"},
+                 {"event", event},
+                 {"run", activation.run.hex()},
+                 {"principal", activation.principal},
+                 {"rule", activation.decision.rule},
+                 {"reason", reason},
+                 {"sensor", sensor},
+                 {"at_ns", at_ns},
+                 {"deadline_ns", activation.deadline_utc_ns},
+                 {"flows", (activation.slots.size() + 1) / 2},
+                 {"pulses", activation.pulses},
+                 {"clamped", activation.decision.clamped},
+                 {"grant", grant_json(activation.grant)}};
+  add_sampling(report, activation.decision);
+  return report;
 }
 
 json refusal_report(const std::string& sensor, const sense::Grant& grant,
@@ -124,13 +132,14 @@ json refusal_report(const std::string& sensor, const sense::Grant& grant,
           {"principal", refusal.principal},
           {"reason", name_of(refusal.reason)},
           {"detail", refusal.detail},
+          {"rule", refusal.rule},
           {"sensor", sensor},
           {"at_ns", at_ns},
           {"grant", grant_json(grant)}};
 }
 
-json counts_report(const std::string& sensor, const RunId& run, std::uint64_t at_ns, bool final,
-                   const std::array<fl_flow_counters, 2>& flows,
+json counts_report(const std::string& sensor, const sense::Activation& activation,
+                   std::uint64_t at_ns, bool final, const std::array<fl_flow_counters, 2>& flows,
                    const std::map<capture::Recorder::Point, capture::PointCounts>& points) {
   json recorded = json::array();
   std::array<std::uint64_t, 2> dropped_spool{};
@@ -142,16 +151,19 @@ json counts_report(const std::string& sensor, const RunId& run, std::uint64_t at
                         {"super_packets", counts.super_packets}});
     dropped_spool[point.second] += counts.dropped_spool;
   }
-  return {{"schema", "fieldline.final_counts/1"},
-          {"run", run.hex()},
-          {"sensor", sensor},
-          {"at_ns", at_ns},
-          {"final", final},
-          {"points", recorded},
-          {"flows",
-           {{"forward", flow_json(flows[FL_FORWARD])}, {"reverse", flow_json(flows[FL_REVERSE])}}},
-          {"dropped_spool",
-           {{"forward", dropped_spool[FL_FORWARD]}, {"reverse", dropped_spool[FL_REVERSE]}}}};
+  json report = {
+      {"schema", "fieldline.final_counts/1"},
+      {"run", activation.run.hex()},
+      {"sensor", sensor},
+      {"at_ns", at_ns},
+      {"final", final},
+      {"points", recorded},
+      {"flows",
+       {{"forward", flow_json(flows[FL_FORWARD])}, {"reverse", flow_json(flows[FL_REVERSE])}}},
+      {"dropped_spool",
+       {{"forward", dropped_spool[FL_FORWARD]}, {"reverse", dropped_spool[FL_REVERSE]}}}};
+  add_sampling(report, activation.decision);
+  return report;
 }
 
 json port_report(std::uint16_t number, const source::PortState& port, const fl_port_counters& c) {
@@ -160,6 +172,7 @@ json port_report(std::uint16_t number, const source::PortState& port, const fl_p
                    {"unmatched", c.unmatched},
                    {"matched", c.matched},
                    {"lifted", c.lifted},
+                   {"sampled_out", c.sampled_out},
                    {"dropped_ring", c.dropped_ring},
                    {"dropped_read", c.dropped_read},
                    {"triggers", c.triggers},
@@ -210,13 +223,15 @@ json host_configuration_report(const HostConfig& config, const RunId& session,
   return report;
 }
 
-json host_counts_report(const std::string& host, const RunId& run, std::uint64_t at_ns, bool final,
-                        const std::string& source, const capture::HostCounts& counts,
-                        const magnet::Accounting& since, const std::vector<std::string>& absent) {
-  json report = counts_report(host, run, at_ns, final, {}, {});
+json host_counts_report(const std::string& host, const sense::Activation& activation,
+                        std::uint64_t at_ns, bool final, const std::string& source,
+                        const capture::HostCounts& counts, const magnet::Accounting& since,
+                        const std::vector<std::string>& absent) {
+  json report = counts_report(host, activation, at_ns, final, {}, {});
   report["events"] = {{"source", source},
                       {"seen", counts.events + since.lost + since.missed + counts.unasked},
                       {"recorded", counts.recorded},
+                      {"counted", counts.counted},
                       {"lost", since.lost + counts.unasked},
                       {"missed", since.missed},
                       {"dropped_spool", counts.dropped_spool},

@@ -29,9 +29,6 @@ struct RoleStatus {
   std::string state;
 };
 
-fl_flow_counters plus(const fl_flow_counters& a, const fl_flow_counters& b);
-fl_flow_counters minus(const fl_flow_counters& a, const fl_flow_counters& b);
-
 nlohmann::json configuration_report(const RoleConfig& config, const RunId& session,
                                     std::uint64_t tai_offset_s);
 // What a run keeps of the host that it was recorded on.
@@ -42,7 +39,7 @@ nlohmann::json activation_report(const std::string& event, const std::string& se
 nlohmann::json refusal_report(const std::string& sensor, const sense::Grant& grant,
                               const sense::Refusal& refusal, std::uint64_t at_ns);
 nlohmann::json counts_report(
-    const std::string& sensor, const RunId& run, std::uint64_t at_ns, bool final,
+    const std::string& sensor, const sense::Activation& activation, std::uint64_t at_ns, bool final,
     const std::array<fl_flow_counters, 2>& flows,
     const std::map<capture::Recorder::Point, capture::PointCounts>& points);
 // The vantage points of a sensor's session.
@@ -62,8 +59,8 @@ struct FeedReport {
 nlohmann::json host_configuration_report(const HostConfig& config, const RunId& session,
                                          std::uint64_t tai_offset_s, const FeedReport& feed);
 // `since`: what the source counted since the run began, for all that it recorded.
-nlohmann::json host_counts_report(const std::string& host, const RunId& run, std::uint64_t at_ns,
-                                  bool final, const std::string& source,
+nlohmann::json host_counts_report(const std::string& host, const sense::Activation& activation,
+                                  std::uint64_t at_ns, bool final, const std::string& source,
                                   const capture::HostCounts& counts,
                                   const magnet::Accounting& since,
                                   const std::vector<std::string>& absent);

@@ -86,6 +86,12 @@ Sensor::Sensor(asio::io_context& io, const SensorConfig& config, stream::Identit
       drain_timer_(io),
       links_(io, ::dup(source_->links_fd())),
       control_(io, config, std::move(trust), streams_, *this, source_->trigger_fd()),
+      counts_(control_.table(),
+              [this](std::uint32_t slot) -> std::optional<fl_flow_counters> {
+                auto counters = source_->flow_counters(slot);
+                if (!counters) return std::nullopt;
+                return *counters;
+              }),
       worker_(io) {
   recorder_.set_tai_offset_ns(tai_offset_ns(clock_));
 }
@@ -136,82 +142,44 @@ void Sensor::wind_up(Done done) {
 }
 
 void Sensor::begun(const sense::Activation& activation) {
-  note_shared_slots(activation);
+  counts_.begun(activation);
   auto& nics = nics_[activation.run];
   for (std::uint16_t port = 0; port < source_->ports().size(); ++port)
     nics.push_back(source_->nic_drops(port));
   keep_draining();
 }
 
-// A slot that several runs hold counts for all of them: what was there before the newcomer is
-// subtracted, and from now on each counts what the recorder gave it (counts_of).
-void Sensor::note_shared_slots(const sense::Activation& activation) {
-  for (std::uint32_t slot : activation.slots) {
-    const auto& shares = control_.table().shares(slot);
-    if (shares.size() < 2) continue;
-    for (const auto& share : shares) sharing_.insert(share.run);
-    if (auto counters = source_->flow_counters(slot)) {
-      baselines_[activation.run][slot] = *counters;
-    }
-  }
-}
-
 Result<void> Sensor::apply_flows() {
   std::vector<source::FlowEntry> entries;
-  std::unordered_map<std::uint32_t, std::vector<capture::Claim>> claims;
+  capture::Recorder::Claims claims;
   for (const auto& flow : control_.table().desired()) {
     entries.push_back({flow.key, flow.mask, flow.value});
     const auto& shares = control_.table().shares(flow.value.slot);
     for (const auto& share : shares) {
       // The deadline of a slot that others hold too is not this run's: it claims nothing any more.
       if (shares.size() > 1 && control_.is_ending(share.run)) continue;
-      claims[flow.value.slot].push_back({share.run, share.direction, share.snaplen});
+      claims[flow.value.slot].push_back(
+          {share.run, share.direction, share.snaplen, share.sample_bits});
     }
   }
-  recorder_.claim(std::move(claims));
+  recorder_.claim(claims);
   auto applied = source_->apply(entries);
   if (!applied) return applied.error();
   return {};
 }
 
 void Sensor::forget(const RunId& run) {
-  baselines_.erase(run);
+  counts_.forget(run);
   nics_.erase(run);
-  sharing_.erase(run);
   recorder_.forget(run);
 }
 
 // -- what is told about it
 
 json Sensor::counts_of(const sense::Activation& activation, bool final) {
-  std::array<fl_flow_counters, 2> flows{};
-  auto baselines = baselines_.find(activation.run);
-  for (std::uint32_t slot : activation.slots) {
-    auto counters = source_->flow_counters(slot);
-    if (!counters) continue;
-    if (baselines != baselines_.end()) {
-      if (auto base = baselines->second.find(slot); base != baselines->second.end()) {
-        *counters = minus(*counters, base->second);
-      }
-    }
-    for (const auto& share : control_.table().shares(slot)) {
-      if (share.run == activation.run)
-        flows[share.direction] = plus(flows[share.direction], *counters);
-    }
-  }
   const auto& points = recorder_.counts(activation.run);
-  if (sharing_.contains(activation.run)) {
-    // The kernel counted for all who hold the slot: what was lifted is known per run here only.
-    for (fl_flow_counters& flow : flows) flow.lifted = flow.bytes = 0;
-    for (const auto& [point, counts] : points) {
-      flows[point.second].lifted += counts.matched;
-      flows[point.second].bytes += counts.matched_bytes;
-    }
-    for (fl_flow_counters& flow : flows) {
-      flow.packets = flow.lifted + flow.dropped_ring + flow.dropped_read;
-    }
-  }
-  json report = counts_report(config_.name, activation.run, clock_.utc_ns(), final, flows, points);
+  json report = counts_report(config_.name, activation, clock_.utc_ns(), final,
+                              counts_.of(activation, points), points);
   if (final) report["nics"] = nics_since(activation.run);
   return report;
 }

@@ -6,7 +6,7 @@
 #include <memory>
 #include <string>
 #include <unordered_map>
-#include <unordered_set>
+#include <vector>
 
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/io_context.hpp>
@@ -16,6 +16,7 @@
 
 #include "app/config.h"
 #include "app/control.h"
+#include "app/run_counts.h"
 #include "app/streams.h"
 #include "base/clock.h"
 #include "capture/recorder.h"
@@ -53,7 +54,6 @@ class Sensor final : public Role {
   Sensor(boost::asio::io_context& io, const SensorConfig& config, stream::Identity identity,
          std::shared_ptr<stream::SpoolFolder> spool, std::unique_ptr<source::Source> source,
          sense::Trust trust);
-  void note_shared_slots(const sense::Activation& activation);
   void follow_links();
   nlohmann::json nics_since(const RunId& run) const;
   void keep_draining();
@@ -63,14 +63,12 @@ class Sensor final : public Role {
   std::unique_ptr<source::Source> source_;
   Streams streams_;
   capture::Recorder recorder_;
-  // Counters of an entry that stood already when the run joined it, by slot.
-  std::unordered_map<RunId, std::unordered_map<std::uint32_t, fl_flow_counters>> baselines_;
   // What each port's NIC had dropped when the run began.
   std::unordered_map<RunId, std::vector<source::NicDrops>> nics_;
-  std::unordered_set<RunId> sharing_;  // runs that hold, or held, a slot together with another
   boost::asio::steady_timer drain_timer_;
   boost::asio::posix::stream_descriptor links_;
   Control control_;
+  RunCounts counts_;
   Worker worker_;  // last: its job asks the source
 };
 

@@ -90,6 +90,11 @@ bool HostRecorder::is_on(const RunId& run, std::uint64_t at_ns) const {
   return at == times_.end() || (at_ns >= at->second.begin_ns && at_ns <= at->second.end_ns);
 }
 
+bool HostRecorder::is_counted_alone(const RunId& run) const {
+  auto at = times_.find(run);
+  return at != times_.end() && at->second.counted_alone;
+}
+
 std::uint64_t HostRecorder::ask() {
   ++questions_;
   return waited_;
@@ -163,6 +168,12 @@ void HostRecorder::give(const Runs& runs, const Waiting& one) {
 
 void HostRecorder::add(const RunId& id, const Waiting& one) {
   Run& run = runs_[id];
+  if (is_counted_alone(id)) {
+    if (one.record.head.event == MAGNET_LOST) return;
+    ++run.counts.events;
+    ++run.counts.counted;
+    return;
+  }
   const auto size =
       static_cast<std::uint16_t>(one.has_extension ? sizeof one.record : sizeof one.record.head);
   auto at = run.batches.find({one.cpu, one.has_extension});
@@ -188,6 +199,7 @@ bool HostRecorder::hand_over(const RunId& id, Batch& batch) {
 void HostRecorder::on_sample(const HostSocket& socket, ByteView info, std::uint64_t utc_ns) {
   const fl_tcp_info sample = tcp_sample(info, socket.socket, utc_ns);
   for (const RunId& id : socket.runs) {
+    if (is_counted_alone(id)) continue;
     Run& run = runs_[id];
     if (!run.samples)
       run.samples = Batch{EventBodyWriter(FL_EVENT_TCP_INFO, sizeof sample, 0, session_)};

@@ -19,8 +19,9 @@ using EventSink = std::function<bool(const RunId& run, ByteView body)>;
 // Of one run. MAGNET_LOST records stand in the frames beside the events and are not counted here:
 // what they tell is the source's accounting.
 struct HostCounts {
-  std::uint64_t events = 0;  // records that this run had a right to = recorded + dropped_spool
+  std::uint64_t events = 0;  // of this run = recorded + counted + dropped_spool
   std::uint64_t recorded = 0;
+  std::uint64_t counted = 0;  // of a run that is counted alone
   std::uint64_t dropped_spool = 0;
   std::uint64_t samples = 0, samples_dropped = 0;  // of tcp_info
   std::uint64_t sockets = 0;                       // that were opened or met in it
@@ -33,6 +34,7 @@ struct HostCounts {
 struct HostRun {
   RunId run;
   std::uint64_t begin_ns = 0, end_ns = UINT64_MAX;
+  bool counted_alone = false;  // no records of it
 };
 
 // Asks the kernel for that one socket: as this namespace has it, if it has.
@@ -105,6 +107,7 @@ class HostRecorder {
   void open(const Waiting& one, bool asked);
   void give_up();
   bool is_on(const RunId& run, std::uint64_t at_ns) const;
+  bool is_counted_alone(const RunId& run) const;
   void give(const Runs& runs, const Waiting& one);
   void add(const RunId& id, const Waiting& one);
   void flush(const RunId& id, Run& run);

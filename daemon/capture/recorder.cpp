@@ -12,41 +12,77 @@ namespace {
 // A batch is one frame: large enough to amortise its head, far below FL_FRAME_MAX.
 constexpr std::size_t kBatchBytes = 64 << 10;
 
+constexpr std::uint8_t kForward = 1 << FL_FORWARD, kReverse = 1 << FL_REVERSE;
+
+std::uint8_t bits_of(std::uint8_t direction) {
+  return direction == FL_EITHER ? kForward | kReverse : 1 << direction;
+}
+
+// Where entries of both directions match, what goes from the lower address to the higher is
+// forward: the same at every sensor, and the two ways of one flow stay apart.
+std::uint8_t direction_of(std::uint8_t bits, const fl_lift& lift) {
+  if (bits == kForward) return FL_FORWARD;
+  if (bits == kReverse) return FL_REVERSE;
+  return (lift.flags & FL_LIFT_ASCENDING) != 0 ? FL_FORWARD : FL_REVERSE;
+}
+
 }  // namespace
 
+void Recorder::claim(const Claims& claims) {
+  claims_.clear();
+  for (const auto& [slot, of_slot] : claims) {
+    auto& holders = claims_[slot];
+    for (const Claim& claim : of_slot) holders.push_back({claim, &runs_[claim.run]});
+  }
+}
+
+// A run may hold several of the slots that matched (an exact pair and an any-port one, or those of
+// both directions inside one network): it gets one record.
 void Recorder::on_lift(const fl_lift& lift, ByteView frame) {
-  bool claimed = false;
+  lifted_for_.clear();
   for (unsigned i = 0; i < std::min<unsigned>(lift.hits, FL_MASKS_MAX); ++i) {
     auto found = claims_.find(lift.slots[i]);
     if (found == claims_.end()) continue;
-    for (const Claim& claim : found->second) {
-      claimed = true;
-      if (!claims_earlier(claim.run, lift, i)) add(claim, lift, frame);
+    for (const Holder& holder : found->second) {
+      if (holder.run->directions == 0) lifted_for_.push_back(&holder);
+      holder.run->directions |= bits_of(holder.claim.direction);
     }
   }
-  if (!claimed) ++unclaimed_;
+  if (lifted_for_.empty()) ++unclaimed_;
+  for (const Holder* holder : lifted_for_) add(*holder, lift, frame);
 }
 
-// A run may hold several of the slots that matched (an exact pair and an any-port one): it gets one
-// record, by the first.
-bool Recorder::claims_earlier(const RunId& run, const fl_lift& lift, unsigned before) const {
-  for (unsigned i = 0; i < before; ++i) {
-    auto found = claims_.find(lift.slots[i]);
-    if (found == claims_.end()) continue;
-    for (const Claim& claim : found->second) {
-      if (claim.run == run) return true;
-    }
+void Recorder::add(const Holder& holder, const fl_lift& lift, ByteView frame) {
+  Run& run = *holder.run;
+  const std::uint8_t direction = direction_of(run.directions, lift);
+  run.directions = 0;
+  PointCounts& point = run.in_batch[{lift.port, direction}];
+  const std::uint32_t segments = std::max<std::uint32_t>(lift.gso_segs, 1);
+  // Each segment has headers of its own on the wire.
+  const std::uint64_t bytes =
+      lift.wire_len + std::uint64_t{segments - 1} * (lift.header_len + lift.tag_len);
+  point.matched += segments;
+  point.matched_bytes += bytes;
+  if (!fl_sample_keeps(lift.digest, holder.claim.sample_bits)) {
+    point.sampled_out += segments;
+    return;
   }
-  return false;
+  point.recorded += segments;  // as far as this batch goes
+  point.bytes += bytes;
+  point.super_packets += segments > 1;
+  record(holder, direction, lift, frame);
 }
 
-void Recorder::add(const Claim& claim, const fl_lift& lift, ByteView frame) {
-  Run& run = runs_[claim.run];
+void Recorder::record(const Holder& holder, std::uint8_t direction, const fl_lift& lift,
+                      ByteView frame) {
+  const Claim& claim = holder.claim;
+  Run& run = *holder.run;
   const std::size_t headers = lift.header_len;
   std::size_t most = claim.snaplen == FL_SNAPLEN_HEADERS ? headers : claim.snaplen;
   ByteView kept = frame.first(std::min(frame.size(), most));
 
-  std::uint16_t flags = claim.direction == FL_REVERSE ? FL_RECORD_REVERSE : 0;
+  auto flags = static_cast<std::uint16_t>(fl_sample_rank(lift.digest) << FL_RECORD_RANK_SHIFT);
+  if (direction == FL_REVERSE) flags |= FL_RECORD_REVERSE;
   if (lift.flags & FL_LIFT_CHECKSUM_PARTIAL) flags |= FL_RECORD_CHECKSUM_PARTIAL;
   if (kept.size() < headers) flags |= FL_RECORD_TRUNCATED;
   flags |= static_cast<std::uint16_t>(lift.depth << FL_RECORD_DEPTH_SHIFT) & FL_RECORD_DEPTH;
@@ -64,14 +100,6 @@ void Recorder::add(const Claim& claim, const fl_lift& lift, ByteView frame) {
   append_struct(run.batch, head);
   append(run.batch, kept);
   ++run.batched;
-
-  PointCounts& point = run.in_batch[{lift.port, claim.direction}];
-  const std::uint32_t segments = std::max<std::uint32_t>(lift.gso_segs, 1);
-  point.matched += segments;
-  // Each segment has headers of its own on the wire.
-  point.matched_bytes +=
-      lift.wire_len + std::uint64_t{segments - 1} * (lift.header_len + lift.tag_len);
-  point.super_packets += segments > 1;
   if (run.batch.size() >= kBatchBytes) flush(claim.run, run);
 }
 
@@ -80,14 +108,15 @@ void Recorder::flush() {
 }
 
 void Recorder::flush(const RunId& id, Run& run) {
-  if (run.batched == 0) return;
-  bool taken = sink_(id, run.batched, run.batch);
+  if (run.in_batch.empty()) return;
+  const bool taken = run.batched == 0 || sink_(id, run.batched, run.batch);
   for (auto& [point, fresh] : run.in_batch) {
     PointCounts& sum = run.counts[point];
     sum.matched += fresh.matched;
     sum.matched_bytes += fresh.matched_bytes;
-    (taken ? sum.recorded : sum.dropped_spool) += fresh.matched;
-    if (taken) sum.bytes += fresh.matched_bytes;
+    sum.sampled_out += fresh.sampled_out;
+    (taken ? sum.recorded : sum.dropped_spool) += fresh.recorded;
+    if (taken) sum.bytes += fresh.bytes;
     if (taken) sum.super_packets += fresh.super_packets;
   }
   run.in_batch.clear();
@@ -102,7 +131,11 @@ const std::map<Recorder::Point, PointCounts>& Recorder::counts(const RunId& run)
 }
 
 void Recorder::forget(const RunId& run) {
-  runs_.erase(run);
+  auto found = runs_.find(run);
+  if (found == runs_.end()) return;
+  for (auto& [slot, holders] : claims_)
+    std::erase_if(holders, [&](const Holder& one) { return one.run == &found->second; });
+  runs_.erase(found);
 }
 
 }  // namespace fieldline::capture

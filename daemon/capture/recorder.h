@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // From lifted packets to the header records of each run. A packet is lifted once; here it is fanned
-// out to every run that contains it, cut to that run's rights, its digest keyed by the run.
+// out to every run that contains it, once, if it is of that run's sample, cut to that run's rights,
+// its digest keyed by the run.
 #pragma once
 
 #include <array>
@@ -12,6 +13,7 @@
 
 #include "base/bytes.h"
 #include "base/run_id.h"
+#include "proto/digest.h"
 #include "proto/flow.h"
 #include "proto/frame.h"
 #include "proto/lift.h"
@@ -21,8 +23,9 @@ namespace fieldline::capture {
 // One run's claim on a slot of the flow table.
 struct Claim {
   RunId run;
-  std::uint8_t direction = FL_FORWARD;
+  std::uint8_t direction = FL_FORWARD;  // enum fl_direction
   std::uint16_t snaplen = FL_SNAPLEN_HEADERS;
+  std::uint8_t sample_bits = 0;  // FL_SAMPLE_NONE: counted alone
 };
 
 // Where a run's records go: `count` records in `body`, as in a header-records frame. False:
@@ -30,10 +33,11 @@ struct Claim {
 using Sink = std::function<bool(const RunId& run, std::uint32_t count, ByteView body)>;
 
 // Of one run, port and direction: wire packets, of which a super-packet's one record is several.
-// matched = recorded + dropped_spool.
+// matched = recorded + sampled_out + dropped_spool.
 struct PointCounts {
-  std::uint64_t matched = 0;  // those this run had a right to
+  std::uint64_t matched = 0;  // of what was lifted
   std::uint64_t matched_bytes = 0;
+  std::uint64_t sampled_out = 0;  // lifted for others, not of this run's sample
   std::uint64_t recorded = 0;
   std::uint64_t bytes = 0;  // wire length of those recorded
   std::uint64_t dropped_spool = 0;
@@ -46,10 +50,10 @@ class Recorder {
 
   explicit Recorder(Sink sink) : sink_(std::move(sink)) {}
 
-  // Replaces the claims of all slots; called when the set of runs changed.
-  void claim(std::unordered_map<std::uint32_t, std::vector<Claim>> claims) {
-    claims_ = std::move(claims);
-  }
+  // Replaces the claims of all slots; called when the set of runs changed. A run that has claimed
+  // is known, with its counts, until forget().
+  using Claims = std::unordered_map<std::uint32_t, std::vector<Claim>>;
+  void claim(const Claims& claims);
   // CLOCK_TAI minus UTC, as measured.
   void set_tai_offset_ns(std::uint64_t offset) { tai_offset_ns_ = offset; }
 
@@ -58,7 +62,8 @@ class Recorder {
   void flush();
 
   const std::map<Point, PointCounts>& counts(const RunId& run) const;
-  void forget(const RunId& run);
+  void forget(const RunId& run);  // and its claims
+  std::size_t size() const { return runs_.size(); }
   std::uint64_t unclaimed() const {
     return unclaimed_;
   }  // lifted, but no run has the slot any more
@@ -69,13 +74,20 @@ class Recorder {
     std::uint32_t batched = 0;
     std::map<Point, PointCounts> counts;
     std::map<Point, PointCounts> in_batch;
+    // Of the lift under way: bit d: one of its slots is of direction d. 0 between lifts.
+    std::uint8_t directions = 0;
   };
-  bool claims_earlier(const RunId& run, const fl_lift& lift, unsigned before) const;
-  void add(const Claim& claim, const fl_lift& lift, ByteView frame);
+  struct Holder {
+    Claim claim;
+    Run* run;  // of runs_, whose elements stay where they are
+  };
+  void add(const Holder& holder, const fl_lift& lift, ByteView frame);
+  void record(const Holder& holder, std::uint8_t direction, const fl_lift& lift, ByteView frame);
   void flush(const RunId& id, Run& run);
 
   Sink sink_;
-  std::unordered_map<std::uint32_t, std::vector<Claim>> claims_;
+  std::unordered_map<std::uint32_t, std::vector<Holder>> claims_;
+  std::vector<const Holder*> lifted_for_;  // of the lift under way: the first holder of each run
   std::unordered_map<RunId, Run> runs_;
   std::uint64_t tai_offset_ns_ = 0;
   std::uint64_t unclaimed_ = 0;

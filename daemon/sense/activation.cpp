@@ -68,9 +68,7 @@ std::variant<ActivationTable::Change, Refusal> ActivationTable::start(const Acce
                   "the table has all of its " + std::to_string(limit) + " " + what);
   };
   if (runs_.size() >= max_runs_) return full(max_runs_, "runs");
-  auto shaped = flows_of(accepted.trigger.grant);
-  if (auto* refusal = std::get_if<Refusal>(&shaped)) return std::move(*refusal);
-  const auto& flows = std::get<std::vector<FlowShape>>(shaped);
+  const auto [flows, overlap] = flows_of(accepted.trigger.grant);
 
   // Everything that can be refused is refused before anything changes.
   std::size_t added = 0;
@@ -91,9 +89,10 @@ std::variant<ActivationTable::Change, Refusal> ActivationTable::start(const Acce
   activation.grant = accepted.trigger.grant;
   activation.principal = accepted.principal;
   activation.started_utc_ns = now_utc_ns;
+  activation.overlap = overlap;
   for (const FlowShape& flow : flows) {
     std::uint32_t slot = take_slot(shape_bytes<Shape>(flow.key, flow.mask), flow.key, flow.mask);
-    entries_[slot].shares.push_back({activation.run, flow.direction, 0});
+    entries_[slot].shares.push_back({activation.run, flow.direction, 0, 0});
     activation.slots.push_back(slot);
   }
   renew(activation, accepted, until_utc_ns, now_utc_ns, now_mono_ns);
@@ -111,6 +110,7 @@ void ActivationTable::renew(Activation& activation, const Accepted& accepted,
     for (RunShare& share : entries_[slot].shares) {
       if (share.run != activation.run) continue;
       share.snaplen = accepted.decision.snaplen;
+      share.sample_bits = accepted.decision.sample_bits;
     }
   }
 }
@@ -160,14 +160,24 @@ void ActivationTable::remove(const RunId& run) {
     if (shares.empty()) give_back(slot);
   }
   runs_.erase(at);
+  if (!runs_.empty()) return;
+  // An idle sensor keeps nothing of its busiest hour.
+  entries_ = {};
+  free_slots_ = {};
+  runs_ = {};
 }
 
 // The direction is the first run's; another run of the same entry may count it the other way:
-// shares() knows.
+// shares() knows. The kernel's counters are the entry's, so it samples only what one run alone
+// holds, until that run was counted and removed; else all is lifted, and each run's share cut and
+// counted in user space.
 fl_flow_value ActivationTable::value_of(std::uint32_t slot) const {
   fl_flow_value value{};
   value.slot = slot;
-  value.direction = entries_[slot].shares.front().direction;
+  const RunShare& first = entries_[slot].shares.front();
+  value.direction = first.direction;
+  const bool alone = entries_[slot].shares.size() == 1 && !runs_.at(first.run).overlap;
+  value.sample_bits = alone ? first.sample_bits : __u8{0};
   for (const RunShare& share : entries_[slot].shares) {
     const Activation& activation = runs_.at(share.run);
     if (activation.ending) continue;

@@ -19,8 +19,9 @@ namespace fieldline::sense {
 // One run's share of one flow entry.
 struct RunShare {
   RunId run;
-  std::uint8_t direction = FL_FORWARD;
-  std::uint16_t snaplen = 0;  // this run's right
+  std::uint8_t direction = FL_FORWARD;  // enum fl_direction
+  std::uint16_t snaplen = 0;            // this run's rights
+  std::uint8_t sample_bits = 0;
 };
 
 // An entry of the desired flow table; equal (key, mask) of several runs are one entry.
@@ -38,7 +39,8 @@ struct Activation {
   std::uint64_t deadline_mono_ns = 0;  // CLOCK_MONOTONIC; the classifier's
   std::uint64_t deadline_utc_ns = 0;
   std::uint32_t pulses = 0;
-  bool ending = false;  // deadline zero in the table, waiting to be drained and counted
+  bool ending = false;   // deadline zero in the table, waiting to be drained and counted
+  bool overlap = false;  // as GrantFlows
   std::vector<std::uint32_t> slots;
 };
 
@@ -49,8 +51,7 @@ class ActivationTable {
 
   enum class Change { started, renewed, ended };
   // All or nothing. A pulse that ends the run marks it as ending. Refusals: table_full (flows,
-  // masks, runs), unsupported (flows of the grant overlap), busy (the run is ending: remove() it
-  // first), duplicate (nothing to end), expired.
+  // masks, runs), busy (the run is ending: remove() it first), duplicate (nothing to end), expired.
   std::variant<Change, Refusal> apply(const Accepted& accepted, std::uint64_t now_utc_ns,
                                       std::uint64_t now_mono_ns);
 

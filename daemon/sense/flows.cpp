@@ -69,29 +69,42 @@ bool overlap(const FlowShape& one, const FlowShape& other) {
   return !to_itself;
 }
 
+// The first `forward` entries are of one direction, the rest of the other.
+void merge_directions(std::vector<FlowShape>& entries, std::size_t forward) {
+  const auto reverse = entries.begin() + static_cast<std::ptrdiff_t>(forward);
+  auto merged = [&](const FlowShape& back) {
+    auto same = std::find_if(entries.begin(), reverse, [&](const FlowShape& there) {
+      return contains(there, back) && contains(back, there);
+    });
+    if (same == reverse) return false;
+    same->direction = FL_EITHER;
+    return true;
+  };
+  entries.erase(std::remove_if(reverse, entries.end(), merged), entries.end());
+}
+
 }  // namespace
 
-std::variant<std::vector<FlowShape>, Refusal> flows_of(const Grant& grant) {
-  std::vector<FlowShape> flows;
+GrantFlows flows_of(const Grant& grant) {
+  GrantFlows flows;
+  auto& entries = flows.entries;
+  std::size_t forward = 0;  // entries of the other direction, when the reverse ones are made
   for (std::uint8_t direction : {FL_FORWARD, FL_REVERSE}) {
     for (const PortPair& pair : grant.pairs) {
       const FlowShape next = shape_of(grant, pair, direction);
+      const auto own = entries.begin() + static_cast<std::ptrdiff_t>(forward);
       auto absorbs = [&](const FlowShape& had) { return contains(had, next); };
-      if (std::any_of(flows.begin(), flows.end(), absorbs)) continue;
-      std::erase_if(flows, [&](const FlowShape& had) { return contains(next, had); });
-      flows.push_back(next);
+      if (std::any_of(own, entries.end(), absorbs)) continue;
+      auto absorbed = [&](const FlowShape& had) { return contains(next, had); };
+      entries.erase(std::remove_if(own, entries.end(), absorbed), entries.end());
+      entries.push_back(next);
     }
+    if (direction == FL_FORWARD) forward = entries.size();
   }
-  for (std::size_t i = 0; i < flows.size(); ++i) {
-    for (std::size_t k = 0; k < i; ++k) {
-      if (overlap(flows[i], flows[k])) {
-        return Refusal{Reason::unsupported,
-                       "flows of the grant overlap in part; ask for them in grants of their own",
-                       {},
-                       to_hex(grant.key_id),
-                       grant.run.hex()};
-      }
-    }
+  merge_directions(entries, forward);
+  for (std::size_t i = 0; i < entries.size(); ++i) {
+    flows.overlap |= entries[i].direction == FL_EITHER;
+    for (std::size_t k = 0; k < i; ++k) flows.overlap |= overlap(entries[i], entries[k]);
   }
   return flows;
 }

@@ -2,11 +2,9 @@
 // The flow entries of one grant: for each port pair one per direction.
 #pragma once
 
-#include <variant>
 #include <vector>
 
 #include "proto/flow.h"
-#include "sense/refusal.h"
 #include "sense/trigger.h"
 
 namespace fieldline::sense {
@@ -16,9 +14,15 @@ struct FlowShape {
   std::uint8_t direction = FL_FORWARD;
 };
 
-// A pair that another one contains is left out. Entries that overlap otherwise are refused
-// (unsupported): a packet of both would stand in two counters of one run, and its counts would not
-// add up.
-std::variant<std::vector<FlowShape>, Refusal> flows_of(const Grant& grant);
+struct GrantFlows {
+  std::vector<FlowShape> entries;
+  // A packet may match several of them, or one of both directions: the entries' counters do not add
+  // up to what the run has seen, and do not tell its directions.
+  bool overlap = false;
+};
+
+// A pair that another one contains is left out. Where both hosts lie in one network an entry may be
+// of both directions (FL_EITHER).
+GrantFlows flows_of(const Grant& grant);
 
 }  // namespace fieldline::sense

@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sense/policy.h"
 
+#include <netinet/in.h>
+
 #include <algorithm>
+#include <bit>
+#include <optional>
 
 #include "base/clock.h"
+#include "proto/digest.h"
 #include "sense/trust.h"
 
 namespace fieldline::sense {
@@ -57,6 +62,55 @@ std::string brief_snaplen(std::uint16_t snaplen) {
   return snaplen == FL_SNAPLEN_HEADERS ? "headers" : std::to_string(snaplen);
 }
 
+std::string brief_sample(std::uint32_t sample_n) {
+  return sample_n == 1 ? "every packet" : "1 of " + std::to_string(sample_n) + " packets";
+}
+
+// Why the grant is wider than the rule says; neither hosts nor ports can be cut without asking for
+// another flow. ::/0 and its like hold all of IPv4 too.
+std::optional<std::string> too_wide(const Rule& rule, const Prefix& host) {
+  constexpr unsigned kMapped = 96;
+  static const Prefix all_v4 = {Address::parse("0.0.0.0").value(), kMapped};
+  const bool is_v4 = host.length >= kMapped && host.address.is_v4();
+  const bool holds_v4 = is_v4 || host.contains(all_v4);
+  const unsigned v4_length = is_v4 ? host.length - kMapped : 0;
+  if (holds_v4 && v4_length < rule.min_prefix_v4) {
+    return host.to_string() +
+           " is wider than its min_prefix_v4 = " + std::to_string(rule.min_prefix_v4);
+  }
+  if (!is_v4 && host.length < rule.min_prefix_v6) {
+    return host.to_string() +
+           " is wider than its min_prefix_v6 = " + std::to_string(rule.min_prefix_v6);
+  }
+  return {};
+}
+
+std::optional<std::string> too_open(const Rule& rule, const Grant& grant) {
+  if (grant.protocol != IPPROTO_TCP && grant.protocol != IPPROTO_UDP) return {};
+  for (const PortPair& pair : grant.pairs) {
+    const int open = (pair.a == 0) + (pair.b == 0);
+    if (open > static_cast<int>(rule.any_port))
+      return "any port of " + std::string(open == 2 ? "both hosts" : "a host") +
+             " is more than its any_port allows";
+  }
+  return {};
+}
+
+// What the rule does not give to anybody, as a detail for who asked.
+std::optional<std::string> beyond(const Rule& rule, const Grant& grant) {
+  if (grant.verb == FL_VERB_COUNT && !rule.count) return "it allows no counting";
+  if (grant.verb == FL_VERB_CAPTURE && !rule.capture)
+    return "it allows counting alone; ask for that (fieldline ping --count)";
+  for (const Prefix& host : {grant.host_a, grant.host_b}) {
+    if (auto wide = too_wide(rule, host)) return wide;
+  }
+  return too_open(rule, grant);
+}
+
+std::uint8_t sample_bits_of(std::uint32_t sample_n) {
+  return static_cast<std::uint8_t>(std::bit_width(sample_n) - 1);
+}
+
 Decision within(const Rule& rule, const Grant& grant) {
   Decision decision;
   decision.rule = rule.name;
@@ -75,6 +129,15 @@ Decision within(const Rule& rule, const Grant& grant) {
     decision.snaplen = most;
     decision.clamped.push_back("snaplen " + brief_snaplen(grant.snaplen) + " to " +
                                brief_snaplen(most));
+  }
+  if (grant.verb == FL_VERB_COUNT) {
+    decision.sample_bits = FL_SAMPLE_NONE;
+    return decision;
+  }
+  decision.sample_bits = sample_bits_of(std::max(grant.sample_n, rule.min_sample));
+  if (grant.sample_n < rule.min_sample) {
+    decision.clamped.push_back(brief_sample(grant.sample_n) + " to " +
+                               brief_sample(rule.min_sample));
   }
   return decision;
 }
@@ -102,6 +165,8 @@ std::variant<Decision, Refusal> decide(const Policy& policy,
   auto rule = std::find_if(policy.allow.begin(), policy.allow.end(),
                            [&](const Rule& one) { return allows(one, principals, grant); });
   if (rule == policy.allow.end()) return refuse(Reason::denied, "no rule allows it", "");
+  if (auto why = beyond(*rule, grant))
+    return refuse(Reason::denied, "by rule " + rule->name + ": " + *why, rule->name);
   const bool own = grant.archive == Fingerprint{};
   if (!own && std::find(rule->archives.begin(), rule->archives.end(), grant.archive) ==
                   rule->archives.end()) {

@@ -14,6 +14,9 @@
 
 namespace fieldline::sense {
 
+// At how many ends of a flow a grant may leave the port open.
+enum class AnyPort { none, one, both };
+
 // One [[deny]] or [[allow]] of the sensor's policy; an empty list matches everything.
 struct Rule {
   std::string name;                     // for logs and answers; "allow 1" if the file gives none
@@ -21,6 +24,10 @@ struct Rule {
   std::vector<Prefix> hosts;  // deny: either host touches one; allow: each host lies inside one
   std::uint64_t max_duration_ns = 600ull * 1'000'000'000;  // allow: not_after - issued_at
   std::uint16_t max_snaplen = 0;                           // allow: 0 is headers only
+  std::uint8_t min_prefix_v4 = 32, min_prefix_v6 = 128;    // allow: the widest host of a grant
+  AnyPort any_port = AnyPort::both;                        // allow
+  std::uint32_t min_sample = 1;       // allow: at most one of so many packets; a power of two
+  bool capture = true, count = true;  // allow: the verbs
   std::vector<Fingerprint> archives;  // allow: what a grant may select; empty: the sensor's own
 };
 
@@ -35,6 +42,7 @@ struct Decision {
   std::string rule;
   std::uint64_t not_after_ns = 0;
   std::uint16_t snaplen = 0;
+  std::uint8_t sample_bits = 0;  // as in fl_flow_value; FL_SAMPLE_NONE: the run is counted alone
   Fingerprint archive{};
   std::vector<std::string> clamped;  // "duration 2 h to 10 min"
 };

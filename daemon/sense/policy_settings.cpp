@@ -2,7 +2,10 @@
 // The policy as it stands in a sensor's TOML: [[sensor.deny]] and [[sensor.allow]].
 #include "sense/policy.h"
 
+#include <bit>
+
 #include "base/bytes.h"
+#include "proto/digest.h"
 #include "proto/flow.h"
 
 namespace fieldline::sense {
@@ -35,6 +38,52 @@ Rule read_rule(Settings& at, const std::string& default_name) {
   return rule;
 }
 
+AnyPort read_any_port(Settings& at) {
+  const std::string text = at.string("any_port", "both");
+  if (text == "none") return AnyPort::none;
+  if (text == "one") return AnyPort::one;
+  if (text != "both") at.complain("any_port", "'" + text + "' is not none, one or both");
+  return AnyPort::both;
+}
+
+std::uint32_t read_min_sample(Settings& at) {
+  const std::uint64_t most = std::uint64_t{1} << FL_SAMPLE_BITS_MAX;
+  const std::uint64_t n = at.integer("min_sample", 1, 1, most);
+  if (!std::has_single_bit(n)) at.complain("min_sample", "is no power of two: 1, 2, 4, 8 ...");
+  return static_cast<std::uint32_t>(n);
+}
+
+void read_verbs(Settings& at, Rule& rule) {
+  if (!at.has("verbs")) return;
+  rule.capture = rule.count = false;
+  for (const std::string& text : at.strings("verbs")) {
+    if (text == "capture") {
+      rule.capture = true;
+    } else if (text == "count") {
+      rule.count = true;
+    } else {
+      at.complain("verbs", "'" + text + "' is neither capture nor count");
+    }
+  }
+}
+
+Rule read_allow(Settings& at, const std::string& default_name) {
+  Rule rule = read_rule(at, default_name);
+  rule.max_duration_ns = at.duration_ns("max_duration", rule.max_duration_ns);
+  rule.max_snaplen = static_cast<std::uint16_t>(at.integer("max_snaplen", 0, 0, FL_SNAPLEN_MAX));
+  rule.min_prefix_v4 =
+      static_cast<std::uint8_t>(at.integer("min_prefix_v4", rule.min_prefix_v4, 0, 32));
+  rule.min_prefix_v6 =
+      static_cast<std::uint8_t>(at.integer("min_prefix_v6", rule.min_prefix_v6, 0, 128));
+  rule.any_port = read_any_port(at);
+  rule.min_sample = read_min_sample(at);
+  read_verbs(at, rule);
+  for (const std::string& text : at.strings("archives")) {
+    rule.archives.push_back(read_archive(at, text));
+  }
+  return rule;
+}
+
 }  // namespace
 
 Policy read_policy(Settings& sensor) {
@@ -43,13 +92,7 @@ Policy read_policy(Settings& sensor) {
     policy.deny.push_back(read_rule(at, "deny " + std::to_string(policy.deny.size() + 1)));
   }
   for (Settings& at : sensor.tables("allow")) {
-    Rule rule = read_rule(at, "allow " + std::to_string(policy.allow.size() + 1));
-    rule.max_duration_ns = at.duration_ns("max_duration", rule.max_duration_ns);
-    rule.max_snaplen = static_cast<std::uint16_t>(at.integer("max_snaplen", 0, 0, FL_SNAPLEN_MAX));
-    for (const std::string& text : at.strings("archives")) {
-      rule.archives.push_back(read_archive(at, text));
-    }
-    policy.allow.push_back(std::move(rule));
+    policy.allow.push_back(read_allow(at, "allow " + std::to_string(policy.allow.size() + 1)));
   }
   return policy;
 }

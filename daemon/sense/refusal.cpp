@@ -16,8 +16,8 @@ constexpr std::array<Row, kReasons> kRows{{
      "the sender is broken or not Fieldline's; compare it with docs/format/trigger.md"},
     {"unknown_version", "update this sensor, or send with a fieldline of its version"},
     {"unsupported",
-     "sign a plain ssh-ed25519 grant without certificate, hardware key, sampling or overlapping "
-     "flows"},
+     "sign a plain ssh-ed25519 grant without certificate or hardware key, for one of 2, 4, 8 ... "
+     "packets if not for all"},
     {"outer_mismatch",
      "send the trigger from one host of the grant to the other; look for NAT or a tunnel on the "
      "path"},

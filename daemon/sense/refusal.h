@@ -11,7 +11,7 @@ namespace fieldline::sense {
 enum class Reason : std::uint8_t {
   malformed,  // lengths, reserved fields, unknown verb, times that contradict each other
   unknown_version,
-  unsupported,     // certificate, hardware key, sampling, flows that overlap: not by this version
+  unsupported,     // certificate, hardware key, a sampling or verb that this version has not
   outer_mismatch,  // the packet's own addresses are not the grant's
   expired,         // pulse or grant
   from_future,

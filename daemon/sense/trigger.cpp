@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 
 namespace fieldline::sense {
@@ -101,14 +102,18 @@ Refused read_grant_head(const fl_grant& wire, Grant& grant) {
   if (grant.sample_n == 0) return malformed("samples one of 0 packets");
   switch (grant.verb) {
     case FL_VERB_CAPTURE:
-      break;
     case FL_VERB_COUNT:
+      break;
     case FL_VERB_TEST:
       return Refusal{Reason::unsupported, "verb " + std::to_string(grant.verb) + " is reserved"};
     default:
       return malformed("unknown verb " + std::to_string(grant.verb));
   }
-  if (grant.sample_n != 1) return Refusal{Reason::unsupported, "asks for sampling"};
+  if (grant.verb == FL_VERB_COUNT && grant.sample_n != 1) return malformed("counts a sample");
+  if (!std::has_single_bit(grant.sample_n)) {
+    return Refusal{Reason::unsupported, "samples one of " + std::to_string(grant.sample_n) +
+                                            " packets, which is no power of two"};
+  }
   return {};
 }
 

@@ -20,7 +20,7 @@ bool is_masked(const FlowEntry& entry) {
 
 bool same_value(const fl_flow_value& a, const fl_flow_value& b) {
   return a.deadline_ns == b.deadline_ns && a.slot == b.slot && a.snaplen == b.snaplen &&
-         a.direction == b.direction;
+         a.direction == b.direction && a.sample_bits == b.sample_bits;
 }
 
 Result<void> check_entry(const FlowEntry& entry, std::uint32_t slots) {

@@ -128,6 +128,7 @@ void FlowTable::write_value(const fl_flow_value& value) {
   store(place.slot, value.slot);
   store(place.snaplen, value.snaplen);
   store(place.direction, value.direction);
+  store(place.sample_bits, value.sample_bits);
   store(place.deadline_ns, value.deadline_ns);
 }
 

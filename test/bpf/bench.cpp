@@ -220,13 +220,13 @@ void require_port_sums(const fl_port_counters& port, std::uint64_t triggers_lift
   FL_UNPARSED(ADD)
 #undef ADD
   REQUIRE(port.packets == port.unmatched + port.matched + port.triggers + unparsed);
-  REQUIRE(port.matched == port.lifted + port.dropped_ring + port.dropped_read);
+  REQUIRE(port.matched == port.lifted + port.sampled_out + port.dropped_ring + port.dropped_read);
   REQUIRE(port.triggers == triggers_lifted + port.triggers_dropped_ring + port.triggers_bad_length +
                                port.triggers_fragmented);
 }
 
 void require_flow_sums(const fl_flow_counters& flow) {
-  REQUIRE(flow.packets == flow.lifted + flow.dropped_ring + flow.dropped_read);
+  REQUIRE(flow.packets == flow.lifted + flow.sampled_out + flow.dropped_ring + flow.dropped_read);
 }
 
 }  // namespace fieldline

@@ -47,7 +47,7 @@ TEST_CASE("Later fragments are lifted for the flow of their first, by their own 
     CHECK(got.lift.slots[0] == one.slot);
     CHECK(got.lift.cap_len == one.headers);
     CHECK(got.lift.header_len == one.headers);
-    CHECK(got.lift.flags == 0);
+    CHECK(got.lift.flags == FL_LIFT_ASCENDING);
     CHECK(got.lift.digest == oracle::digest(oracle::read(one.later).digest_input));
     CHECK(bench.flow(one.slot).packets == 2);
   }

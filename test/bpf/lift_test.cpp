@@ -53,7 +53,7 @@ TEST_CASE("Headers longer than the limit are cut and flagged") {
   const Bytes frame = ethernet(kIpv6, ipv6({.next = 60}, extension(kTcp, 100) + tcp({}, {})));
   const Lifted got = bench.lift_of(frame);
   CHECK(got.lift.cap_len == FL_SNAPLEN_MAX);
-  CHECK(got.lift.flags == FL_LIFT_TRUNCATED);
+  CHECK(got.lift.flags == (FL_LIFT_TRUNCATED | FL_LIFT_ASCENDING));
 }
 
 TEST_CASE("A record is padded with zeros, never with another packet's bytes") {
@@ -102,7 +102,7 @@ TEST_CASE("A super-packet is one record, and counts as the segments that it is o
     CHECK(lift.gso_segs == segments);
     CHECK(lift.header_len == headers);
     CHECK(lift.wire_len == frame.size());
-    CHECK(lift.flags == FL_LIFT_CHECKSUM_PARTIAL);
+    CHECK(lift.flags == (FL_LIFT_CHECKSUM_PARTIAL | FL_LIFT_ASCENDING));
     CHECK(all.front().frame.size() == headers);
   }
   CHECK(bench.flow(4).packets == 2 * segments);
@@ -149,12 +149,14 @@ TEST_CASE("A checksum that is still the pseudo-header's sum is flagged as not fi
   auto tcp_with = [](std::uint16_t sum) {
     return ethernet(kIpv4, ipv4({}, tcp({.checksum = sum}, filler(300))));
   };
-  CHECK(bench.lift_of(tcp_with(sum4)).lift.flags == FL_LIFT_CHECKSUM_PARTIAL);
-  CHECK(bench.lift_of(tcp_with(static_cast<std::uint16_t>(sum4 + 1))).lift.flags == 0);
+  constexpr int kPartial = FL_LIFT_CHECKSUM_PARTIAL | FL_LIFT_ASCENDING;
+  CHECK(bench.lift_of(tcp_with(sum4)).lift.flags == kPartial);
+  CHECK(bench.lift_of(tcp_with(static_cast<std::uint16_t>(sum4 + 1))).lift.flags ==
+        FL_LIFT_ASCENDING);
   const Bytes bare6 = ipv6({.next = kUdp}, {});
   const auto sum6 = pseudo_sum(ByteView(bare6).subspan(8, 32), kUdp, 8 + 50);
   CHECK(bench.lift_of(ethernet(kIpv6, ipv6({.next = kUdp}, udp({.checksum = sum6}, filler(50)))))
-            .lift.flags == FL_LIFT_CHECKSUM_PARTIAL);
+            .lift.flags == kPartial);
 }
 
 TEST_CASE("A full header ring is counted per flow and port, and starves no trigger") {

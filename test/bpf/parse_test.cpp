@@ -25,7 +25,7 @@ void require_match(const Bytes& frame, const fl_flow_key& key, std::size_t heade
   CHECK(got.frame == Bytes(frame.begin(), frame.begin() + static_cast<long>(header_end)));
   CHECK(got.lift.hits == 1);
   CHECK(got.lift.slots[0] == 3);
-  CHECK(got.lift.flags == 0);
+  CHECK(got.lift.flags == FL_LIFT_ASCENDING);
   CHECK(bench.flow(3).packets == 1);
   CHECK(bench.flow(3).bytes == frame.size());
   require_port_sums(bench.port(), 0);

@@ -37,6 +37,7 @@ TEST_CASE("lift: the page's record is the struct, then the frame, then zeros up 
   lift.port = 1;
   lift.queue = 2;
   lift.header_len = 66;
+  lift.flags = FL_LIFT_ASCENDING;
   lift.direction = FL_FORWARD;
   lift.hits = 2;
   lift.slots[0] = 3;

@@ -104,11 +104,16 @@ class Site:
     # -- keys and configuration
 
     def make_keys(self):
-        self.key = self.folder / "ops_ed25519"
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "ops@site-a", "-f", self.key], check=True)
-        kind, blob = self.key.with_suffix(".pub").read_text().split()[:2]
-        (self.folder / "allowed_signers").write_text(
-            f'ops@site-a namespaces="grant@fieldline,query@fieldline" {kind} {blob}\n')
+        self.key = self.add_principal("ops@site-a")
+
+    def add_principal(self, name):
+        """Before the daemons start. Its private key."""
+        key = self.folder / f"{name.split('@')[0]}_ed25519"
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", key], check=True)
+        kind, blob = key.with_suffix(".pub").read_text().split()[:2]
+        with open(self.folder / "allowed_signers", "a") as signers:
+            signers.write(f'{name} namespaces="grant@fieldline,query@fieldline" {kind} {blob}\n')
+        return key
 
     def fingerprint(self, config):
         out = subprocess.run([build_folder() / "bin/fieldlined", "--config", config, "--fingerprint"],
@@ -179,12 +184,12 @@ class Site:
 
     # -- the command line
 
-    def cli(self, *arguments, box="a"):
+    def cli(self, *arguments, box="a", key=None):
         return self.inside(box, build_folder() / "bin/fieldline", "--archive",
-                           f"{self.env['MGMT_arc']}:8621#{self.archive_key}", "--identity", self.key, *arguments)
+                           f"{self.env['MGMT_arc']}:8621#{self.archive_key}", "--identity", key or self.key, *arguments)
 
-    def fieldline(self, *arguments, box="a", check=True, **kwargs):
-        done = subprocess.run(self.cli(*arguments, box=box), capture_output=True, text=True, stdin=subprocess.DEVNULL,
+    def fieldline(self, *arguments, box="a", key=None, check=True, **kwargs):
+        done = subprocess.run(self.cli(*arguments, box=box, key=key), capture_output=True, text=True, stdin=subprocess.DEVNULL,
                               **kwargs)
         if check and done.returncode:
             raise RuntimeError(f"fieldline {' '.join(map(str, arguments))}: exit {done.returncode}: {done.stderr.strip()}")
@@ -200,17 +205,17 @@ class Site:
                 return status["refused"]
         return {}
 
-    def ping(self, *arguments, box="a", sensors=None, wait=True):
+    def ping(self, *arguments, box="a", sensors=None, wait=True, key=None):
         """fieldline ping in the background; returns when that many sensors confirmed their activation."""
         self.pings += 1
-        ping = Ping(self, box, arguments, f"ping-{self.pings}.jsonl")
+        ping = Ping(self, box, arguments, f"ping-{self.pings}.jsonl", key)
         self.processes.append(ping.process)
         if wait:
             ping.wait_activated(len(self.sensors + self.in_path + self.hosts) if sensors is None else sensors)
         return ping
 
-    def path(self, run):
-        return json.loads(self.fieldline("path", run, "--json").stdout)
+    def path(self, run, key=None):
+        return json.loads(self.fieldline("path", run, "--json", key=key).stdout)
 
     # -- traffic and independent evidence
 
@@ -240,11 +245,11 @@ class Site:
 
 
 class Ping:
-    def __init__(self, site, box, arguments, log):
+    def __init__(self, site, box, arguments, log, key=None):
         self.site = site
         self.output = site.folder / log
         with open(self.output, "wb") as out:
-            self.process = Process(site.cli("ping", "--json", *arguments, box=box),
+            self.process = Process(site.cli("ping", "--json", *arguments, box=box, key=key),
                                    site.folder / (log + ".err"), stdout=out)
 
     def events(self):

@@ -59,7 +59,7 @@ def refused_before_any_run(site, probe, good, unknown, querier):
     whole = good.trigger()
     probe.provoke("unknown_version", good.trigger(version=9))
     probe.provoke("malformed", flip(whole, 12))
-    probe.provoke("unsupported", good.trigger(sample=8))
+    probe.provoke("unsupported", good.trigger(sample=6))
     probe.provoke("outer_mismatch", good.trigger(host_a="10.0.0.9"))
     probe.provoke("expired", good.trigger(issued=-100, seconds=50, pulse_issued=-90, pulse_seconds=10))
     probe.provoke("from_future", good.trigger(issued=100, pulse_issued=101))

@@ -289,6 +289,11 @@ void World::run_udp(std::uint32_t datagrams) {
   loop();
 }
 
+bool Feed::keeps(const World& world, const Record& record) const {
+  const auto bits = sample_bits.find(world.config().names[record.sensor]);
+  return !counted && fl_sample_keeps(record.digest, bits == sample_bits.end() ? 0 : bits->second);
+}
+
 void feed_interfaces(analysis::PathAnalyzer& analyzer, const World& world, const Feed& feed) {
   (void)analyzer.feed(pcapng::Section{"fieldline", "{}"});
   for (std::size_t i = 0; i < world.config().sensors; ++i) {
@@ -307,7 +312,7 @@ void feed_interfaces(analysis::PathAnalyzer& analyzer, const World& world, const
   }
 }
 
-void feed_record(analysis::PathAnalyzer& analyzer, const Record& record) {
+void feed_record(analysis::PathAnalyzer& analyzer, const Record& record, bool with_rank) {
   pcapng::Packet packet;
   packet.interface = static_cast<std::uint32_t>(record.sensor * 2 + record.reverse);
   packet.timestamp_ns = record.time;
@@ -317,7 +322,9 @@ void feed_record(analysis::PathAnalyzer& analyzer, const Record& record) {
   fl_chunk_packet meta{};
   meta.magic = FL_PCAPNG_MAGIC;
   meta.digest = record.digest;
-  meta.flags = record.reverse ? FL_RECORD_REVERSE : 0;
+  const std::uint32_t rank = with_rank ? fl_sample_rank(record.digest) : 0;
+  meta.flags =
+      static_cast<__le16>((record.reverse ? FL_RECORD_REVERSE : 0) | rank << FL_RECORD_RANK_SHIFT);
   packet.meta = meta;
   (void)analyzer.feed(packet);
 }
@@ -337,17 +344,23 @@ void feed_reports(analysis::PathAnalyzer& analyzer, const World& world, const Fe
   for (std::size_t i = 0; i < world.config().sensors; ++i) {
     const std::string& name = world.config().names[i];
     const auto clock = static_cast<std::uint64_t>(world.config().clock_ns[i]);
-    std::uint64_t seen[2] = {0, 0};
-    for (const Record& record : world.records) seen[record.reverse] += record.sensor == i;
+    std::uint64_t seen[2] = {0, 0}, kept[2] = {0, 0};
+    for (const Record& record : world.records) {
+      if (record.sensor != i) continue;
+      ++seen[record.reverse];
+      kept[record.reverse] += static_cast<unsigned>(feed.keeps(world, record));
+    }
     const auto find = [&](const auto& map) {
       const auto found = map.find(name);
-      return found == map.end() ? std::uint64_t{0} : found->second;
+      return found == map.end() ? std::uint64_t{0} : std::uint64_t{found->second};
     };
     nlohmann::json activation{{"event", "started"},
                               {"sensor", name},
                               {"at_ns", kStart - 500 * kMs + clock},
                               {"principal", "ops@site-a"},
                               {"rule", "allow 1"},
+                              {"verb", feed.counted ? "count" : "capture"},
+                              {"sample_n", 1u << find(feed.sample_bits)},
                               {"grant",
                                {{"protocol", 6},
                                 {"host_a", "10.0.0.1"},
@@ -358,10 +371,12 @@ void feed_reports(analysis::PathAnalyzer& analyzer, const World& world, const Fe
     activation["event"] = "ended";
     activation["at_ns"] = world.now() + 3000 * kMs + clock;
     if (feed.started) feed_report(analyzer, FL_FRAME_ACTIVATION, activation);
-    const auto flow = [&](std::uint64_t packets, std::uint64_t ring) {
+    const auto flow = [&](std::uint64_t packets, std::uint64_t ring, bool reverse) {
+      const std::uint64_t sampled_out = seen[reverse] - kept[reverse];
       return nlohmann::json{{"packets", packets},
                             {"bytes", 0},
-                            {"lifted", packets - ring},
+                            {"lifted", packets - ring - sampled_out},
+                            {"sampled_out", sampled_out},
                             {"dropped_ring", ring},
                             {"dropped_read", 0}};
     };
@@ -373,8 +388,8 @@ void feed_reports(analysis::PathAnalyzer& analyzer, const World& world, const Fe
                  {"final", true},
                  {"points", nlohmann::json::array()},
                  {"flows",
-                  {{"forward", flow(seen[0] + ring + find(feed.lie), ring)},
-                   {"reverse", flow(seen[1], 0)}}},
+                  {{"forward", flow(seen[0] + ring + find(feed.lie), ring, false)},
+                   {"reverse", flow(seen[1], 0, true)}}},
                  {"dropped_spool", {{"forward", 0}, {"reverse", 0}}}});
   }
 }
@@ -383,7 +398,9 @@ analysis::PathReport report_of(const World& world, const Feed& feed,
                                const analysis::Limits& limits) {
   const auto analyzer = analysis::PathAnalyzer::create(limits);
   feed_interfaces(*analyzer, world, feed);
-  for (const Record& record : world.records) feed_record(*analyzer, record);
+  for (const Record& record : world.records) {
+    if (feed.keeps(world, record)) feed_record(*analyzer, record);
+  }
   feed_reports(*analyzer, world, feed);
   return analyzer->report();
 }

@@ -137,12 +137,16 @@ struct Feed {
   bool started = true, finals = true;
   std::map<std::string, std::uint64_t> ring_drops;  // by sensor, forward
   std::map<std::string, std::uint64_t> lie;         // added to the final count's packets, forward
+  std::map<std::string, unsigned> sample_bits;      // by sensor; 0 where none
+  bool counted = false;                             // alone: no records
+
+  bool keeps(const World& world, const Record& record) const;
 };
 
 // Interfaces of all sensors (two ports each: "up" sees forward, "down" reverse), then records in
 // the order given, then reports.
 void feed_interfaces(analysis::PathAnalyzer& analyzer, const World& world, const Feed& feed = {});
-void feed_record(analysis::PathAnalyzer& analyzer, const Record& record);
+void feed_record(analysis::PathAnalyzer& analyzer, const Record& record, bool with_rank = true);
 void feed_report(analysis::PathAnalyzer& analyzer, std::uint8_t type,
                  const nlohmann::json& document);
 void feed_reports(analysis::PathAnalyzer& analyzer, const World& world, const Feed& feed = {});

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <catch2/catch.hpp>
 
+#include <cmath>
+#include <map>
+
 #include "capture/recorder.h"
 #include "proto/digest.h"
 
@@ -87,7 +90,8 @@ TEST_CASE("A packet is fanned out to every run that claims its slot, cut to each
   for (const Taken& taken : store.records) {
     bool first = taken.run == run_of(1);
     CHECK(taken.data.size() == (first ? 14u + 24 + 32 : 100u));
-    CHECK(big_endian<std::uint16_t>(taken.head.flags) == (first ? 0 : FL_RECORD_REVERSE));
+    const auto flags = big_endian<std::uint16_t>(taken.head.flags);
+    CHECK((flags & ~FL_RECORD_RANK) == (first ? 0 : FL_RECORD_REVERSE));
     CHECK(big_endian<std::uint64_t>(taken.head.digest) ==
           fl_digest_of_run(taken.run.bytes.data(), 42));
   }
@@ -121,6 +125,97 @@ TEST_CASE("ManyRunsOnTwoSlotsGetOneRecordEach") {
   recorder.on_lift(lift, tcp_frame(0, 0));
   recorder.flush();
   CHECK(store.records.size() == 20);
+}
+
+namespace {
+
+// The wanted rank, and otherwise ones.
+std::uint64_t digest_of_rank(unsigned rank) {
+  return UINT64_MAX >> rank;
+}
+
+}  // namespace
+
+TEST_CASE("Each run gets its sample of what was lifted for all, and what is cut is counted") {
+  Store store;
+  Recorder recorder(store.sink());
+  recorder.claim({{7,
+                   {{run_of(1), FL_FORWARD, 0, 0},
+                    {run_of(2), FL_FORWARD, 0, 3},
+                    {run_of(3), FL_FORWARD, 0, FL_SAMPLE_NONE}}}});
+  for (unsigned rank = 0; rank < 6; ++rank) {
+    recorder.on_lift(lift_of(7, digest_of_rank(rank)), tcp_frame(0, 0));
+    recorder.flush();
+  }
+  auto counts = [&](std::uint8_t run) { return recorder.counts(run_of(run)).at({0, FL_FORWARD}); };
+  for (const std::uint8_t run : {std::uint8_t{1}, std::uint8_t{2}, std::uint8_t{3}}) {
+    CHECK(counts(run).matched == 6);
+    CHECK(counts(run).matched_bytes == 6 * 1514);
+    CHECK(counts(run).matched == counts(run).recorded + counts(run).sampled_out);
+  }
+  CHECK(counts(1).recorded == 6);
+  CHECK(counts(2).recorded == 3);  // ranks 3, 4, 5
+  CHECK(counts(2).bytes == 3 * 1514);
+  CHECK(counts(3).recorded == 0);
+  REQUIRE(store.records.size() == 9);
+  std::map<RunId, std::vector<unsigned>> ranks;
+  for (const Taken& taken : store.records)
+    ranks[taken.run].push_back(big_endian<std::uint16_t>(taken.head.flags) >> FL_RECORD_RANK_SHIFT);
+  CHECK(ranks[run_of(1)] == std::vector<unsigned>{0, 1, 2, 3, 4, 5});
+  CHECK(ranks[run_of(2)] == std::vector<unsigned>{3, 4, 5});
+}
+
+TEST_CASE("A sample of fewer packets lies inside one of more, and is about as large as it says") {
+  std::uint64_t digest = 1;
+  std::array<unsigned, 12> kept{};
+  for (int i = 0; i < 1 << 16; ++i) {
+    digest = fl_digest_of_run(run_of(9).bytes.data(), digest);  // as good as random
+    for (unsigned bits = 0; bits < kept.size(); ++bits) {
+      kept[bits] += static_cast<unsigned>(fl_sample_keeps(digest, bits));
+      REQUIRE(fl_sample_keeps(digest, bits) == (bits <= fl_sample_rank(digest)));
+    }
+    REQUIRE_FALSE(fl_sample_keeps(digest, FL_SAMPLE_NONE));
+  }
+  CHECK(kept[0] == 1 << 16);
+  for (unsigned bits = 1; bits < 8; ++bits) {
+    const double expected = (1 << 16) >> bits;
+    CHECK(kept[bits] == Approx(expected).margin(6 * std::sqrt(expected)));
+  }
+  CHECK(fl_sample_rank(0) == FL_SAMPLE_BITS_MAX);
+  CHECK(fl_sample_keeps(0, FL_SAMPLE_BITS_MAX));
+}
+
+TEST_CASE("A packet of both directions has the one that its addresses say, in every run once") {
+  Store store;
+  Recorder recorder(store.sink());
+  recorder.claim({{1, {{run_of(1), FL_EITHER}, {run_of(2), FL_FORWARD}}},
+                  {2, {{run_of(2), FL_REVERSE}, {run_of(3), FL_REVERSE}}}});
+  for (bool ascending : {true, false}) {
+    fl_lift lift = lift_of(1);
+    lift.hits = 2;
+    lift.slots[1] = 2;
+    if (ascending) lift.flags |= FL_LIFT_ASCENDING;
+    recorder.on_lift(lift, tcp_frame(0, 0));
+    recorder.flush();
+    REQUIRE(store.records.size() == 3);
+    for (const Taken& taken : store.records) {
+      const bool reverse = big_endian<std::uint16_t>(taken.head.flags) & FL_RECORD_REVERSE;
+      CHECK(reverse == (taken.run == run_of(3) || !ascending));
+    }
+    store.records.clear();
+  }
+}
+
+TEST_CASE("A run that was forgotten is given nothing, whatever its claims were") {
+  Store store;
+  Recorder recorder(store.sink());
+  recorder.claim({{7, {{run_of(1), FL_FORWARD, 0}, {run_of(2), FL_FORWARD, 0}}}});
+  recorder.forget(run_of(1));
+  recorder.on_lift(lift_of(7), tcp_frame(0, 0));
+  recorder.flush();
+  CHECK(store.records.size() == 1);
+  CHECK(recorder.counts(run_of(1)).empty());
+  CHECK(recorder.size() == 1);
 }
 
 TEST_CASE(
@@ -205,7 +300,7 @@ TEST_CASE("A record says how many tunnels stand around its packet") {
   recorder.flush();
   REQUIRE(store.records.size() == 3);
   for (unsigned depth = 0; depth < 3; ++depth) {
-    CHECK(big_endian<std::uint16_t>(store.records[depth].head.flags) ==
+    CHECK((big_endian<std::uint16_t>(store.records[depth].head.flags) & ~FL_RECORD_RANK) ==
           depth << FL_RECORD_DEPTH_SHIFT);
   }
 }

@@ -2,6 +2,7 @@
 #include <catch2/catch.hpp>
 #include <map>
 
+#include "proto/digest.h"
 #include "sense_support.h"
 
 using namespace fieldline;
@@ -199,35 +200,98 @@ TEST_CASE("an ending pulse ends at once, and only once") {
   CHECK(change_of(table.apply(accepted(sender, 4), kNow, kMono)) == Change::started);
 }
 
-TEST_CASE("pairs inside another are one entry; pairs that overlap in part are refused whole") {
+TEST_CASE("pairs inside another are one entry; a run whose flows overlap in part knows it") {
   ActivationTable table;
   Sender sender;
   sender.grant.pairs = {{40000, 5201}, {0, 5201}, {40001, 5201}, {0, 5201}};
   change_of(table.apply(accepted(sender), kNow, kMono));
   CHECK(table.desired().size() == 2);
   CHECK(hits(table, packet("10.0.0.1", "10.0.3.2", 40000, 5201)).size() == 1);
+  CHECK_FALSE(table.find(sender.grant.run)->overlap);
 
   Sender crossed(1, 2);
-  crossed.grant.pairs = {{0, 5201}, {40000, 0}};
-  CHECK(reason_of(table.apply(accepted(crossed), kNow, kMono)) == "unsupported");
-  CHECK(table.size() == 1);
-  CHECK(table.desired().size() == 2);
+  crossed.grant.pairs = {{0, 5203}, {40000, 0}};
+  change_of(table.apply(accepted(crossed), kNow, kMono));
+  CHECK(table.find(crossed.grant.run)->overlap);
+  CHECK(hits(table, packet("10.0.0.1", "10.0.3.2", 40000, 5203)).size() == 2);
+  table.remove(crossed.grant.run);
 
-  Sender networks(1,
-                  4);  // 10.2.0.0/24 lies inside: what goes from there to there has two directions
+  Sender networks(1, 4);  // 10.2.0.0/24 lies inside: from there to there has two directions
   networks.grant.host_a = test::prefix("10.2.0.0/16");
   networks.grant.host_b = test::prefix("10.2.0.0/24");
   networks.grant.pairs = {{0, 0}};
-  CHECK(reason_of(table.apply(accepted(networks), kNow, kMono)) == "unsupported");
+  change_of(table.apply(accepted(networks), kNow, kMono));
+  CHECK(table.find(networks.grant.run)->overlap);
+  CHECK(hits(table, packet("10.2.0.2", "10.2.0.1", 1, 2)).size() == 2);
+  CHECK(hits(table, packet("10.2.1.2", "10.2.0.1", 1, 2)).size() == 1);
+  table.remove(networks.grant.run);
   networks.grant.host_b = test::prefix("10.2.0.1");  // but one host inside a network has not
   change_of(table.apply(accepted(networks), kNow, kMono));
+  CHECK_FALSE(table.find(networks.grant.run)->overlap);
   CHECK(hits(table, packet("10.2.0.2", "10.2.0.1", 1, 2)).size() == 1);
+}
 
-  Sender inside(1, 3);  // both ends in one network: there is one direction
-  inside.grant.host_a = inside.grant.host_b = test::prefix("10.1.0.0/16");
-  inside.grant.pairs = {{0, 0}};
-  change_of(table.apply(accepted(inside), kNow, kMono));
-  CHECK(hits(table, packet("10.1.0.1", "10.1.0.2", 1, 2)).size() == 1);
+TEST_CASE("inside one network an entry is of both directions, or the server's port tells them") {
+  ActivationTable table;
+  Sender open(1, 1), service(1, 2);
+  for (Sender* sender : {&open, &service})
+    sender->grant.host_a = sender->grant.host_b = test::prefix("10.1.0.0/16");
+  open.grant.pairs = {{0, 0}};
+  change_of(table.apply(accepted(open), kNow, kMono));
+  auto both = hits(table, packet("10.1.0.1", "10.1.0.2", 40000, 5201));
+  REQUIRE(both.size() == 1);
+  CHECK(table.shares(both[0].slot).at(0).direction == FL_EITHER);
+  CHECK(table.find(open.grant.run)->overlap);
+  table.remove(open.grant.run);
+
+  service.grant.pairs = {{0, 5201}};
+  change_of(table.apply(accepted(service), kNow, kMono));
+  auto there = hits(table, packet("10.1.0.1", "10.1.0.2", 40000, 5201));
+  auto back = hits(table, packet("10.1.0.2", "10.1.0.1", 5201, 40000));
+  REQUIRE(there.size() == 1);
+  REQUIRE(back.size() == 1);
+  CHECK(there[0].direction == FL_FORWARD);
+  CHECK(back[0].direction == FL_REVERSE);
+  CHECK(hits(table, packet("10.1.0.2", "10.1.0.1", 5201, 5201)).size() == 2);
+  CHECK(table.find(service.grant.run)->overlap);
+
+  // The same asked for from the server's side: what one calls forward, the other calls reverse.
+  Sender mirrored(1, 3);
+  mirrored.grant.host_a = mirrored.grant.host_b = test::prefix("10.1.0.0/16");
+  mirrored.grant.pairs = {{5201, 0}, {0, 5201}};
+  change_of(table.apply(accepted(mirrored), kNow, kMono));
+  CHECK(table.desired().size() == 2);
+  for (const RunShare& share : table.shares(there[0].slot))
+    CHECK(share.direction == (share.run == mirrored.grant.run ? FL_EITHER : FL_FORWARD));
+}
+
+TEST_CASE("the kernel samples an entry only while one run alone holds it") {
+  auto sampled = [](const Sender& sender, std::uint8_t bits) {
+    Accepted out = accepted(sender);
+    out.decision.sample_bits = bits;
+    return out;
+  };
+  ActivationTable table;
+  Sender one(1, 1), two(1, 2), crossed(1, 3);
+  change_of(table.apply(sampled(one, 3), kNow, kMono));
+  for (const auto& flow : table.desired()) CHECK(flow.value.sample_bits == 3);
+  change_of(table.apply(sampled(two, FL_SAMPLE_NONE), kNow, kMono));
+  for (const auto& flow : table.desired()) CHECK(flow.value.sample_bits == 0);
+
+  // One that ended keeps its share until it was counted.
+  CHECK(change_of(table.apply(accepted(two, 2, kNow, 0), kNow, kMono)) == Change::ended);
+  for (const auto& flow : table.desired()) CHECK(flow.value.sample_bits == 0);
+  table.remove(two.grant.run);
+  for (const auto& flow : table.desired()) CHECK(flow.value.sample_bits == 3);
+  table.remove(one.grant.run);
+
+  change_of(table.apply(sampled(two, FL_SAMPLE_NONE), kNow, kMono));
+  for (const auto& flow : table.desired()) CHECK(flow.value.sample_bits == FL_SAMPLE_NONE);
+  crossed.grant.pairs = {{0, 80}, {25, 0}};
+  change_of(table.apply(sampled(crossed, 3), kNow, kMono));
+  for (const auto& flow : table.desired())
+    CHECK(flow.value.sample_bits ==
+          (table.shares(flow.value.slot).at(0).run == crossed.grant.run ? 0 : FL_SAMPLE_NONE));
 }
 
 TEST_CASE("flows, runs and masks are bounded, all or nothing") {

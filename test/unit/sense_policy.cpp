@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <catch2/catch.hpp>
 
+#include "proto/digest.h"
 #include "sense_support.h"
 
 using namespace fieldline;
@@ -21,6 +22,7 @@ Rule rule_for(std::vector<std::string> principals, const std::vector<std::string
   Rule rule;
   rule.name = "a rule";
   rule.principals = std::move(principals);
+  rule.min_prefix_v4 = rule.min_prefix_v6 = 0;
   for (const auto& host : hosts) rule.hosts.push_back(test::prefix(host));
   return rule;
 }
@@ -147,4 +149,117 @@ TEST_CASE("a grant selects the sensor's own archive or one that the rule lists")
   policy.allow[0].archives.clear();
   grant.archive = listed;
   CHECK(answer(policy, grant) == "unknown_archive");
+}
+
+TEST_CASE("a rule gives hosts alone unless it says how wide a network may be") {
+  Policy policy;
+  policy.allow = {Rule{}};
+  CHECK(answer(policy, grant_between("10.0.0.1", "10.0.3.2")) == "allowed");
+  CHECK(answer(policy, grant_between("10.0.0.0/31", "10.0.3.2")) == "denied");
+  CHECK(answer(policy, grant_between("10.0.0.1", "2001:db8::/127")) == "denied");
+
+  policy.allow[0].min_prefix_v4 = 24;
+  policy.allow[0].min_prefix_v6 = 64;
+  CHECK(answer(policy, grant_between("10.0.0.0/24", "10.0.3.0/24")) == "allowed");
+  CHECK(answer(policy, grant_between("10.0.0.0/23", "10.0.3.0/24")) == "denied");
+  CHECK(answer(policy, grant_between("10.0.0.0/24", "10.0.2.0/23")) == "denied");
+  CHECK(answer(policy, grant_between("2001:db8::/64", "2001:db8:1::1")) == "allowed");
+  CHECK(answer(policy, grant_between("2001:db8::/63", "2001:db8:1::1")) == "denied");
+  // What is wide enough for IPv6 is not the way to all of IPv4.
+  policy.allow[0].min_prefix_v6 = 0;
+  CHECK(answer(policy, grant_between("::/0", "2001:db8::1")) == "denied");
+  CHECK(answer(policy, grant_between("0.0.0.0/0", "10.0.3.2")) == "denied");
+  CHECK(answer(policy, grant_between("8000::/1", "2001:db8::1")) == "allowed");
+  policy.allow[0].min_prefix_v4 = 0;
+  CHECK(answer(policy, grant_between("::/0", "2001:db8::1")) == "allowed");
+
+  auto refused =
+      std::get<Refusal>(decide({{}, {Rule{}}}, {"ops"}, grant_between("10.0.0.0/24", "10.0.3.2")));
+  CHECK(refused.detail.find("10.0.0.0/24 is wider than its min_prefix_v4 = 32") !=
+        std::string::npos);
+}
+
+TEST_CASE("a rule says at how many ends the port may be left open") {
+  Policy policy;
+  policy.allow = {Rule{}};
+  Grant grant = grant_between("10.0.0.1", "10.0.3.2");
+  auto asked = [&](AnyPort allowed, std::vector<PortPair> pairs) {
+    policy.allow[0].any_port = allowed;
+    grant.pairs = std::move(pairs);
+    return answer(policy, grant);
+  };
+  CHECK(asked(AnyPort::both, {{0, 0}}) == "allowed");
+  CHECK(asked(AnyPort::one, {{1, 2}, {0, 5201}}) == "allowed");
+  CHECK(asked(AnyPort::one, {{0, 5201}, {0, 0}}) == "denied");
+  CHECK(asked(AnyPort::none, {{40000, 5201}}) == "allowed");
+  CHECK(asked(AnyPort::none, {{40000, 5201}, {40000, 0}}) == "denied");
+  grant.protocol = IPPROTO_ICMP;
+  CHECK(asked(AnyPort::none, {{0, 0}}) == "allowed");
+}
+
+TEST_CASE("a rule forces a sampling, and tells so") {
+  Policy policy;
+  policy.allow = {Rule{}};
+  Grant grant = grant_between("10.0.0.1", "10.0.3.2");
+  auto decided = [&](std::uint32_t asked, std::uint32_t least) {
+    grant.sample_n = asked;
+    policy.allow[0].min_sample = least;
+    return std::get<Decision>(decide(policy, {"ops"}, grant));
+  };
+  CHECK(decided(1, 1).sample_bits == 0);
+  CHECK(decided(1, 8).sample_bits == 3);
+  CHECK(decided(1, 8).clamped == std::vector<std::string>{"every packet to 1 of 8 packets"});
+  CHECK(decided(4, 8).clamped == std::vector<std::string>{"1 of 4 packets to 1 of 8 packets"});
+  CHECK(decided(64, 8).sample_bits == 6);
+  CHECK(decided(64, 8).clamped.empty());
+  CHECK(decided(1u << 31, 1).sample_bits == 31);
+}
+
+TEST_CASE("a rule may give counters alone; a capture is not made one in silence") {
+  Policy policy;
+  policy.allow = {Rule{}};
+  Grant grant = grant_between("10.0.0.1", "10.0.3.2");
+  CHECK(answer(policy, grant) == "allowed");
+  grant.verb = FL_VERB_COUNT;
+  auto decision = std::get<Decision>(decide(policy, {"ops"}, grant));
+  CHECK(decision.sample_bits == FL_SAMPLE_NONE);
+  CHECK(decision.clamped.empty());
+  policy.allow[0].count = false;
+  CHECK(answer(policy, grant) == "denied");
+  policy.allow[0].count = true;
+  policy.allow[0].capture = false;
+  CHECK(answer(policy, grant) == "allowed");
+  grant.verb = FL_VERB_CAPTURE;
+  CHECK(answer(policy, grant) == "denied");
+}
+
+TEST_CASE("the rights of a rule are read from the file, and what is none is complained of") {
+  auto read = [](const std::string& rule) {
+    auto root = Settings::parse("[[allow]]\n" + rule, "policy.toml").value();
+    Policy policy = read_policy(root);
+    auto finished = root.finish();
+    return std::pair{policy.allow.at(0), finished ? "" : finished.error().text()};
+  };
+  auto [plain, none] = read("");
+  CHECK(none.empty());
+  CHECK(plain.min_prefix_v4 == 32);
+  CHECK(plain.min_prefix_v6 == 128);
+  CHECK(plain.any_port == AnyPort::both);
+  CHECK(plain.min_sample == 1);
+  CHECK((plain.capture && plain.count));
+  auto [rule, problems] = read(
+      "min_prefix_v4 = 24\nmin_prefix_v6 = 64\nany_port = \"one\"\nmin_sample = 16\n"
+      "verbs = [\"count\"]\n");
+  CHECK(problems.empty());
+  CHECK(rule.min_prefix_v4 == 24);
+  CHECK(rule.min_prefix_v6 == 64);
+  CHECK(rule.any_port == AnyPort::one);
+  CHECK(rule.min_sample == 16);
+  CHECK_FALSE(rule.capture);
+  CHECK(rule.count);
+  for (const char* wrong : {"min_prefix_v4 = 33", "min_prefix_v6 = 129", "any_port = \"two\"",
+                            "min_sample = 10", "min_sample = 0", "verbs = [\"test\"]"}) {
+    CAPTURE(wrong);
+    CHECK_FALSE(read(wrong).second.empty());
+  }
 }

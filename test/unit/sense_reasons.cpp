@@ -44,9 +44,9 @@ TEST_CASE("unknown_version: a trigger of tomorrow") {
   CHECK(name_of(World().pass(bytes, kNow)) == "unknown_version");
 }
 
-TEST_CASE("unsupported: sampling") {
+TEST_CASE("unsupported: a sampling that is no power of two") {
   Sender sender;
-  sender.grant.sample_n = 2;
+  sender.grant.sample_n = 6;
   CHECK(name_of(World().pass(sender.trigger(1, kNow), kNow)) == "unsupported");
 }
 

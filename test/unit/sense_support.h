@@ -110,6 +110,8 @@ struct World {
     allow.name = "allow 1";
     allow.hosts = {prefix("10.0.0.0/8"), prefix("2001:db8::/32")};
     allow.max_snaplen = 256;
+    allow.min_prefix_v4 = 8;
+    allow.min_prefix_v6 = 32;
     sense::Policy policy;
     policy.allow = {allow};
     return policy;

@@ -49,11 +49,13 @@ TEST_CASE("a trigger survives encode and decode with every member") {
   grant.host_a = test::prefix("2001:db8:1::/48");
   grant.host_b = test::prefix("::/0");
   grant.snaplen = 300;
+  grant.sample_n = 1u << 31;
   grant.archive.fill(0xab);
   Pulse pulse{0xfffffffe, kNow + 1, kNow + 2};
   Trigger trigger = decoded(sender.trigger(pulse));
 
   CHECK(trigger.grant.pairs == grant.pairs);
+  CHECK(trigger.grant.sample_n == grant.sample_n);
   CHECK(trigger.grant.host_a == grant.host_a);
   CHECK(trigger.grant.host_b == grant.host_b);
   CHECK(trigger.grant.run == grant.run);
@@ -131,14 +133,14 @@ TEST_CASE("each field of the header that is not as it must be has its reason") {
   CHECK(reason_with(19, 1) == "malformed");    // reserved
   CHECK(reason_with(kGrant, 2) == "unknown_version");
   CHECK(reason_with(kGrant + 1, 0) == "malformed");      // no such verb
-  CHECK(reason_with(kGrant + 1, 2) == "unsupported");    // count
+  CHECK(reason_with(kGrant + 1, 2) == "accepted");       // count
   CHECK(reason_with(kGrant + 1, 3) == "unsupported");    // test
   CHECK(reason_with(kGrant + 2, 132) == "unsupported");  // SCTP
   CHECK(reason_with(kGrant + 4, 1) == "malformed");
   CHECK(reason_with(kPulse + 4, 1) == "malformed");
 }
 
-TEST_CASE("certificates, hardware keys and sampling are unsupported, not malformed") {
+TEST_CASE("certificates, hardware keys and odd samplings are unsupported, not malformed") {
   Bytes whole = test::Sender().trigger(1, kNow);
   Bytes certificate = whole;
   certificate[11] = 4;
@@ -155,6 +157,12 @@ TEST_CASE("certificates, hardware keys and sampling are unsupported, not malform
   sender.grant.sample_n = 10;
   CHECK(reason_of(sender.trigger(1, kNow)) == "unsupported");
   sender.grant.sample_n = 0;
+  CHECK(reason_of(sender.trigger(1, kNow)) == "malformed");
+  for (unsigned bit = 0; bit < 32; ++bit) {
+    sender.grant.sample_n = 1u << bit;
+    CHECK(reason_of(sender.trigger(1, kNow)) == "accepted");
+  }
+  sender.grant.verb = FL_VERB_COUNT;  // of none there is no sample
   CHECK(reason_of(sender.trigger(1, kNow)) == "malformed");
 }
 

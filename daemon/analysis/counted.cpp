@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "analysis/counted.h"
+
+#include <algorithm>
+
+namespace fieldline::analysis {
+namespace {
+
+Point point_of(const std::string& sensor, const Ledger& ledger, bool reverse) {
+  const Tally tally = ledger.tally(sensor, reverse);
+  const Watch watch = ledger.watch(sensor);
+  Point point;
+  point.name = point.sensor = sensor;
+  point.domain = ledger.domain_of(sensor);
+  point.seen = tally.packets;
+  point.bytes = tally.bytes;
+  point.dropped = tally.dropped;
+  point.sampled_out = tally.sampled_out;
+  point.sample_n = 0;
+  point.started_ns = watch.started_ns;
+  point.ended_ns = watch.ended_ns;
+  point.final_counts = ledger.final(sensor);
+  return point;
+}
+
+Section section_between(const Point& up, const Point& down) {
+  Section section;
+  section.by_counters = true;
+  section.packets = up.seen;
+  if (!up.final_counts || !down.final_counts) {
+    section.note = "counts are final at both ends only when the run is over";
+  } else {
+    section.lost = up.seen - down.seen;
+    if (*section.lost > 0)
+      section.note = "by counters: what was under way when either began or ceased is in it";
+  }
+  return section;
+}
+
+Section end_of(const Point& point) {
+  Section section;
+  section.by_counters = true;
+  section.packets = point.seen;
+  section.note = "counters tell nothing of what lies beyond " + point.name;
+  return section;
+}
+
+}  // namespace
+
+Direction counted_direction(const Ledger& ledger, bool reverse) {
+  Direction direction;
+  for (const std::string& sensor : ledger.counting()) {
+    Point point = point_of(sensor, ledger, reverse);
+    if (point.seen > 0) direction.points.push_back(std::move(point));
+  }
+  auto& points = direction.points;
+  if (points.empty()) return direction;
+  if (reverse) std::reverse(points.begin(), points.end());
+  std::stable_sort(points.begin(), points.end(),
+                   [](const Point& a, const Point& b) { return a.seen > b.seen; });
+  Section before = end_of(points.front()), after = end_of(points.back());
+  before.downstream = 0;
+  after.upstream = static_cast<int>(points.size()) - 1;
+  direction.sections.push_back(std::move(before));
+  for (std::size_t at = 0; at + 1 < points.size(); ++at) {
+    Section section = section_between(points[at], points[at + 1]);
+    section.upstream = static_cast<int>(at);
+    section.downstream = static_cast<int>(at) + 1;
+    direction.sections.push_back(std::move(section));
+  }
+  direction.sections.push_back(std::move(after));
+  return direction;
+}
+
+}  // namespace fieldline::analysis

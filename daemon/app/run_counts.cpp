@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "app/run_counts.h"
+
+namespace fieldline::app {
+
+fl_flow_counters plus(const fl_flow_counters& a, const fl_flow_counters& b) {
+  return {a.packets + b.packets,
+          a.bytes + b.bytes,
+          a.lifted + b.lifted,
+          a.dropped_ring + b.dropped_ring,
+          a.dropped_read + b.dropped_read,
+          a.sampled_out + b.sampled_out,
+          a.sampled_out_bytes + b.sampled_out_bytes};
+}
+
+fl_flow_counters minus(const fl_flow_counters& a, const fl_flow_counters& b) {
+  return {a.packets - b.packets,
+          a.bytes - b.bytes,
+          a.lifted - b.lifted,
+          a.dropped_ring - b.dropped_ring,
+          a.dropped_read - b.dropped_read,
+          a.sampled_out - b.sampled_out,
+          a.sampled_out_bytes - b.sampled_out_bytes};
+}
+
+void RunCounts::begun(const sense::Activation& activation) {
+  for (std::uint32_t slot : activation.slots) {
+    const auto& shares = table_.shares(slot);
+    if (shares.size() < 2) continue;
+    for (const auto& share : shares) sharing_.insert(share.run);
+    if (auto counters = of_slot_(slot)) baselines_[activation.run][slot] = *counters;
+  }
+}
+
+RunCounts::Directions RunCounts::of_kernel(const sense::Activation& activation) const {
+  Directions flows{};
+  auto baselines = baselines_.find(activation.run);
+  for (std::uint32_t slot : activation.slots) {
+    auto counters = of_slot_(slot);
+    if (!counters) continue;
+    if (baselines != baselines_.end()) {
+      if (auto base = baselines->second.find(slot); base != baselines->second.end())
+        *counters = minus(*counters, base->second);
+    }
+    for (const auto& share : table_.shares(slot)) {
+      if (share.run != activation.run) continue;
+      // What an entry of both directions dropped is charged to one of them.
+      auto& flow = flows[share.direction == FL_REVERSE ? FL_REVERSE : FL_FORWARD];
+      flow = plus(flow, *counters);
+    }
+  }
+  return flows;
+}
+
+// What was lifted for others and is not of this run's sample is sampled out: the recorder knows.
+// Where the kernel's counters are not this run's alone, it knows what was lifted, too; what the
+// kernel sampled out there was this run's, because it does so only while one run holds the entry.
+RunCounts::Directions RunCounts::of(const sense::Activation& activation,
+                                    const Points& points) const {
+  Directions flows = of_kernel(activation);
+  const bool by_recorder = activation.overlap || sharing_.contains(activation.run);
+  if (by_recorder) {
+    for (fl_flow_counters& flow : flows) {
+      flow.lifted = 0;
+      flow.bytes = flow.sampled_out_bytes;
+    }
+  }
+  for (const auto& [point, counts] : points) {
+    fl_flow_counters& flow = flows[point.second];
+    if (by_recorder) {
+      flow.lifted += counts.matched;
+      flow.bytes += counts.matched_bytes;
+    }
+    flow.lifted -= counts.sampled_out;
+    flow.sampled_out += counts.sampled_out;
+  }
+  for (fl_flow_counters& flow : flows)
+    flow.packets = flow.lifted + flow.sampled_out + flow.dropped_ring + flow.dropped_read;
+  return flows;
+}
+
+void RunCounts::forget(const RunId& run) {
+  baselines_.erase(run);
+  sharing_.erase(run);
+}
+
+}  // namespace fieldline::app
