@@ -174,6 +174,18 @@ void declare_archive_commands(CLI::App& app, Typed& typed) {
   runs->add_option("--limit", typed.runs.limit, "at most so many")
       ->capture_default_str()
       ->type_name("N");
+  runs->add_option("--before", typed.runs.before, "those that began before this run")
+      ->type_name("RUN");
+  auto* deleted = runs->add_flag("--deleted", typed.runs.deleted,
+                                 "what was deleted instead, when and why, newest first");
+  runs->add_flag("--prune", typed.runs.prune,
+                 "delete the RUNs, or those of --older-than, if they are yours (admins: all)")
+      ->excludes(deleted);
+  runs->add_option("RUN", typed.runs.which, "which to prune: ids or their first digits");
+  runs->add_option("--older-than", typed.runs.older_than,
+                   "prune runs of which nothing was recorded for so long: 7d, 12h")
+      ->type_name("TIME");
+  runs->add_flag("--yes", typed.runs.yes, "prune without asking; else it only shows what would go");
   runs->add_flag("--json", typed.runs.json, "the archive's answer");
 
   auto* query = app.add_subcommand(

@@ -126,10 +126,24 @@ std::string sensor_text(const json& sensor, bool all) {
   return text + stream_line(member(sensor, "stream"), all);
 }
 
+// The disk, and what stands in the way of retention.
+std::string house_text(const json& archive) {
+  const json& disk = member(archive, "disk");
+  if (!disk.is_object()) return {};
+  const std::string why = string_at(disk, "why");
+  std::string text = "  disk " + printable(string_at(disk, "state")) + ": " +
+                     grouped(number_at(disk, "free_bytes") >> 20) + " of " +
+                     grouped(number_at(disk, "total_bytes") >> 20) + " MiB free" +
+                     (why.empty() ? "" : "; " + printable(why)) + "\n";
+  const std::string remark = string_at(member(archive, "retention"), "remark");
+  return text + (remark.empty() ? "" : "  retention: " + printable(remark) + "\n");
+}
+
 }  // namespace
 
 std::string render_status(const json& answer, bool all) {
-  std::string text = "archive\n" + counters(member(answer, "archive"), all, "");
+  const json& archive = member(answer, "archive");
+  std::string text = "archive\n" + counters(archive, all, "") + house_text(archive);
   const json& sensors = member(answer, "sensors");
   if (!sensors.is_array() || sensors.empty()) {
     return text + "no sensor is connected; one dials its archive at its start, see its log\n";

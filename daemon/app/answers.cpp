@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "app/answers.h"
 
+#include <algorithm>
 #include <limits>
 
 #include <boost/asio/post.hpp>
@@ -167,6 +168,28 @@ Result<archive::Query> parse_query(const json& request, const RunId& run) {
   if (done && request.contains("flow")) done = read_flow(request["flow"], query.flow.emplace());
   if (!done) return done.error();
   return query;
+}
+
+Result<PruneWords> parse_prune(const json& request) {
+  PruneWords words;
+  Result<void> done = read(request, "dry_run", words.dry_run);
+  if (done) done = read_number(request, "older_than_ns", words.older_than_ns);
+  if (!done) return done.error();
+  auto runs = request.find("runs");
+  if (runs != request.end()) {
+    const bool fits =
+        runs->is_array() && runs->size() <= archive::Archive::kMostPruned &&
+        std::all_of(runs->begin(), runs->end(), [](const json& run) { return run.is_string(); });
+    if (!fits) {
+      return wrong_member("runs", "an array of at most " +
+                                      std::to_string(archive::Archive::kMostPruned) + " strings");
+    }
+    words.runs = runs->get<std::vector<std::string>>();
+  }
+  if (words.runs.empty() && !words.older_than_ns) {
+    return fail(Code::invalid, "prune: name \"runs\" or \"older_than_ns\"");
+  }
+  return words;
 }
 
 std::unique_ptr<stream::Answer> result_answer(json result) {

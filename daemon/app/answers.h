@@ -6,6 +6,9 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
+#include <string>
+#include <vector>
 
 #include <boost/asio/any_io_executor.hpp>
 #include <nlohmann/json.hpp>
@@ -34,6 +37,14 @@ struct AnswerSource {
   archive::Archive& archive;
   Followers followers;
 };
+
+// What a "prune" request asks for: runs as they are named there.
+struct PruneWords {
+  std::vector<std::string> runs;
+  std::optional<std::uint64_t> older_than_ns;
+  bool dry_run = true;
+};
+Result<PruneWords> parse_prune(const nlohmann::json& request);
 
 // Every member of the type and range that docs/format/json.md gives it, or an error that names it.
 Result<archive::Query> parse_query(const nlohmann::json& request, const RunId& run);

@@ -23,12 +23,6 @@ bool matches_any(const std::vector<std::string>& patterns, const std::string& pr
   });
 }
 
-json to_json(const archive::RunSummary& run) {
-  return {{"run", run.run.hex()},     {"principal", run.principal}, {"started_ns", run.started_ns},
-          {"ended_ns", run.ended_ns}, {"records", run.records},     {"events", run.events},
-          {"grant", run.grant},       {"sensors", run.sensors},     {"complete", run.complete}};
-}
-
 // json converts from and to everything, so that Result<json> must be told which it is.
 Result<json> document(json value) {
   return Result<json>(boost::system::in_place_value, std::move(value));
@@ -45,6 +39,7 @@ Result<std::unique_ptr<ArchiveRole>> ArchiveRole::start(boost::asio::io_context&
   archive::Options options;
   options.directory = config.directory;
   options.chunk_bytes = config.chunk_bytes;
+  options.rules = config.retention;
   auto archive = archive::Archive::open(options);
   if (!archive) return std::move(archive.error()).in("archive in " + config.directory);
   if (auto cut = (*archive)->counters().torn_bytes_cut; cut > 0) {
@@ -62,6 +57,7 @@ Result<std::unique_ptr<ArchiveRole>> ArchiveRole::start(boost::asio::io_context&
   role->server_ = std::move(*listening);
   spdlog::info("archive in {}: listening on port {}, key {}", config.directory,
                role->server_->port(), stream::to_string(identity->fingerprint));
+  role->house_.start();
   return role;
 }
 
@@ -70,8 +66,10 @@ ArchiveRole::ArchiveRole(boost::asio::io_context& io, const ArchiveConfig& confi
     : config_(config),
       readers_(std::move(readers)),
       archive_(std::move(archive)),
+      house_(io, *archive_),
       source_{io.get_executor(), *archive_, {}},
       refusals_(io) {
+  house_.set_rules(config_.retention);
   for (const auto& line : readers_.refused) {
     spdlog::warn("{}:{}: line refused: {}", config_.readers, line.line, line.reason);
   }
@@ -84,12 +82,14 @@ Result<void> ArchiveRole::reload(const ArchiveConfig& config) {
   config_.producers = config.producers;
   config_.see_all = config.see_all;
   config_.admins = config.admins;
+  house_.set_rules(config.retention);
   server_->recheck();
   source_.followers.wake_all();  // whoever saw more than he may now ends
   return {};
 }
 
 boost::asio::awaitable<void> ArchiveRole::stop() {
+  house_.stop();
   co_await server_->close();
   auto closed = archive_->close();
   if (!closed) spdlog::error("closing the archive: {}", closed.error().text());
@@ -174,9 +174,7 @@ void ArchiveRole::close_session(const RunId& session) {
 
 Result<void> ArchiveRole::sync(const std::function<void(const RunId&, std::uint64_t)>& safe) {
   auto synced = archive_->sync(safe);
-  if (!synced)
-    spdlog::error("archive: {}; nothing is acknowledged until it works again",
-                  synced.error().text());
+  house_.tell_sync(synced);
   source_.followers.wake_all();
   return synced;
 }
@@ -222,24 +220,38 @@ Result<std::unique_ptr<stream::Answer>> ArchiveRole::request(const std::string& 
     return fail(Code::denied,
                 "only an admin may rebuild the index; the archive's `admins` names them");
   }
-  auto result = answer_at_once(op, request, view);
+  auto result = answer_at_once(principal, request);
   if (!result) return result.error();
   return result_answer(std::move(*result));
 }
 
-Result<json> ArchiveRole::answer_at_once(const std::string& op, const json& request,
-                                         const archive::Principal& view) {
+Result<json> ArchiveRole::answer_at_once(const std::string& principal, const json& request) {
+  const std::string op = stream::string_of(request, "op");
+  const archive::Principal view = view_of(principal);
   if (op == "status") return document(status_document());
-  if (op == "runs") {
-    std::uint64_t limit = stream::number_of(request, "limit");
-    auto runs = archive_->runs(limit == 0 ? kRunsDefault : std::min(limit, kRunsLimit), view);
-    if (!runs) return runs.error();
-    json list = json::array();
-    for (const auto& run : *runs) list.push_back(to_json(run));
-    return document({{"runs", list}});
-  }
+  if (op == "runs") return list_runs(request, view);
+  if (op == "prune")
+    return house_.prune(request, principal, matches_any(config_.admins, principal), view);
   return fail(Code::unsupported,
               "this archive knows no request '" + op + "'; is the client newer than it?");
+}
+
+Result<json> ArchiveRole::list_runs(const json& request, const archive::Principal& view) {
+  const std::uint64_t asked = stream::number_of(request, "limit");
+  const std::uint64_t limit = asked == 0 ? kRunsDefault : std::min(asked, kRunsLimit);
+  if (auto deleted = request.find("deleted"); deleted != request.end() && *deleted == true)
+    return document({{"deleted", house_.deletions(limit, view)}});
+  std::optional<RunId> before;
+  if (const std::string name = stream::string_of(request, "before"); !name.empty()) {
+    auto run = archive_->resolve(name, view);
+    if (!run) return run.error();
+    before = *run;
+  }
+  auto runs = archive_->runs(limit, view, before);
+  if (!runs) return runs.error();
+  json list = json::array();
+  for (const auto& run : *runs) list.push_back(to_json(run));
+  return document({{"runs", list}});
 }
 
 json ArchiveRole::status_document() const {
@@ -247,29 +259,33 @@ json ArchiveRole::status_document() const {
   for (const auto& [session, status] : status_) sensors.push_back(status);
   auto a = archive_->counters();
   auto s = server_->counters();
-  return {{"archive",
-           {{"records", a.records},
-            {"reports", a.reports},
-            {"bytes", a.bytes},
-            {"duplicates", a.duplicates},
-            {"gaps", a.gaps},
-            {"syncs", a.syncs},
-            {"chunks_sealed", a.chunks_sealed},
-            {"torn_bytes_cut", a.torn_bytes_cut},
-            {"write_errors", a.write_errors},
-            {"connections", s.connections},
-            {"refused_keys", s.refused_keys},
-            {"refused_readers", s.refused_readers},
-            {"bad_frames", s.bad_frames},
-            {"unknown_frames", s.unknown_frames},
-            {"tls_failures", s.tls_failures},
-            {"over_limit", s.over_limit},
-            {"hello_timeouts", s.hello_timeouts},
-            {"refused_versions", s.refused_versions},
-            {"sync_errors", s.sync_errors},
-            {"store_errors", s.store_errors},
-            {"faults", s.faults}}},
-          {"sensors", sensors}};
+  json archive = {{"records", a.records},
+                  {"reports", a.reports},
+                  {"bytes", a.bytes},
+                  {"duplicates", a.duplicates},
+                  {"gaps", a.gaps},
+                  {"syncs", a.syncs},
+                  {"chunks_sealed", a.chunks_sealed},
+                  {"torn_bytes_cut", a.torn_bytes_cut},
+                  {"write_errors", a.write_errors},
+                  {"index_errors", a.index_errors},
+                  {"runs_deleted", a.runs_deleted},
+                  {"chunks_deleted", a.chunks_deleted},
+                  {"bytes_deleted", a.bytes_deleted},
+                  {"connections", s.connections},
+                  {"refused_keys", s.refused_keys},
+                  {"refused_readers", s.refused_readers},
+                  {"bad_frames", s.bad_frames},
+                  {"unknown_frames", s.unknown_frames},
+                  {"tls_failures", s.tls_failures},
+                  {"over_limit", s.over_limit},
+                  {"hello_timeouts", s.hello_timeouts},
+                  {"refused_versions", s.refused_versions},
+                  {"sync_errors", s.sync_errors},
+                  {"store_errors", s.store_errors},
+                  {"faults", s.faults}};
+  archive.update(house_.status());
+  return {{"archive", archive}, {"sensors", sensors}};
 }
 
 }  // namespace fieldline::app

@@ -12,6 +12,7 @@
 #include "app/answers.h"
 #include "app/bounded_log.h"
 #include "app/config.h"
+#include "app/house.h"
 #include "archive/archive.h"
 #include "base/clock.h"
 #include "sense/trust.h"
@@ -44,14 +45,16 @@ class ArchiveRole final : public stream::Backend {
   ArchiveRole(boost::asio::io_context& io, const ArchiveConfig& config, sense::Trust readers,
               std::unique_ptr<archive::Archive> archive);
   archive::Principal view_of(const std::string& principal) const;
-  Result<nlohmann::json> answer_at_once(const std::string& op, const nlohmann::json& request,
-                                        const archive::Principal& view);
+  Result<nlohmann::json> answer_at_once(const std::string& principal,
+                                        const nlohmann::json& request);
+  Result<nlohmann::json> list_runs(const nlohmann::json& request, const archive::Principal& view);
   nlohmann::json status_document() const;
 
   ArchiveConfig config_;
   SystemClock clock_;
   sense::Trust readers_;
   std::unique_ptr<archive::Archive> archive_;
+  House house_;
   std::map<RunId, nlohmann::json> status_;  // the newest of each session
   AnswerSource source_;
   BoundedLog refusals_;

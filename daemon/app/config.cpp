@@ -14,6 +14,7 @@ namespace fieldline::app {
 namespace {
 
 constexpr std::uint64_t kMiB = 1 << 20;
+constexpr double kKeepFreeShare = 0.05;
 
 stream::Fingerprint read_key(Settings& at, std::string_view key) {
   auto parsed = stream::parse_fingerprint(at.required_string(key));
@@ -108,6 +109,36 @@ HostConfig read_host(Settings at) {
   return host;
 }
 
+// "5%", "20G" or "500M": a share of the file system, or bytes; "0" is no rule.
+void read_keep_free(Settings& at, archive::Rules& rules) {
+  if (!at.has("keep_free")) {
+    rules.keep_free_share = kKeepFreeShare;
+    return;
+  }
+  const std::string text = at.string("keep_free");
+  std::uint64_t number = 0;
+  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  const std::string_view unit(end, static_cast<std::size_t>(text.data() + text.size() - end));
+  constexpr std::uint64_t most = 1 << 20;
+  if (error == std::errc{} && unit == "%" && number <= 90) {
+    rules.keep_free_share = static_cast<double>(number) / 100;
+  } else if (error == std::errc{} && number <= most && (unit == "G" || unit == "M")) {
+    rules.keep_free_bytes = number * (unit == "G" ? 1024 * kMiB : kMiB);
+  } else if (text != "0") {
+    at.complain("keep_free", "'" + text +
+                                 "': write a share of the disk such as 5% (at most 90%), "
+                                 "or room such as 20G or 500M; 0 for none");
+  }
+}
+
+archive::Rules read_retention(Settings at) {
+  archive::Rules rules;
+  rules.max_age_ns = at.duration_ns("max_age", 0);
+  rules.max_bytes = at.integer("max_size_gib", 0, 0, 1 << 20) * 1024 * kMiB;
+  read_keep_free(at, rules);
+  return rules;
+}
+
 ArchiveConfig read_archive(Settings at) {
   ArchiveConfig archive;
   archive.address = at.string("address", "::");
@@ -118,6 +149,11 @@ ArchiveConfig read_archive(Settings at) {
   archive.see_all = at.strings("see_all");
   archive.admins = at.strings("admins");
   archive.chunk_bytes = at.integer("chunk_mib", 64, 1, 1 << 20) * kMiB;
+  if (auto retention = at.table("retention")) {
+    archive.retention = read_retention(*retention);
+  } else {
+    archive.retention.keep_free_share = kKeepFreeShare;
+  }
   for (Settings& entry : at.tables("producer")) {
     archive.producers.push_back({entry.required_string("name"), read_key(entry, "key")});
   }

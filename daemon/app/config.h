@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "archive/archive.h"
 #include "base/result.h"
 #include "proto/flow.h"
 #include "proto/frame.h"
@@ -50,6 +51,7 @@ struct ArchiveConfig {
   std::string address, directory, identity, readers;  // readers: an allowed_signers file
   std::uint16_t port = FL_STREAM_PORT;
   std::uint64_t chunk_bytes = 0;
+  archive::Rules retention;
   std::vector<ProducerPin> producers;
   std::vector<std::string> see_all, admins;  // patterns of principals
 };

@@ -3,6 +3,7 @@
 //   DIR/open/SESSION-NNNNNN.pcapng     being written
 //   DIR/sealed/SESSION-NNNNNN.pcapng   published by rename
 //   DIR/index.sqlite                   WAL; deleted or damaged, it is rebuilt at the next start
+//   DIR/deletions.jsonl                which runs were deleted, when and why
 #pragma once
 
 #include <cstdint>
@@ -16,6 +17,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/address.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/pcapng.h"
 #include "base/result.h"
@@ -23,10 +25,21 @@
 
 namespace fieldline::archive {
 
+// What may go without being asked for. The oldest runs go first, and never one that is open or is
+// being read; 0: no such rule.
+struct Rules {
+  std::uint64_t max_age_ns = 0;
+  std::uint64_t max_bytes = 0;  // of all chunks
+  std::uint64_t keep_free_bytes = 0;
+  double keep_free_share = 0;  // of the file system
+};
+
 struct Options {
   std::string directory;
   std::uint64_t chunk_bytes = 64ull << 20;  // sealed when larger
   FileSystem* files = nullptr;              // nullptr: the real one
+  Rules rules;
+  const Clock* clock = nullptr;  // nullptr: the real one
 };
 
 // One header record to be stored, all in host byte order.
@@ -82,7 +95,52 @@ struct RunSummary {
 struct Counters {
   std::uint64_t records = 0, reports = 0, bytes = 0, duplicates = 0, syncs = 0, chunks_sealed = 0;
   std::uint64_t torn_bytes_cut = 0, write_errors = 0;
-  std::uint64_t gaps = 0;  // item numbers that were skipped
+  std::uint64_t gaps = 0;          // item numbers that were skipped
+  std::uint64_t index_errors = 0;  // each made good later
+  std::uint64_t runs_deleted = 0, chunks_deleted = 0, bytes_deleted = 0;
+};
+
+struct Deletion {
+  enum class Reason { age, size, free, prune };
+  RunId run;
+  Reason reason = Reason::prune;
+  std::string by;  // who asked for it; empty: a rule
+  std::vector<std::string> principals;
+  std::uint64_t started_ns = 0, ended_ns = 0, records = 0;  // as they were
+  std::uint64_t deleted_ns = 0;
+};
+const char* name_of(Deletion::Reason reason);
+nlohmann::json to_json(const Deletion& deletion);
+
+// Which runs somebody wants to be gone.
+struct PruneRequest {
+  std::vector<RunId> runs;
+  std::optional<std::uint64_t> ended_before_ns;  // all of his that ended before
+  bool dry_run = false;
+  std::string by;    // who asks
+  bool all = false;  // an admin: others' runs too
+};
+struct Pruned {
+  enum class Fate { deleted, open, not_yours };
+  RunSummary run;
+  Fate fate = Fate::deleted;  // or would be
+};
+
+// What a look at the house came to.
+struct Tended {
+  std::vector<Deletion> deleted;
+  std::uint64_t chunks = 0, bytes = 0;  // files that went
+  bool has_more = false;                // call again soon
+  // What stands in the way, in words for people; empty: nothing.
+  std::string remark;
+};
+
+// The room there is, as of the last look.
+struct Disk {
+  std::uint64_t total = 0, free = 0;
+  std::uint64_t floor = 0;  // with less room than this nothing more is taken
+  bool is_full = false;
+  std::string trouble;  // why the newest write was not taken; empty: it was
 };
 
 // pcapng bytes of one query, produced as they are asked for.
@@ -121,8 +179,10 @@ class Archive {
   virtual Result<void> close_session(const RunId& session) = 0;
   virtual Result<void> close() = 0;
 
-  // The newest `limit` of those that the reader sees anything of, newest first.
-  virtual Result<std::vector<RunSummary>> runs(std::size_t limit, const Principal& reader = {}) = 0;
+  // The newest `limit` of those that the reader sees anything of, newest first; those behind
+  // `before` in this order, if it is given.
+  virtual Result<std::vector<RunSummary>> runs(std::size_t limit, const Principal& reader = {},
+                                               const std::optional<RunId>& before = {}) = 0;
   // No value: the reader sees nothing of it.
   virtual Result<std::optional<RunSummary>> find(const RunId& run,
                                                  const Principal& reader = {}) = 0;
@@ -136,6 +196,21 @@ class Archive {
   // what was begun.
   virtual Result<std::optional<nlohmann::json>> reindex_slice() = 0;
   virtual Counters counters() const = 0;
+
+  // -- keeping house
+
+  // A step of what the rules ask for; bounded. Whoever calls does so every few seconds, and at once
+  // while there is more. Ages are judged only while the clock is to be trusted: it is kept right by
+  // something, and has not jumped.
+  virtual Result<Tended> tend(bool clock_is_synchronised) = 0;
+  // From now on; a clock that jumped is trusted again.
+  virtual void set_rules(const Rules& rules) = 0;
+  // Newest runs first; at most kMostPruned of them.
+  static constexpr std::size_t kMostPruned = 1000;
+  virtual Result<std::vector<Pruned>> prune(const PruneRequest& request) = 0;
+  // The newest first, of those that the reader saw anything of.
+  virtual std::vector<Deletion> deletions(std::size_t limit, const Principal& reader = {}) = 0;
+  virtual Disk disk() const = 0;
 };
 
 }  // namespace fieldline::archive

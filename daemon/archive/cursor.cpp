@@ -17,7 +17,10 @@ constexpr std::size_t kPieceBytes = 256 << 10;
 class RunCursor final : public Cursor {
  public:
   RunCursor(const Shelf& shelf, const Query& query, std::shared_ptr<RunSource> source)
-      : shelf_(shelf), query_(query), source_(std::move(source)) {}
+      : shelf_(shelf), query_(query), source_(std::move(source)) {
+    source_->begin_reading(query_.run);
+  }
+  ~RunCursor() override { source_->end_reading(query_.run); }
 
   void add(const std::vector<RunChunk>& parts);
   Result<std::optional<Bytes>> next() override;
@@ -51,6 +54,7 @@ class RunCursor final : public Cursor {
 
 Result<std::optional<Bytes>> RunCursor::next() {
   if (done_) return std::optional<Bytes>{};
+  if (auto gone = source_->gone(query_.run)) return *gone;
   Bytes out;
   budget_ = {};
   if (!begun_) begin(out);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "archive/archive.h"
@@ -17,6 +18,11 @@ class RunSource {
   // The run's chunks, after everything appended so far was handed to the files.
   virtual Result<std::vector<RunChunk>> parts_of(const RunId& run, const Principal& reader) = 0;
   virtual Result<bool> complete(const RunId& run, const Principal& reader) = 0;
+  // What to tell the reader of a run that was deleted while he read it.
+  virtual std::optional<Error> gone(const RunId& run) = 0;
+  // An answer of the run is under way, from the one to the other.
+  virtual void begin_reading(const RunId& run) = 0;
+  virtual void end_reading(const RunId& run) = 0;
 };
 
 // `parts`: of the run as it is now; a followed answer asks for more.

@@ -7,31 +7,46 @@ namespace fieldline::archive {
 
 namespace {
 
-constexpr std::uint64_t kVersion = 2;
+constexpr std::uint64_t kVersion = 3;
 
 constexpr const char* kTables = R"(
   CREATE TABLE sessions(session BLOB PRIMARY KEY, producer TEXT, name TEXT, domain TEXT) WITHOUT ROWID;
   CREATE TABLE chunks(session BLOB, number INTEGER, sealed INTEGER, bytes INTEGER, skipped INTEGER,
-    first_sequence INTEGER, last_sequence INTEGER, PRIMARY KEY(session, number)) WITHOUT ROWID;
+    first_sequence INTEGER, last_sequence INTEGER, newest_ns INTEGER,
+    PRIMARY KEY(session, number)) WITHOUT ROWID;
+  CREATE INDEX chunks_by_age ON chunks(sealed, newest_ns, session, number);
+  CREATE TABLE runs(run BLOB PRIMARY KEY, began_ns INTEGER, newest_ns INTEGER) WITHOUT ROWID;
+  CREATE INDEX runs_by_begin ON runs(began_ns DESC, run);
+  CREATE INDEX runs_by_age ON runs(newest_ns, run);
   CREATE TABLE run_chunks(run BLOB, session BLOB, number INTEGER, records INTEGER, reports INTEGER,
-    first_ns INTEGER, last_ns INTEGER, began_ns INTEGER,
+    first_ns INTEGER, last_ns INTEGER, began_ns INTEGER, newest_ns INTEGER,
     PRIMARY KEY(run, session, number)) WITHOUT ROWID;
   CREATE INDEX run_chunks_of_chunk ON run_chunks(session, number);
   CREATE TABLE reports(run BLOB, session BLOB, number INTEGER, sequence INTEGER, type INTEGER, json TEXT,
     principal TEXT, PRIMARY KEY(run, session, number, sequence)) WITHOUT ROWID;
   CREATE INDEX reports_of_chunk ON reports(session, number);
   CREATE INDEX reports_of_principal ON reports(run, session, principal);
-  PRAGMA user_version=2;
+  PRAGMA user_version=3;
 )";
 
 constexpr const char* kChunkColumns =
-    "SELECT c.session, c.number, c.sealed, c.bytes, c.last_sequence, s.producer "
+    "SELECT c.session, c.number, c.sealed, c.bytes, c.last_sequence, c.newest_ns, s.producer "
     "FROM chunks c LEFT JOIN sessions s ON s.session = c.session ";
 
 // Of run_chunks r: the sessions in which a report of the run names ?2; all of them if ?1 is 0.
 constexpr const char* kSeenByReader =
     "(?1 = 0 OR EXISTS (SELECT 1 FROM reports p WHERE p.run = r.run AND p.session = r.session "
     "AND p.principal = ?2)) ";
+
+// The same of runs r, whichever the session.
+constexpr const char* kGrantedToReader =
+    "(?1 = 0 OR EXISTS (SELECT 1 FROM reports p WHERE p.run = r.run AND p.principal = ?2)) ";
+
+// The earlier of two times of which 0 is none.
+constexpr const char* kAddRun =
+    "INSERT INTO runs VALUES(?,?,?) ON CONFLICT(run) DO UPDATE SET began_ns = CASE "
+    "WHEN excluded.began_ns = 0 THEN began_ns WHEN began_ns = 0 THEN excluded.began_ns "
+    "ELSE MIN(began_ns, excluded.began_ns) END, newest_ns = MAX(newest_ns, excluded.newest_ns)";
 
 void bind_reader(Statement& rows, const Principal& reader) {
   rows.bind(reader ? 1 : 0).bind(reader.value_or(""));
@@ -42,7 +57,8 @@ ChunkRow chunk_row(const Statement& row) {
           row.number(2) != 0,
           row.number(3),
           row.number(4),
-          row.text(5)};
+          row.number(5),
+          row.text(6)};
 }
 
 // All rows of a statement whose parameters are bound.
@@ -55,6 +71,19 @@ auto collect(Statement& statement, Row&& row) -> Result<std::vector<decltype(row
     if (!*more) return rows;
     rows.push_back(row(statement));
   }
+}
+
+// The first `limit` of the runs that a statement gives and that are not hidden.
+Result<std::vector<RunId>> collect_runs(Statement& rows, std::size_t limit, const Hidden& hidden) {
+  std::vector<RunId> runs;
+  while (runs.size() < limit) {
+    auto more = rows.step();
+    if (!more) return more.error();
+    if (!*more) break;
+    const RunId run = rows.id(0);
+    if (!hidden(run)) runs.push_back(run);
+  }
+  return runs;
 }
 
 Result<void> check(Database& db) {
@@ -92,12 +121,19 @@ Result<std::unique_ptr<Index>> Index::create(const std::string& path) {
   return std::unique_ptr<Index>(new Index(std::move(*db)));
 }
 
+// Without memory a body ends by an exception.
 Result<void> Index::transaction(const std::function<Result<void>()>& body) {
   auto begun = db_.run("BEGIN IMMEDIATE");
   if (!begun) return begun.error();
+  struct Rollback {
+    Database* db;
+    ~Rollback() {
+      if (db != nullptr) sqlite3_exec(db->get(), "ROLLBACK", nullptr, nullptr, nullptr);
+    }
+  } rollback{&db_};
   auto done = body();
   if (done) done = db_.run("COMMIT");
-  if (!done) (void)db_.run("ROLLBACK");
+  if (done) rollback.db = nullptr;
   return done;
 }
 
@@ -123,7 +159,7 @@ Result<void> Index::write(Summary& summary) {
                   .bind(session.domain)
                   .finish();
   if (!done) return done.error();
-  Statement chunks(db_, "INSERT OR REPLACE INTO chunks VALUES(?,?,?,?,?,?,?)");
+  Statement chunks(db_, "INSERT OR REPLACE INTO chunks VALUES(?,?,?,?,?,?,?,?)");
   done = chunks.bind(session.id)
              .bind(summary.head.number)
              .bind(summary.sealed ? 1 : 0)
@@ -131,13 +167,17 @@ Result<void> Index::write(Summary& summary) {
              .bind(summary.skipped_bytes)
              .bind(summary.first_sequence)
              .bind(summary.last_sequence)
+             .bind(summary.newest_ns())
              .finish();
   if (!done) return done.error();
-  Statement runs(db_, "INSERT OR REPLACE INTO run_chunks VALUES(?,?,?,?,?,?,?,?)");
+  Statement runs(db_, "INSERT OR REPLACE INTO run_chunks VALUES(?,?,?,?,?,?,?,?,?)");
+  Statement ages(db_, kAddRun);
   for (const auto& [run, part] : summary.runs) {
     if (!part.changed) continue;
     runs.bind(run).bind(session.id).bind(summary.head.number).bind(part.records).bind(part.reports);
-    done = runs.bind(part.first_ns).bind(part.last_ns).bind(part.began_ns).finish();
+    runs.bind(part.first_ns).bind(part.last_ns).bind(part.began_ns);
+    done = runs.bind(part.newest_ns()).finish();
+    if (done) done = ages.bind(run).bind(part.began_ns).bind(part.newest_ns()).finish();
     if (!done) return done.error();
   }
   Statement reports(db_, "INSERT OR REPLACE INTO reports VALUES(?,?,?,?,?,?,?)");
@@ -150,7 +190,30 @@ Result<void> Index::write(Summary& summary) {
   return {};
 }
 
+// What the other chunks of a chunk's runs say of them; a run that stands in none goes.
+Result<void> Index::age_runs_of(const ChunkName& name) {
+  Statement left(
+      db_,
+      "INSERT OR REPLACE INTO runs SELECT r.run, COALESCE(MIN(NULLIF(r.began_ns, 0)), 0), "
+      "MAX(r.newest_ns) FROM run_chunks r WHERE r.run IN (SELECT run FROM run_chunks "
+      "WHERE session=?1 AND number=?2) AND NOT (r.session=?1 AND r.number=?2) GROUP BY r.run");
+  auto done = left.bind(name.session).bind(name.number).finish();
+  if (!done) return done.error();
+  Statement gone(
+      db_,
+      "DELETE FROM runs WHERE run IN (SELECT run FROM run_chunks WHERE session=?1 AND number=?2) "
+      "AND NOT EXISTS (SELECT 1 FROM run_chunks r WHERE r.run = runs.run "
+      "AND NOT (r.session=?1 AND r.number=?2))");
+  return gone.bind(name.session).bind(name.number).finish();
+}
+
 Result<void> Index::forget(const ChunkName& name) {
+  return transaction([&]() { return drop(name); });
+}
+
+Result<void> Index::drop(const ChunkName& name) {
+  auto aged = age_runs_of(name);
+  if (!aged) return aged.error();
   for (const char* sql : {"DELETE FROM chunks WHERE session=? AND number=?",
                           "DELETE FROM run_chunks WHERE session=? AND number=?",
                           "DELETE FROM reports WHERE session=? AND number=?"}) {
@@ -166,8 +229,8 @@ Result<void> Index::forget(const ChunkName& name) {
 
 Result<void> Index::replace(Summary& summary) {
   auto done = transaction([&]() -> Result<void> {
-    auto forgotten = forget(summary.name());
-    if (!forgotten) return forgotten.error();
+    auto dropped = drop(summary.name());
+    if (!dropped) return dropped.error();
     return write(summary);
   });
   if (done) summary.indexed_now();
@@ -189,7 +252,7 @@ Result<std::vector<RunChunk>> Index::parts_of(const RunId& run, const Principal&
   const std::string sql =
       std::string(
           "SELECT c.session, c.number, c.sealed, c.bytes, s.name, r.records, r.reports, "
-          "r.first_ns, r.last_ns, c.first_sequence, c.last_sequence FROM run_chunks r "
+          "r.first_ns, r.last_ns, c.first_sequence, c.last_sequence, r.newest_ns FROM run_chunks r "
           "JOIN chunks c ON c.session = r.session AND c.number = r.number "
           "LEFT JOIN sessions s ON s.session = r.session WHERE ") +
       kSeenByReader + "AND r.run=?3 ORDER BY r.session, r.number";
@@ -208,31 +271,89 @@ Result<std::vector<RunChunk>> Index::parts_of(const RunId& run, const Principal&
     chunk.part.last_ns = row.number(8);
     chunk.first_sequence = row.number(9);
     chunk.last_sequence = row.number(10);
+    chunk.newest_ns = row.number(11);
     return chunk;
   });
 }
 
-Result<std::vector<RunId>> Index::newest(std::size_t limit, const Principal& reader) {
-  const std::string sql = std::string("SELECT run FROM run_chunks r WHERE ") + kSeenByReader +
-                          "GROUP BY run ORDER BY MIN(NULLIF(began_ns, 0)) DESC, run LIMIT ?3";
+Result<std::vector<RunId>> Index::newest(std::size_t limit, const Principal& reader,
+                                         const Hidden& hidden, const std::optional<RunId>& before) {
+  std::uint64_t began_ns = INT64_MAX;
+  if (before) {
+    Statement place(db_, "SELECT began_ns FROM runs WHERE run=?");
+    auto found = place.bind(*before).step();
+    if (!found) return found.error();
+    if (!*found) return std::vector<RunId>{};
+    began_ns = place.number(0);
+  }
+  const std::string sql = std::string("SELECT run FROM runs r WHERE ") + kGrantedToReader +
+                          "AND began_ns <= ?3 AND (began_ns < ?3 OR run > ?4) "
+                          "ORDER BY began_ns DESC, run";
   Statement rows(db_, sql.c_str());
   bind_reader(rows, reader);
-  rows.bind(limit);
-  return collect(rows, [](const Statement& row) { return row.id(0); });
+  rows.bind(began_ns).bind(before.value_or(RunId{}));
+  return collect_runs(rows, limit, hidden);
 }
 
 Result<std::vector<RunId>> Index::with_prefix(const std::string& hex, std::size_t limit,
-                                              const Principal& reader) {
-  const std::string sql = std::string("SELECT DISTINCT run FROM run_chunks r WHERE ") +
-                          kSeenByReader + "AND hex(run) LIKE ?3 || '%' LIMIT ?4";
+                                              const Principal& reader, const Hidden& hidden) {
+  auto first = RunId::parse(hex + std::string(32 - hex.size(), '0'));
+  auto last = RunId::parse(hex + std::string(32 - hex.size(), 'f'));
+  if (!first || !last) return std::vector<RunId>{};
+  const std::string sql = std::string("SELECT run FROM runs r WHERE ") + kGrantedToReader +
+                          "AND run BETWEEN ?3 AND ?4 ORDER BY run";
   Statement rows(db_, sql.c_str());
   bind_reader(rows, reader);
-  rows.bind(hex).bind(limit);
+  rows.bind(*first).bind(*last);
+  return collect_runs(rows, limit, hidden);
+}
+
+Result<std::vector<RunId>> Index::older_than(std::uint64_t newest_ns, std::size_t limit,
+                                             const Principal& reader, const Hidden& hidden) {
+  const std::string sql = std::string("SELECT run FROM runs r WHERE ") + kGrantedToReader +
+                          "AND newest_ns < ?3 ORDER BY newest_ns, run";
+  Statement rows(db_, sql.c_str());
+  bind_reader(rows, reader);
+  rows.bind(newest_ns);
+  return collect_runs(rows, limit, hidden);
+}
+
+Result<std::vector<ChunkRow>> Index::oldest_chunks(bool sealed, const ChunkRow& after,
+                                                   std::size_t limit) {
+  Statement rows(db_, (std::string(kChunkColumns) +
+                       "WHERE c.sealed=? AND (c.newest_ns, c.session, c.number) > (?,?,?) "
+                       "ORDER BY c.newest_ns, c.session, c.number LIMIT ?")
+                          .c_str());
+  rows.bind(sealed ? 1 : 0).bind(after.newest_ns).bind(after.name.session);
+  rows.bind(after.name.number).bind(limit);
+  return collect(rows, chunk_row);
+}
+
+Result<std::vector<RunId>> Index::runs_of(const ChunkName& name) {
+  Statement rows(db_, "SELECT run FROM run_chunks WHERE session=? AND number=? ORDER BY run");
+  rows.bind(name.session).bind(name.number);
   return collect(rows, [](const Statement& row) { return row.id(0); });
 }
 
+Result<bool> Index::has_successor(const ChunkName& name) {
+  Statement rows(db_, "SELECT 1 FROM chunks WHERE session=? AND number>? LIMIT 1");
+  return rows.bind(name.session).bind(name.number).step();
+}
+
+Result<std::uint64_t> Index::total_bytes() {
+  Statement sum(db_, "SELECT COALESCE(SUM(bytes), 0) FROM chunks");
+  auto row = sum.step();
+  if (!row) return row.error();
+  return sum.number(0);
+}
+
+Result<void> Index::mark_sealed(const ChunkName& name) {
+  Statement rows(db_, "UPDATE chunks SET sealed=1 WHERE session=? AND number=?");
+  return rows.bind(name.session).bind(name.number).finish();
+}
+
 Result<std::uint64_t> Index::count_runs() {
-  Statement count(db_, "SELECT COUNT(DISTINCT run) FROM run_chunks");
+  Statement count(db_, "SELECT COUNT(*) FROM runs");
   auto row = count.step();
   if (!row) return row.error();
   return count.number(0);

@@ -6,7 +6,10 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -20,6 +23,7 @@ struct ChunkRow {
   ChunkName name;
   bool sealed = false;
   std::uint64_t bytes = 0, last_sequence = 0;
+  std::uint64_t newest_ns = 0;  // of what it holds, or of when that was stored if that was later
   std::string producer;
 };
 
@@ -29,8 +33,20 @@ struct RunChunk {
   std::uint64_t bytes = 0;
   std::string sensor;
   std::uint64_t first_sequence = 0, last_sequence = 0;  // of all its items
+  std::uint64_t newest_ns = 0;
   RunPart part;
 };
+
+// How a run stands for the archive itself.
+struct RunStanding {
+  RunSummary summary;
+  std::set<std::string> principals;  // to whom it was granted; nobody: whom its reports name
+  std::vector<RunId> on;             // sessions that have not ended it
+  std::uint64_t newest_ns = 0;       // as of a chunk
+};
+
+// Runs that are as if they were not there.
+using Hidden = std::function<bool(const RunId&)>;
 
 class Index {
  public:
@@ -50,17 +66,33 @@ class Index {
   Result<std::vector<ChunkRow>> chunks_of(const RunId& session);  // by number
   // Of the sessions in which a report of the run names the reader; by session and number.
   Result<std::vector<RunChunk>> parts_of(const RunId& run, const Principal& reader);
-  Result<std::vector<RunId>> newest(std::size_t limit, const Principal& reader);
+  // Newest first; behind `before`, if it is given.
+  Result<std::vector<RunId>> newest(std::size_t limit, const Principal& reader,
+                                    const Hidden& hidden, const std::optional<RunId>& before);
   Result<std::vector<RunId>> with_prefix(const std::string& hex, std::size_t limit,
-                                         const Principal& reader);
+                                         const Principal& reader, const Hidden& hidden);
+  // Of which nothing was recorded or stored since; the oldest first.
+  Result<std::vector<RunId>> older_than(std::uint64_t newest_ns, std::size_t limit,
+                                        const Principal& reader, const Hidden& hidden);
   Result<RunSummary> summary_of(const RunId& run, const Principal& reader);
   // Every session that reported the run as started has given final counts since; at least one did.
   Result<bool> complete(const RunId& run, const Principal& reader);
+  Result<RunStanding> standing_of(const RunId& run, const Principal& reader = {});
   Result<std::uint64_t> count_runs();
+
+  // Behind `after` in the order of age, the oldest first.
+  Result<std::vector<ChunkRow>> oldest_chunks(bool sealed, const ChunkRow& after,
+                                              std::size_t limit);
+  Result<std::vector<RunId>> runs_of(const ChunkName& name);
+  Result<bool> has_successor(const ChunkName& name);
+  Result<std::uint64_t> total_bytes();
+  Result<void> mark_sealed(const ChunkName& name);
 
  private:
   explicit Index(Database db) : db_(std::move(db)) {}
   Result<void> write(Summary& summary);
+  Result<void> drop(const ChunkName& name);
+  Result<void> age_runs_of(const ChunkName& name);
   Result<void> transaction(const std::function<Result<void>()>& body);
 
   Database db_;

@@ -30,10 +30,11 @@ Error no_such_run(const std::string& name) {
                              : "no run " + name + " of yours here; `fieldline runs` lists yours");
 }
 
-Result<std::vector<RunSummary>> FileArchive::runs(std::size_t limit, const Principal& reader) {
+Result<std::vector<RunSummary>> FileArchive::runs(std::size_t limit, const Principal& reader,
+                                                  const std::optional<RunId>& before) {
   auto fresh = refresh_index();
   if (!fresh) return fresh.error();
-  auto ids = index_->newest(limit, reader);
+  auto ids = index_->newest(limit, reader, deleted(), before);
   if (!ids) return ids.error();
   std::vector<RunSummary> summaries;
   for (const auto& id : *ids) {
@@ -47,7 +48,7 @@ Result<std::vector<RunSummary>> FileArchive::runs(std::size_t limit, const Princ
 Result<std::optional<RunSummary>> FileArchive::find(const RunId& run, const Principal& reader) {
   auto parts = source_->parts_of(run, reader);
   if (!parts) return parts.error();
-  if (parts->empty()) return std::optional<RunSummary>{};
+  if (parts->empty() || deletions_->has(run)) return std::optional<RunSummary>{};
   auto summary = index_->summary_of(run, reader);
   if (!summary) return summary.error();
   return std::optional<RunSummary>(std::move(*summary));
@@ -63,9 +64,13 @@ Result<RunId> FileArchive::resolve(const std::string& prefix_or_last, const Prin
     return fail(Code::invalid,
                 "a run is named by hexadecimal digits or 'last'; see: fieldline runs");
   }
-  auto found = last ? index_->newest(1, reader)
-                    : index_->with_prefix(prefix_or_last, kCandidates + 1, reader);
+  auto found = last ? index_->newest(1, reader, deleted(), {})
+                    : index_->with_prefix(prefix_or_last, kCandidates + 1, reader, deleted());
   if (!found) return found.error();
+  // Of one that was deleted the query says so.
+  if (found->empty() && !last) {
+    found = deletions_->with_prefix(prefix_or_last, kCandidates + 1, reader);
+  }
   if (found->empty()) {
     return no_such_run(prefix_or_last);
   }
@@ -78,6 +83,11 @@ Result<RunId> FileArchive::resolve(const std::string& prefix_or_last, const Prin
 }
 
 Result<std::unique_ptr<Cursor>> FileArchive::query(const Query& query) {
+  const Deletion* deletion = deletions_ ? deletions_->find(query.run) : nullptr;
+  if (deletion != nullptr) {
+    if (is_visible(*deletion, query.reader)) return fail(Code::not_found, describe(*deletion));
+    return no_such_run(query.run.hex());
+  }
   auto parts = source_->parts_of(query.run, query.reader);
   if (!parts) return parts.error();
   if (parts->empty() && !query.follow) return no_such_run(query.run.hex());

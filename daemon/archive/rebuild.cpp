@@ -76,9 +76,17 @@ Result<void> Rebuild::cover(const Due& due, Part& part) {
     auto ended = part.scan.end([&](const pcapng::Block& block, auto) { summary.add(block); });
     if (!ended) return ended.error();
   }
-  close_summary(summary, due.name, due.sealed, part.scan.so_far());
+  auto closed = close_summary(summary, shelf_, due.name, due.sealed, part.scan.so_far());
+  if (!closed) return closed.error();
   covered_[due.name] = {due.sealed, summary.bytes, summary.records, summary.skipped_bytes};
   return index_->put({&summary});
+}
+
+Result<void> Rebuild::forget(const ChunkName& name) {
+  covered_.erase(name);
+  parts_.erase(name);
+  std::erase_if(due_, [&](const Due& due) { return due.name == name; });
+  return index_->forget(name);
 }
 
 Result<nlohmann::json> Rebuild::result() {

@@ -20,6 +20,8 @@ class Rebuild {
   static Result<std::unique_ptr<Rebuild>> begin(const Shelf& shelf, const std::string& path);
   // Reads about `most` bytes. True: the index covers every chunk as its file is now.
   Result<bool> step(std::uint64_t most);
+  // The chunk's file was deleted.
+  Result<void> forget(const ChunkName& name);
   // {"chunks","runs","records","skipped_bytes"}
   Result<nlohmann::json> result();
 

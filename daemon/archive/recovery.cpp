@@ -12,27 +12,6 @@ namespace {
 // not unborn.
 constexpr std::uint64_t kLongestHead = 16 << 10;
 
-Result<void> seal_as_it_is(const Shelf& shelf, const ChunkName& name) {
-  auto renamed = shelf.files.rename(shelf.path_of(name, false), shelf.path_of(name, true));
-  if (!renamed) return renamed.error();
-  auto synced = shelf.files.sync_directory(shelf.sealed_folder());
-  if (!synced) return synced.error();
-  return shelf.files.sync_directory(shelf.open_folder());
-}
-
-// What was read may stand in memory only: it is on disk before anybody is told to resume behind it.
-Result<void> cut_and_sync(const Shelf& shelf, const ChunkName& name, const ScanEnd& end) {
-  auto file = shelf.files.open(shelf.path_of(name, false), FileSystem::Mode::append);
-  if (!file) return file.error();
-  if (end.good_end < end.size) {
-    auto cut = (*file)->truncate(end.good_end);
-    if (!cut) return cut.error();
-  }
-  auto synced = (*file)->sync();
-  if (!synced) return synced.error();
-  return shelf.files.sync_directory(shelf.open_folder());
-}
-
 // The bytes cut from one open chunk.
 Result<std::uint64_t> recover_open(const Shelf& shelf, const ChunkName& name, bool has_successor) {
   auto scanned = scan_chunk(shelf, name, false);
@@ -78,6 +57,26 @@ Result<void> catch_up(const Shelf& shelf, Index& index, const ChunkName& name, b
 
 }  // namespace
 
+Result<void> cut_and_sync(const Shelf& shelf, const ChunkName& name, const ScanEnd& end) {
+  auto file = shelf.files.open(shelf.path_of(name, false), FileSystem::Mode::append);
+  if (!file) return file.error();
+  if (end.good_end < end.size) {
+    auto cut = (*file)->truncate(end.good_end);
+    if (!cut) return cut.error();
+  }
+  auto synced = (*file)->sync();
+  if (!synced) return synced.error();
+  return shelf.files.sync_directory(shelf.open_folder());
+}
+
+Result<void> seal_as_it_is(const Shelf& shelf, const ChunkName& name) {
+  auto renamed = shelf.files.rename(shelf.path_of(name, false), shelf.path_of(name, true));
+  if (!renamed) return renamed.error();
+  auto synced = shelf.files.sync_directory(shelf.sealed_folder());
+  if (!synced) return synced.error();
+  return shelf.files.sync_directory(shelf.open_folder());
+}
+
 Result<std::vector<ChunkName>> chunks_in(const Shelf& shelf, bool sealed) {
   auto files = shelf.files.list(sealed ? shelf.sealed_folder() : shelf.open_folder());
   if (!files) return files.error();
@@ -89,12 +88,19 @@ Result<std::vector<ChunkName>> chunks_in(const Shelf& shelf, bool sealed) {
   return names;
 }
 
-void close_summary(Summary& summary, const ChunkName& name, bool sealed, const ScanEnd& end) {
+Result<void> close_summary(Summary& summary, const Shelf& shelf, const ChunkName& name, bool sealed,
+                           const ScanEnd& end) {
+  auto written = shelf.files.modified_ns(shelf.path_of(name, sealed));
+  // Sealed since it was looked for.
+  if (!written) written = shelf.files.modified_ns(shelf.path_of(name, true));
+  if (!written) return written.error();
+  summary.stored_at(*written);
   summary.head.session.id = name.session;
   summary.head.number = name.number;
   summary.sealed = sealed;
   summary.bytes = end.size;
   summary.skipped_bytes = end.skipped_bytes;
+  return {};
 }
 
 Result<Scanned> scan_chunk(const Shelf& shelf, const ChunkName& name, bool sealed,
@@ -113,7 +119,8 @@ Result<Scanned> scan_chunk(const Shelf& shelf, const ChunkName& name, bool seale
   if (!read) return std::move(read.error()).in(context);
   auto end = scan->end(on_block);
   if (!end) return std::move(end.error()).in(context);
-  close_summary(summary, name, sealed, *end);
+  auto closed = close_summary(summary, shelf, name, sealed, *end);
+  if (!closed) return std::move(closed.error()).in(context);
   scanned.end = *end;
   if (summary.head.first > 0) {
     scanned.last_sequence = std::max(scanned.last_sequence, summary.head.first - 1);

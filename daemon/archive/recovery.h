@@ -19,13 +19,20 @@ struct Scanned {
 };
 
 // What a chunk's blocks do not tell of it: its name and its file.
-void close_summary(Summary& summary, const ChunkName& name, bool sealed, const ScanEnd& end);
+Result<void> close_summary(Summary& summary, const Shelf& shelf, const ChunkName& name, bool sealed,
+                           const ScanEnd& end);
 // Sums up a chunk; `also` sees each block. Who the chunk belongs to is told by its name.
 Result<Scanned> scan_chunk(const Shelf& shelf, const ChunkName& name, bool sealed,
                            const OnBlock& also = nullptr);
 
 // Chunks of a folder by session and number; other names are nobody's.
 Result<std::vector<ChunkName>> chunks_in(const Shelf& shelf, bool sealed);
+
+// What was read may stand in memory only: it is on disk before anybody is told to resume behind it.
+Result<void> cut_and_sync(const Shelf& shelf, const ChunkName& name, const ScanEnd& end);
+
+// An open chunk that nobody goes on with is sealed without another look at it.
+Result<void> seal_as_it_is(const Shelf& shelf, const ChunkName& name);
 
 // Puts the open chunks in order: torn tails are cut and what stays is synced, chunks that were
 // never begun are removed, damaged ones and those with a successor are sealed as they are. Then

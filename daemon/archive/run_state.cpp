@@ -46,6 +46,7 @@ struct RunState {
   RunSummary summary;
   std::map<RunId, SessionState> sessions;
   std::map<RunId, Owners> owners;
+  std::set<std::string> granted, named;  // principals: in "started" reports; in any of them
   bool grant_of_start = false;
 
   // True: it is the reader's, and the session was on.
@@ -55,6 +56,7 @@ struct RunState {
     const std::uint64_t at_ns = number_of(report, "at_ns");
     bool started = event == "started";
     bool is_reader = !reader || principal == *reader;
+    (started ? granted : named).insert(principal);
     if (started) owners[id].started(sequence, is_reader);
     if (!is_reader) return false;
     SessionState& session = sessions[id];
@@ -103,6 +105,12 @@ struct RunState {
 }  // namespace
 
 Result<RunSummary> Index::summary_of(const RunId& run, const Principal& reader) {
+  auto standing = standing_of(run, reader);
+  if (!standing) return standing.error();
+  return std::move(standing->summary);
+}
+
+Result<RunStanding> Index::standing_of(const RunId& run, const Principal& reader) {
   RunState state{.reader = reader};
   RunSummary& summary = state.summary;
   summary.run = run;
@@ -126,9 +134,11 @@ Result<RunSummary> Index::summary_of(const RunId& run, const Principal& reader) 
       state.final_counts(rows.id(0), rows.number(1), report);
     }
   }
+  RunStanding standing;
   auto parts = parts_of(run, reader);
   if (!parts) return parts.error();
   for (const auto& part : *parts) {
+    standing.newest_ns = std::max(standing.newest_ns, part.newest_ns);
     if (part.part.records == 0) continue;
     const Owners& owners = state.owners[part.name.session];
     if (reader && !owners.reader_has_any(part.first_sequence, part.last_sequence)) continue;
@@ -137,7 +147,12 @@ Result<RunSummary> Index::summary_of(const RunId& run, const Principal& reader) 
   }
   state.conclude();
   summary.sensors.assign(sensors.begin(), sensors.end());
-  return summary;
+  for (const auto& [id, session] : state.sessions) {
+    if (session.was_on() && !session.is_over()) standing.on.push_back(id);
+  }
+  standing.principals = std::move(state.granted.empty() ? state.named : state.granted);
+  standing.summary = std::move(summary);
+  return standing;
 }
 
 Result<bool> Index::complete(const RunId& run, const Principal& reader) {

@@ -15,6 +15,9 @@ constexpr std::uint64_t kMaxUnsynced = 8 << 20;
 constexpr std::uint64_t kMaxCopies = 4 << 20;
 constexpr std::size_t kMaxName = 256;
 constexpr std::size_t kMaxRecord = 65535;
+// Runs that begin in one chunk: a chunk goes when all of its runs may go, and the step of a
+// deletion is bounded by this.
+constexpr std::size_t kMaxRuns = 1024;
 
 }  // namespace
 
@@ -41,14 +44,28 @@ Result<void> Session::resume(Index& index) {
     return fail(Code::denied,
                 "session " + info_.id.hex() + " belongs to another key; restart the producer");
   }
+  // Of a session that was given up the file may be empty, or not synced.
+  if (!is_sealed && scanned->end.good_end == 0) {
+    auto removed = shelf_.files.remove(shelf_.path_of(*newest, false));
+    return removed ? resume(index) : removed;
+  }
+  if (!is_sealed) {
+    auto synced = cut_and_sync(shelf_, *newest, scanned->end);
+    if (!synced) return synced.error();
+  }
   number_ = newest->number;
   last_ = scanned->last_sequence;
-  if (scanned->end.skipped_bytes > 0) {
-    auto rows = index.chunks_of(info_.id);
-    if (!rows) return rows.error();
-    for (const auto& row : *rows) last_ = std::max(last_, row.last_sequence);
+  auto rows = index.chunks_of(info_.id);
+  if (!rows) return rows.error();
+  bool is_known = false;
+  for (const auto& row : *rows) {
+    if (scanned->end.skipped_bytes > 0) last_ = std::max(last_, row.last_sequence);
+    is_known = is_known || (row.name == *newest && row.sealed == is_sealed &&
+                            row.bytes == scanned->end.good_end);
   }
   synced_ = last_;
+  // Of a session that was given up the index may know less than the file.
+  if (scanned->end.skipped_bytes == 0 && !is_known) (void)index.replace(scanned->summary);
   if (is_sealed) {
     interfaces_.clear();
     counts_.clear();
@@ -86,12 +103,14 @@ Result<void> Session::begin_chunk() {
     if (copied <= kMaxCopies) put(report.report());
   }
   head_bytes_ = chunk_->size();
+  head_runs_ = summary_.runs.size();
   return {};
 }
 
 // Everything that can fail comes before the item is taken.
 Result<void> Session::make_room() {
-  if (chunk_ && (sealing_ || chunk_->size() >= head_bytes_ + chunk_bytes_)) {
+  if (chunk_ && (sealing_ || chunk_->size() >= head_bytes_ + chunk_bytes_ ||
+                 summary_.runs.size() >= head_runs_ + kMaxRuns)) {
     auto sealed = seal();
     if (!sealed) return sealed.error();
   }
@@ -263,6 +282,13 @@ Result<void> Session::seal() {
   sealing_ = false;
   counters_.chunks_sealed++;
   return {};
+}
+
+Result<void> Session::rotate() {
+  if (!chunk_ || (!sealing_ && chunk_->size() == head_bytes_)) return {};
+  auto done = seal();
+  if (done) done = begin_chunk();
+  return done ? sync() : done;
 }
 
 std::vector<Summary*> Session::unindexed() {

@@ -30,12 +30,20 @@ class Session {
   Result<void> flush();
   Result<void> sync();
   Result<void> seal();
+  // Seals and begins the next chunk, which holds what the session needs to go on: then every sealed
+  // one may be deleted. Nothing, if the open one holds no items yet.
+  Result<void> rotate();
 
   const SessionInfo& info() const { return info_; }
   std::uint64_t synced_sequence() const { return synced_; }
   bool has_unsynced() const { return synced_ != last_ || (chunk_ && chunk_->unsynced() > 0); }
+  std::uint64_t last_sequence() const { return last_; }
   bool any_run_on() const { return !started_.empty(); }
+  bool is_on(const RunId& run) const { return started_.contains(run); }
   bool touched = false;  // items came since `safe` was last called
+  // An item ended in the middle, for want of memory: what is in the file is whole, what is here is
+  // not, and is never written. The session is closed, and goes on from the file.
+  bool torn = false;
 
   // What the index does not know yet, of blocks that are in the file.
   std::vector<Summary*> unindexed();
@@ -85,6 +93,7 @@ class Session {
   std::vector<Summary> sealed_;  // not in the index yet
   std::uint32_t number_ = 0;     // of the newest chunk
   std::uint64_t head_bytes_ = 0;
+  std::size_t head_runs_ = 0;
   bool sealing_ = false;  // statistics are written, the rename is still to come
   std::uint64_t last_ = 0, synced_ = 0;
 

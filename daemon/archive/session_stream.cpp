@@ -131,7 +131,10 @@ void SessionStream::take(const pcapng::Report& report) {
   // What sockets did is its run's readers' alone: of no run, it is nobody's.
   const bool is_events = report.type == FL_FRAME_EVENT_RECORDS;
   if (is_events && (!query_.events || report.run.is_zero())) return;
-  if (reported_.insert(report.sequence).second) item_ = Item{nullptr, report, 0};
+  // The others are never copied, and too many to be remembered.
+  const bool is_copied =
+      report.type == FL_FRAME_CONFIGURATION || report.type == FL_FRAME_ACTIVATION;
+  if (!is_copied || reported_.insert(report.sequence).second) item_ = Item{nullptr, report, 0};
 }
 
 }  // namespace fieldline::archive

@@ -84,7 +84,7 @@ class SessionStream {
 
   bool is_readers_;  // the run here, at this point of the session
   std::optional<Item> item_;
-  std::set<std::uint64_t> reported_;  // numbers of reports given: later chunks hold copies
+  std::set<std::uint64_t> reported_;  // of reports given that later chunks hold copies of
   std::uint64_t skipped_ = 0;         // in chunks that are done with
 };
 

@@ -154,6 +154,19 @@ void Summary::advance(std::uint64_t sequence) {
   last_sequence = sequence;
 }
 
+void Summary::stored_at(std::uint64_t utc_ns) {
+  stored_ns = std::max(stored_ns, utc_ns);
+  for (auto& [run, part] : runs) {
+    if (part.changed) part.stored_ns = std::max(part.stored_ns, utc_ns);
+  }
+}
+
+std::uint64_t Summary::newest_ns() const {
+  std::uint64_t newest = stored_ns;
+  for (const auto& [run, part] : runs) newest = std::max(newest, part.newest_ns());
+  return newest;
+}
+
 void Summary::indexed_now() {
   indexed.clear();
   for (auto& [run, part] : runs) part.changed = false;

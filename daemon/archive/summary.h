@@ -3,6 +3,7 @@
 // a chunk is scanned, so that an index grown item by item equals one rebuilt from the chunks.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <string>
@@ -27,7 +28,12 @@ struct RunPart {
   std::uint64_t reports = 0;                // copies at the chunk's head included
   std::uint64_t first_ns = 0, last_ns = 0;  // of its records
   std::uint64_t began_ns = 0;               // of its earliest record or report; 0: not known
-  bool changed = false;                     // since the index was last written
+  // The archive's own time when the newest of it was put into the index, so that a run does not
+  // age by the clock of a sensor; of a chunk that was scanned, when its file was written last.
+  std::uint64_t stored_ns = 0;
+  bool changed = false;  // since the index was last written
+
+  std::uint64_t newest_ns() const { return std::max({last_ns, began_ns, stored_ns}); }
 };
 
 struct IndexedReport {
@@ -64,6 +70,7 @@ struct Summary {
   bool known = false;  // its head was read
   bool sealed = false;
   std::uint64_t bytes = 0, skipped_bytes = 0;
+  std::uint64_t stored_ns = 0;                          // as of its parts
   std::uint64_t first_sequence = 0, last_sequence = 0;  // copies not counted; 0: none
   std::uint64_t records = 0, reports = 0;               // copies not counted
   std::map<RunId, RunPart> runs;
@@ -78,8 +85,11 @@ struct Summary {
   void add(const pcapng::Statistics&) {}
   // The run of an interface block of the chunk; nullptr for one that is not ours.
   const RunId* run_of(std::uint32_t interface) const;
+  // What changed is put into the index now.
+  void stored_at(std::uint64_t utc_ns);
   // Everything that changed is in the index.
   void indexed_now();
+  std::uint64_t newest_ns() const;
 
  private:
   void advance(std::uint64_t sequence);

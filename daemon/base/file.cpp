@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -105,6 +106,21 @@ class SystemFiles final : public FileSystem {
     ::closedir(dir);
     std::sort(names.begin(), names.end());
     return names;
+  }
+
+  Result<std::uint64_t> modified_ns(const std::string& path) override {
+    struct stat st {};
+    if (::stat(path.c_str(), &st) != 0) return fail_errno("looking at " + path);
+    if (st.st_mtim.tv_sec < 0) return std::uint64_t{0};
+    return static_cast<std::uint64_t>(st.st_mtim.tv_sec) * 1'000'000'000 +
+           static_cast<std::uint64_t>(st.st_mtim.tv_nsec);
+  }
+
+  Result<Space> space(const std::string& path) override {
+    struct statvfs at {};
+    if (::statvfs(path.c_str(), &at) != 0) return fail_errno("looking at the disk of " + path);
+    return Space{std::uint64_t{at.f_blocks} * at.f_frsize, std::uint64_t{at.f_bavail} * at.f_frsize,
+                 (at.f_flag & ST_RDONLY) != 0};
   }
 };
 

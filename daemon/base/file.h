@@ -23,6 +23,11 @@ class File {
   virtual Result<void> sync() = 0;  // fdatasync
 };
 
+struct Space {
+  std::uint64_t total = 0, free = 0;  // bytes; free: for a process without privileges
+  bool read_only = false;
+};
+
 class FileSystem {
  public:
   enum class Mode { read, create, append };  // create: must not exist yet
@@ -34,6 +39,8 @@ class FileSystem {
   virtual Result<void> make_directories(const std::string& path) = 0;
   virtual Result<void> sync_directory(const std::string& path) = 0;
   virtual Result<std::vector<std::string>> list(const std::string& path) = 0;  // names, sorted
+  virtual Result<std::uint64_t> modified_ns(const std::string& path) = 0;      // UTC
+  virtual Result<Space> space(const std::string& path) = 0;  // of the file system that holds it
 };
 
 // The real one.

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,9 @@ class FaultFiles final : public FileSystem {
   enum class After { recovers, stays_dead };
 
   explicit FaultFiles(FileSystem& real) : real_(real) {}
+
+  // What is said of the disk, if it is set.
+  std::optional<Space> disk;
 
   // Counts from here; 0 fails nothing.
   void fail_at(std::uint64_t n, After after) {
@@ -51,6 +55,15 @@ class FaultFiles final : public FileSystem {
   Result<std::vector<std::string>> list(const std::string& path) override {
     if (strikes()) return fault("listing " + path);
     return real_.list(path);
+  }
+  Result<std::uint64_t> modified_ns(const std::string& path) override {
+    if (strikes()) return fault("looking at " + path);
+    return real_.modified_ns(path);
+  }
+  Result<Space> space(const std::string& path) override {
+    if (strikes()) return fault("looking at the disk of " + path);
+    if (disk) return *disk;
+    return real_.space(path);
   }
 
  private:
