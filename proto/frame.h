@@ -22,7 +22,7 @@ enum fl_frame_type {
 	FL_FRAME_HELLO = 1,	       /* JSON, both ways, first */
 	FL_FRAME_HEADER_RECORDS = 2,   /* durable, binary: fl_header_record[] */
 	FL_FRAME_EVENT_RECORDS = 3,    /* durable, binary: fl_event_head and its records (proto/event.h) */
-	FL_FRAME_PORT_TOTALS = 4,      /* durable: others' load; reserved */
+	FL_FRAME_PORT_TOTALS = 4,      /* durable, binary: fl_totals_head and its periods */
 	FL_FRAME_ACTIVATION = 5,       /* durable, JSON: started, renewed with new limits, ended, refused */
 	FL_FRAME_FINAL_COUNTS = 6,     /* durable, JSON: what each vantage point saw and lost, after the drain */
 	FL_FRAME_CLOCK_QUALITY = 7,    /* durable, JSON */
@@ -87,6 +87,36 @@ struct fl_header_record {
 FL_ASSERT_SIZE(struct fl_header_record, 32);
 FL_ASSERT_OFFSET(struct fl_header_record, wire_len, 16);
 FL_ASSERT_OFFSET(struct fl_header_record, flags, 26);
+
+/*
+ * Body of FL_FRAME_PORT_TOTALS, whose item is of no run: what each port carried, period after period. The head, the
+ * ports' numbers (be16) with zeros up to a multiple of 8, then for each period an fl_totals_period and one
+ * fl_port_total for each port in the order of the numbers.
+ */
+#define FL_TOTALS_VERSION 1
+
+struct fl_totals_head {
+	__be16 version;
+	__be16 ports;	/* 1 .. FL_PORTS_MAX */
+	__be32 periods; /* 1 .. */
+	__u8 session[16]; /* an answer mixes the reports of several */
+};
+FL_ASSERT_SIZE(struct fl_totals_head, 24);
+FL_ASSERT_OFFSET(struct fl_totals_head, periods, 4);
+
+struct fl_totals_period {
+	__be64 begin_ns;  /* UTC since the epoch */
+	__be64 length_ns; /* by CLOCK_MONOTONIC; not 0 */
+};
+FL_ASSERT_SIZE(struct fl_totals_period, 16);
+FL_ASSERT_OFFSET(struct fl_totals_period, length_ns, 8);
+
+struct fl_port_total {
+	__be64 packets; /* as fl_port_counters has them */
+	__be64 bytes;
+};
+FL_ASSERT_SIZE(struct fl_port_total, 16);
+FL_ASSERT_OFFSET(struct fl_port_total, bytes, 8);
 
 struct fl_ack {
 	__be64 sequence; /* every item up to this one is on disk */

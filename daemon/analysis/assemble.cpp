@@ -40,12 +40,12 @@ EndEvidence unless_sampled(EndEvidence&& evidence, const Watch& watch) {
 
 }  // namespace
 
-Direction Matcher::direction(bool reverse, const Ledger& ledger) {
+Direction Matcher::direction(bool reverse, const Ledger& ledger, const Loads& loads) {
   Direction direction;
   Way& way = ways_[reverse];
   const auto& path = way.path();
   if (path.empty()) return direction;
-  for (const Stop& stop : path) direction.points.push_back(point_of(stop, reverse, ledger));
+  for (const Stop& stop : path) direction.points.push_back(point_of(stop, reverse, ledger, loads));
   Section before, after;
   before.downstream = 0;
   before.packets = direction.points.front().recorded;
@@ -96,7 +96,8 @@ std::vector<FlowSpacing> Matcher::spacing(bool reverse) const {
   return all;
 }
 
-Point Matcher::point_of(const Stop& stop, bool reverse, const Ledger& ledger) const {
+Point Matcher::point_of(const Stop& stop, bool reverse, const Ledger& ledger,
+                        const Loads& loads) const {
   Point point;
   point.name = stop.name;
   point.sensor = stop.key.sensor;
@@ -110,6 +111,9 @@ Point Matcher::point_of(const Stop& stop, bool reverse, const Ledger& ledger) co
     point.bytes += lane.bytes;
     point.late += lane.late;
     point.unjoined += lane.unjoined;
+    const auto load = loads.load(lane.key);
+    if (load && point.load) point.load->add(*load);
+    if (load && !point.load) point.load = load;
   }
   for (const auto& session : sessions)
     point.session += (point.session.empty() ? "" : ",") + session;

@@ -20,6 +20,22 @@ json to_json(const LostPacket& lost) {
           {"payload", lost.payload}};
 }
 
+json to_json(const Load& load) {
+  return {{"from_ns", load.from_ns},
+          {"to_ns", load.to_ns},
+          {"covered_ns", load.covered_ns},
+          {"periods", load.periods},
+          {"packets", load.port.packets},
+          {"bytes", load.port.bytes},
+          {"own_packets", load.own.packets},
+          {"own_bytes", load.own.bytes},
+          {"own_bps", load.own_bps()},
+          {"others_bps", load.others_bps()},
+          {"others_p99_bps", load.p99_bps},
+          {"others_peak_bps", load.peak_bps},
+          {"link_bps", load.link_bps ? json(*load.link_bps) : json()}};
+}
+
 json to_json(const Point& point) {
   const auto time = [](const auto& value) { return value ? json(*value) : json(); };
   return {{"name", point.name},
@@ -37,7 +53,8 @@ json to_json(const Point& point) {
           {"late", point.late},
           {"unjoined", point.unjoined},
           {"started_ns", time(point.started_ns)},
-          {"ended_ns", time(point.ended_ns)}};
+          {"ended_ns", time(point.ended_ns)},
+          {"load", point.load ? to_json(*point.load) : json()}};
 }
 
 json name_of(const Direction& direction, int point) {

@@ -124,6 +124,8 @@ bool Ledger::record(const Page& page, bool reverse, std::optional<std::uint64_t>
 const char* Ledger::report(std::uint8_t type, const json& document, const std::string& session,
                            std::uint64_t number) {
   const auto sensor = string_in(document, "sensor");
+  if (type == FL_FRAME_CLOCK_QUALITY)
+    return sensor && clocks_[*sensor].take(document) ? nullptr : kMalformed;
   if (type != FL_FRAME_ACTIVATION && type != FL_FRAME_FINAL_COUNTS &&
       type != FL_FRAME_CONFIGURATION) {
     return nullptr;
@@ -169,7 +171,7 @@ const char* Ledger::activation(const json& document, const std::string& sensor) 
   counts_alone_ |= string_in(document, "verb") == "count";
   book.is_host |= string_in(document, "role") == "host";
   if (*event == "started" && document.contains("system") && document["system"].is_object())
-    systems_[sensor] = document["system"];
+    system(document["system"], sensor);
   // The classifier ceases at the deadline; the daemon reports it once it has drained.
   const std::uint64_t deadline_ns = number_in(document, "deadline_ns").value_or(0);
   const bool expired = string_in(document, "reason") == "expired" && deadline_ns != 0;
@@ -178,6 +180,12 @@ const char* Ledger::activation(const json& document, const std::string& sensor) 
     grant_ = document["grant"];
   if (principal_.is_null()) principal_ = document.value("principal", json());
   return nullptr;
+}
+
+// A document whose clock is missing or odd has told of no clock.
+void Ledger::system(const json& system, const std::string& sensor) {
+  systems_[sensor] = system;
+  if (system.contains("clock")) clocks_[sensor].take_start(system["clock"]);
 }
 
 const char* Ledger::counts(const json& document, Sensor& sensor, const std::string& session) {

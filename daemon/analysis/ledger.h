@@ -15,6 +15,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "analysis/recorded_clock.h"
 #include "analysis/section.h"
 
 namespace fieldline::analysis {
@@ -94,6 +95,8 @@ class Ledger {
   const std::vector<nlohmann::json>& refusals() const { return refusals_; }
   // By sensor or host: its settings when the run began there.
   const std::map<std::string, nlohmann::json>& systems() const { return systems_; }
+  // By sensor or host.
+  const std::map<std::string, RecordedClock>& clocks() const { return clocks_; }
   const nlohmann::json& grant() const { return grant_; }
   const nlohmann::json& principal() const { return principal_; }
 
@@ -124,6 +127,7 @@ class Ledger {
   };
 
   const char* activation(const nlohmann::json& document, const std::string& sensor);
+  void system(const nlohmann::json& system, const std::string& sensor);
   const char* counts(const nlohmann::json& document, Sensor& sensor, const std::string& session);
   void doubt_captures(std::vector<std::string>& lines) const;
   void doubt_samples(std::vector<std::string>& lines) const;
@@ -139,6 +143,7 @@ class Ledger {
   bool counts_alone_ = false;
   nlohmann::json grant_, principal_;
   std::map<std::string, nlohmann::json> systems_;
+  std::map<std::string, RecordedClock> clocks_;
 };
 
 // Members of hostile documents: no value where the type is another.

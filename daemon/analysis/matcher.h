@@ -14,6 +14,7 @@
 
 #include "analysis/flow_stats.h"
 #include "analysis/in_order.h"
+#include "analysis/port_loads.h"
 #include "analysis/receiver_evidence.h"
 #include "analysis/retransmissions.h"
 #include "analysis/sender_holes.h"
@@ -41,7 +42,7 @@ class Matcher {
   // No record will come any more.
   void finish(const Ledger& ledger);
   // After finish(), once.
-  Direction direction(bool reverse, const Ledger& ledger);
+  Direction direction(bool reverse, const Ledger& ledger, const Loads& loads);
 
   std::uint64_t records() const;
   const std::vector<Lane>& lanes(bool reverse) const { return ways_[reverse].lanes(); }
@@ -89,7 +90,7 @@ class Matcher {
   void pass_data(const Passing& one);
   void space(std::uint32_t lane, bool reverse, const Observation& seen);
   std::vector<FlowSpacing> spacing(bool reverse) const;
-  Point point_of(const Stop& stop, bool reverse, const Ledger& ledger) const;
+  Point point_of(const Stop& stop, bool reverse, const Ledger& ledger, const Loads& loads) const;
   Section between(std::size_t at, bool reverse, const std::vector<Point>& points,
                   const Ledger& ledger);
 

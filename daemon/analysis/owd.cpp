@@ -310,20 +310,45 @@ OwdReport measure_one_way(PathReport path) {
   return report;
 }
 
-std::optional<RecordedError> recorded_error(const OwdReport& report, const ClockPair& pair) {
-  RecordedError both{0, true};
+namespace {
+
+// A place is named by its sensor, with the domain in front where several have that name.
+const RecordedClock* clock_of(const OwdReport& report, const std::string& place) {
+  const auto found = report.path.clocks.find(place.substr(place.rfind('/') + 1));
+  return found == report.path.clocks.end() ? nullptr : &found->second;
+}
+
+}  // namespace
+
+std::optional<RecordedError> recorded_error(const OwdReport& report, const ClockPair& pair,
+                                            const ClockFit* stretch) {
+  RecordedError both{0, true, true};
   for (const std::string* place : {&pair.a, &pair.b}) {
-    // A place is named by its sensor, with the domain in front where several have that name.
-    const auto system = report.path.systems.find(place->substr(place->rfind('/') + 1));
-    if (system == report.path.systems.end() || !system->second.contains("clock")) return {};
-    const auto& clock = system->second["clock"];
-    if (!clock.is_object()) return {};
-    const auto error = number_in(clock, "max_error_ns");
-    if (!error) return {};
-    both.ns += *error;
-    both.synchronized &= clock.contains("synchronized") && clock["synchronized"] == true;
+    const RecordedClock* clock = clock_of(report, *place);
+    if (!clock) return {};
+    auto said = clock->worst();
+    if (stretch) {
+      // The stretch is told by one of the clocks; the other was ahead or behind.
+      const bool own = (place == &pair.b) == pair.by_b;
+      const double ahead = own ? 0 : pair.ahead_ns(*stretch, stretch->begin) * (pair.by_b ? -1 : 1);
+      said = clock->worst(pair.time_of(stretch->begin + ahead), pair.time_of(stretch->end + ahead));
+    }
+    if (!said) return {};
+    both.ns += std::min(said->error_ns, UINT64_MAX - both.ns);
+    both.synchronized &= said->synchronized;
+    both.course &= clock->has_course();
   }
   return both;
+}
+
+std::vector<RecordedStep> recorded_steps(const OwdReport& report, const ClockPair& pair) {
+  std::vector<RecordedStep> steps;
+  for (const std::string* place : {&pair.a, &pair.b}) {
+    const RecordedClock* clock = clock_of(report, *place);
+    if (!clock) continue;
+    for (const RecordedClock::Step& step : clock->steps()) steps.push_back({*place, step});
+  }
+  return steps;
 }
 
 }  // namespace fieldline::analysis

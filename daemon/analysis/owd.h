@@ -69,13 +69,22 @@ struct OwdReport {
 
 OwdReport measure_one_way(PathReport path);
 
-// What the two hosts said of their clocks' greatest errors when the run began (adjtimex), together;
-// none: not both of them did. synchronized: neither called its own a guess.
+// What the two hosts said of their clocks' greatest errors, together; none: not both of them did.
+// synchronized: neither called its own a guess.
 struct RecordedError {
   std::uint64_t ns = 0;
   bool synchronized = false;
+  bool course = false;  // each second, else when the run began
 };
-std::optional<RecordedError> recorded_error(const OwdReport& report, const ClockPair& pair);
+// While the stretch lasted, or all the time.
+std::optional<RecordedError> recorded_error(const OwdReport& report, const ClockPair& pair,
+                                            const ClockFit* stretch = nullptr);
+// When the hosts themselves saw that their clocks were set.
+struct RecordedStep {
+  std::string place;
+  RecordedClock::Step step;
+};
+std::vector<RecordedStep> recorded_steps(const OwdReport& report, const ClockPair& pair);
 
 nlohmann::json to_json(const OwdReport& report);  // docs/format/owd.md
 std::string to_table(const OwdReport& report, bool color = false);

@@ -30,10 +30,12 @@ std::string why_unknown(const ClockPair& pair) {
   return "the clocks did not run evenly, or packets were joined wrongly";
 }
 
-json to_json(const ClockPair& pair, const ClockFit& fit) {
+json to_json(const OwdReport& report, const ClockPair& pair, const ClockFit& fit) {
   json text = {
       {"from_ns", pair.time_of(fit.begin)}, {"to_ns", pair.time_of(fit.end)}, {"known", fit.known}};
   if (!fit.known) return text;
+  const auto recorded = recorded_error(report, pair, &fit);
+  text["recorded_error_ns"] = recorded ? json(recorded->ns) : json();
   text["offset_ns"] = std::llround(pair.ahead_ns(fit, fit.begin));
   text["error_ns"] = std::llround(fit.error);
   text["drift_ppm"] = fit.drift * kPpm;
@@ -46,14 +48,21 @@ json to_json(const ClockPair& pair, const ClockFit& fit) {
 
 json to_json(const OwdReport& report, const ClockPair& pair) {
   const auto recorded = recorded_error(report, pair);
-  json stretches = json::array(), steps = json::array();
-  for (const ClockFit& fit : pair.course.stretches) stretches.push_back(to_json(pair, fit));
+  json stretches = json::array(), steps = json::array(), set = json::array();
+  for (const ClockFit& fit : pair.course.stretches) stretches.push_back(to_json(report, pair, fit));
   for (const ClockStep& step : pair.course.steps) {
     steps.push_back({{"from_ns", pair.time_of(step.from)},
                      {"to_ns", pair.time_of(step.to)},
                      {"by_ns", std::llround(step.by)},
                      {"error_ns", std::llround(step.error)},
                      {"certain", step.certain}});
+  }
+  for (const auto& [place, step] : recorded_steps(report, pair)) {
+    set.push_back({{"place", place},
+                   {"what", step.of_tai_offset ? "tai_offset" : "utc"},
+                   {"from_ns", step.from_ns},
+                   {"to_ns", step.to_ns},
+                   {"by_ns", step.by_ns}});
   }
   return {{"a", pair.a},
           {"b", pair.b},
@@ -62,6 +71,8 @@ json to_json(const OwdReport& report, const ClockPair& pair) {
           {"clock", pair.by_b ? "b" : "a"},
           {"stretches", stretches},
           {"steps", steps},
+          {"recorded_steps", set},
+          {"recorded_course", recorded && recorded->course},
           {"recorded_error_ns", recorded ? json(recorded->ns) : json()},
           {"recorded_synchronized", recorded ? json(recorded->synchronized) : json()}};
 }
@@ -178,6 +189,7 @@ class Table {
         }
       }
       for (const ClockStep& step : pair.course.steps) note(text_of(pair, step));
+      for (const RecordedStep& step : recorded_steps(report_, pair)) note(text_of(step));
       for (const auto* way : {&pair.there, &pair.back}) {
         if (way->size() > 1) {
           note(fmt::format("bounded by packets over {}", joined({way->begin(), way->end() - 1})));
@@ -187,8 +199,8 @@ class Table {
     return bold_first(table_of(rows)) + notes;
   }
 
-  std::string recorded_text(const ClockPair& pair) const {
-    const auto recorded = recorded_error(report_, pair);
+  std::string recorded_text(const ClockPair& pair, const ClockFit* stretch = nullptr) const {
+    const auto recorded = recorded_error(report_, pair, stretch);
     if (!recorded) return "not recorded";
     return error_text(static_cast<double>(recorded->ns)) +
            (recorded->synchronized ? "" : ", not synchronized");
@@ -205,7 +217,7 @@ class Table {
             flat ? "?" : fmt::format("{:+.2f}", fit.drift * kPpm),
             flat ? "" : fmt::format("{:.2f}", fit.drift_error * kPpm),
             milliseconds(std::llround(fit.round_trip)),
-            recorded_text(pair)};
+            recorded_text(pair, &fit)};
   }
 
   std::string text_of(const ClockPair& pair, const ClockStep& step) const {
@@ -214,6 +226,19 @@ class Table {
                     error_text(step.error), at(pair, step.from), at(pair, step.to));
     return step.certain ? what
                         : what + ", unless one way became slower and the other faster by as much";
+  }
+
+  std::string text_of(const RecordedStep& set) const {
+    const auto& [place, step] = set;
+    const auto at = [&](std::uint64_t time_ns) {
+      return fmt::format(
+          "T{:+.3f}",
+          static_cast<double>(static_cast<std::int64_t>(time_ns - report_.path.first_ns)) / 1e9);
+    };
+    return fmt::format("{} itself saw its {} set by {} between {} and {}", printable(place),
+                       step.of_tai_offset ? "offset of TAI from UTC" : "clock",
+                       time_text(static_cast<double>(step.by_ns)), at(step.from_ns),
+                       at(step.to_ns));
   }
 
   std::string bold_first(const std::string& table) const {

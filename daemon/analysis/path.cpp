@@ -31,6 +31,7 @@ struct Source {
   VantageKey vantage;
   std::string session;
   Ledger::Page page;
+  PortLoad* load = nullptr;
   std::uint16_t link_type = kLinkEthernet;
   // Forward, reverse, once there is a record; of a capture of several interfaces by each of them.
   using Lanes = std::array<std::optional<std::uint32_t>, 2>;
@@ -38,6 +39,18 @@ struct Source {
   std::map<std::uint32_t, Lanes> lanes;
   const char* problem = nullptr;
 };
+
+// Where the point is one interface whose speed its sensor told.
+void add_link_rate(Point& point, const std::map<std::string, json>& systems) {
+  const auto system = systems.find(point.sensor);
+  if (!point.load || system == systems.end() || !system->second.contains("interfaces")) return;
+  const json& interfaces = system->second["interfaces"];
+  // In the path an interface is two ports, "eth0 in" and "eth0 out".
+  const std::string name = point.interface.substr(0, point.interface.find(' '));
+  if (!interfaces.is_object() || !interfaces.contains(name)) return;
+  if (const auto mbps = number_in(interfaces[name], "speed_mbps"))
+    point.load->link_bps = static_cast<double>(*mbps) * 1e6;
+}
 
 struct Input {
   std::vector<Source> sources;
@@ -83,14 +96,17 @@ class Analyzer final : public PathAnalyzer {
     if (!survey_) report.grant = ledger_.grant();
     report.principal = ledger_.principal();
     report.systems = ledger_.systems();
+    report.clocks = ledger_.clocks();
     report.first_ns = first_ns_;
     report.last_ns = last_ns_;
     Matcher finished = matcher_;
     finished.finish(ledger_);
     const bool counted = ledger_.counts_alone() && matcher_.records() == 0;
     for (const bool reverse : {false, true}) {
-      (reverse ? report.reverse : report.forward) =
-          counted ? counted_direction(ledger_, reverse) : finished.direction(reverse, ledger_);
+      Direction& direction = reverse ? report.reverse : report.forward;
+      direction = counted ? counted_direction(ledger_, reverse)
+                          : finished.direction(reverse, ledger_, loads_);
+      for (Point& point : direction.points) add_link_rate(point, report.systems);
     }
     if (counted) time_by_counters(report);
     for (std::uint32_t flow = 0; flow < flows_.size() && flow < FlowStats::kFlowsMax; ++flow)
@@ -149,9 +165,11 @@ class Analyzer final : public PathAnalyzer {
       return ignore("packet_twice");
     if (info.problem) ++ignored_[std::string("headers_") + info.problem];
     note_time(packet.timestamp_ns);
+    const std::uint64_t bytes = wire_bytes(packet, info, packets);
+    if (source.load) source.load->record(packet.timestamp_ns, bytes, packets);
     const std::uint32_t lane = lane_of(source, reverse);
     const std::uint32_t flow = flows_.number(info, reverse);
-    matcher_.lane(lane, reverse).bytes += packet.wire_len;
+    matcher_.lane(lane, reverse).bytes += bytes;
     if (packets > 1) {
       see_super(lane, reverse, packet, info, flow);
     } else {
@@ -163,16 +181,19 @@ class Analyzer final : public PathAnalyzer {
     return {};
   }
 
+  // On the wire each of its segments has headers of its own.
+  static std::uint64_t wire_bytes(const pcapng::Packet& packet, const PacketInfo& info,
+                                  std::uint32_t packets) {
+    if (!info.transport || packet.wire_len <= info.payload) return packet.wire_len;
+    return packet.wire_len + std::uint64_t{packets - 1} * (packet.wire_len - info.payload);
+  }
+
   // Its one digest is none of its segments': they are counted and followed by sequence, and join
   // with nothing. How many they are its sensor said.
   void see_super(std::uint32_t lane, bool reverse, const pcapng::Packet& packet,
                  const PacketInfo& info, std::uint32_t flow) {
-    Lane& counted = matcher_.lane(lane, reverse);
-    ++counted.super_packets;
+    ++matcher_.lane(lane, reverse).super_packets;
     const std::uint32_t packets = packet.meta->gso_segs;
-    const std::uint32_t headers =
-        packet.wire_len > info.payload ? packet.wire_len - info.payload : 0;
-    if (info.transport) counted.bytes += std::uint64_t{packets - 1} * headers;
     const std::uint32_t size =
         std::max<std::uint32_t>({packet.meta->gso_size, info.payload / packets, 1});
     const auto segments = split(info, size);
@@ -250,6 +271,9 @@ class Analyzer final : public PathAnalyzer {
     if (!report.run.is_zero() && !is_ours(report.run)) return ignore("report_of_other_run");
     if (report.type == FL_FRAME_EVENT_RECORDS)
       return senders_.take(report.payload) ? Result<void>() : ignore("events_unreadable");
+    if (report.type == FL_FRAME_PORT_TOTALS)
+      return loads_.take(report.payload, report.sequence) ? Result<void>()
+                                                          : ignore("totals_unreadable");
     if (report.encoding != FL_ENCODING_JSON) return {};
     const json document = parse_document(text(report.payload));
     if (document.is_null()) return ignore("report_malformed");
@@ -328,6 +352,7 @@ class Analyzer final : public PathAnalyzer {
       source.vantage = {string_in(comment, "domain").value_or(""), *sensor,
                         string_in(comment, "interface").value_or(fallback)};
       source.page = ledger_.open(*sensor, source.session);
+      source.load = loads_.port(source.vantage, source.session, port);
       matcher_.open(source.vantage, source.session);
     }
     return source;
@@ -405,6 +430,7 @@ class Analyzer final : public PathAnalyzer {
   FlowTable flows_;
   Matcher matcher_;
   Ledger ledger_;
+  Loads loads_;
   Senders senders_;
   RunId run_;
   std::uint64_t first_ns_ = 0, last_ns_ = 0;

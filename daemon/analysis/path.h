@@ -16,6 +16,8 @@
 #include "analysis/delay_series.h"
 #include "analysis/flow_counts.h"
 #include "analysis/flows.h"
+#include "analysis/load.h"
+#include "analysis/recorded_clock.h"
 #include "analysis/senders.h"
 #include "analysis/sequence_series.h"
 #include "analysis/spacing.h"
@@ -95,6 +97,7 @@ struct Point {
   // By its own clock; no value: not said.
   std::optional<std::uint64_t> started_ns, ended_ns;
   bool final_counts = false;
+  std::optional<Load> load;  // no value: its sensor gave no totals
 };
 
 // What carried a flow's data past each point of a direction.
@@ -124,6 +127,7 @@ struct PathReport {
   std::vector<std::string> captures;
   nlohmann::json grant, principal;
   std::map<std::string, nlohmann::json> systems;  // see Ledger::systems()
+  std::map<std::string, RecordedClock> clocks;    // see Ledger::clocks()
   std::uint64_t first_ns = 0, last_ns = 0;
   std::vector<FlowKey> flows;  // a is the grant's host A
   Direction forward, reverse;

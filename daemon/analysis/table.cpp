@@ -90,6 +90,39 @@ std::string line_of(const Row& row, const std::vector<std::size_t>& widths) {
   return line;
 }
 
+std::string in_lines(const std::vector<Row>& rows, const std::vector<bool>& red, Paint paint) {
+  std::vector<std::size_t> widths(rows[0].size(), 0);
+  widths[0] = 20;
+  for (const Row& row : rows) {
+    for (std::size_t at = 0; at < row.size(); ++at)
+      widths[at] = std::max(widths[at], row[at].size());
+  }
+  std::string text;
+  for (std::size_t at = 0; at < rows.size(); ++at) {
+    const std::string line = line_of(rows[at], widths);
+    text += (at == 0 ? paint.bold(line) : red[at] ? paint.red(line) : line) + "\n";
+  }
+  return text;
+}
+
+std::string megabits(double bps) {
+  return fmt::format("{:.{}f}", bps / 1e6, bps < 1e8 ? 2 : 0);
+}
+
+std::string busy_of(const char* arrow, const Direction& direction, Paint paint) {
+  std::vector<Row> rows{
+      {std::string(arrow) + " BUSY Mb/s", "FLOW", "OTHERS", "p99 10ms", "PEAK", "OF LINK"}};
+  for (const Point& point : direction.points) {
+    if (!point.load) continue;
+    const Load& load = *point.load;
+    rows.push_back(
+        {printable(point.name), megabits(load.own_bps()), megabits(load.others_bps()),
+         megabits(load.p99_bps), megabits(load.peak_bps),
+         load.link_bps ? fmt::format("{:.1f} %", 100 * load.others_bps() / *load.link_bps) : "?"});
+  }
+  return rows.size() == 1 ? "" : in_lines(rows, std::vector<bool>(rows.size(), false), paint);
+}
+
 std::string table_of(const char* arrow, const Direction& direction, Paint paint) {
   std::vector<Row> rows{
       {std::string(arrow) + " SECTION", "PKTS", "LOST", "REORD", "+p50ms", "+p99ms"}};
@@ -107,18 +140,7 @@ std::string table_of(const char* arrow, const Direction& direction, Paint paint)
       notes += fmt::format("   * {}: {} duplicated\n", rows.back()[0], grouped(section.duplicated));
     }
   }
-  std::vector<std::size_t> widths(rows[0].size(), 0);
-  widths[0] = 20;
-  for (const Row& row : rows) {
-    for (std::size_t at = 0; at < row.size(); ++at)
-      widths[at] = std::max(widths[at], row[at].size());
-  }
-  std::string text;
-  for (std::size_t at = 0; at < rows.size(); ++at) {
-    const std::string line = line_of(rows[at], widths);
-    text += (at == 0 ? paint.bold(line) : losing[at] ? paint.red(line) : line) + "\n";
-  }
-  return text + notes;
+  return in_lines(rows, losing, paint) + notes + busy_of(arrow, direction, paint);
 }
 
 std::string refusals_of(const PathReport& report) {

@@ -7,6 +7,7 @@
 
 #include "base/event.h"
 #include "base/file.h"
+#include "base/port_totals.h"
 #include "stream/document.h"
 
 namespace fieldline::app {
@@ -135,6 +136,11 @@ Result<void> ArchiveRole::store(const RunId& session, const stream::Frame& frame
     auto events = parse_events(item.body);
     if (events && events->session != session)
       return fail(Code::invalid, "event records that name another session than their producer's");
+  }
+  if (frame.type == FL_FRAME_PORT_TOTALS) {
+    auto totals = parse_totals(item.body);
+    if (totals && totals->session != session)
+      return fail(Code::invalid, "port totals that name another session than their producer's");
   }
   if (frame.type != FL_FRAME_HEADER_RECORDS) {
     return archive_->append(

@@ -88,6 +88,7 @@ SensorConfig read_sensor(Settings at) {
   sensor.in_path = at.strings("in_path");
   check_interfaces(at, sensor.interfaces.size() + 2 * sensor.in_path.size(),
                    "tap ports, less two for each interface in 'in_path'");
+  sensor.port_totals = at.boolean("port_totals", true);
   sensor.header_ring_bytes = read_ring(at, "header_ring_mib", 16);
   sensor.max_flows =
       static_cast<std::uint32_t>(at.integer("max_flows", FL_FLOWS_DEFAULT, 1, 1 << 20));

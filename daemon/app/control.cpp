@@ -83,6 +83,13 @@ stream::Fingerprint Control::archive_of(const RunId& run) const {
   return activation != nullptr ? activation->decision.archive : stream::Fingerprint{};
 }
 
+std::set<stream::Fingerprint> Control::archives_in_use() const {
+  std::set<stream::Fingerprint> archives;
+  for (const sense::Activation* activation : table_.all())
+    archives.insert(streams_.key_of(activation->decision.archive));
+  return archives;
+}
+
 void Control::report(std::uint8_t type, const RunId& run, nlohmann::json document) {
   document["role"] = role_.kind();
   streams_.report(type, archive_of(run), run, std::move(document));
@@ -100,6 +107,7 @@ void Control::keep_reporting() {
 void Control::each_second() {
   gate_.expire(clock_.utc_ns());
   report_interim_counts();
+  report_clock();
   streams_.own().send_status(role_.status().dump());
   if (suppressed_lines_ > 0)
     spdlog::warn("{} further refusals in the last second, counted only", suppressed_lines_);
@@ -127,6 +135,30 @@ void Control::report_counts(const sense::Activation& activation, bool final) {
       triggers.push_back({{"port", port}, {"count", count}});
   }
   report(FL_FRAME_FINAL_COUNTS, activation.run, std::move(counts));
+}
+
+// Of no run: one serves every run that is on.
+void Control::report_clock() {
+  clock_watch_.look();
+  const auto steps = clock_watch_.take();
+  for (const ClockStep& step : steps) {
+    spdlog::warn("this host's clock was set: {} by {} ns between {} and {}", name_of(step.what),
+                 step.by_ns, format_utc(step.from_ns), format_utc(step.to_ns));
+  }
+  const auto chrony = chrony_.tracking();
+  const auto archives = archives_in_use();
+  if (archives.empty()) return;
+  auto document = clock_report({.sensor = name_,
+                                .at_ns = clock_.utc_ns(),
+                                .tai_offset_s = tai_offset_ns(clock_) / kNanosPerSecond,
+                                .kernel = source::read_clock_facts(),
+                                .chrony = chrony,
+                                .steps_so_far = clock_watch_.steps(),
+                                .steps = steps});
+  document["role"] = role_.kind();
+  for (const stream::Fingerprint& archive : archives) {
+    if (streams_.has_room(archive)) streams_.report(FL_FRAME_CLOCK_QUALITY, archive, {}, document);
+  }
 }
 
 // -- control: trigger -> gate -> activation -> flow table

@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
@@ -16,11 +17,13 @@
 #include <boost/asio/steady_timer.hpp>
 #include <nlohmann/json.hpp>
 
+#include "app/clock_watch.h"
 #include "app/streams.h"
 #include "app/worker.h"
 #include "base/clock.h"
 #include "sense/activation.h"
 #include "sense/gate.h"
+#include "source/chrony.h"
 #include "source/source.h"
 
 namespace fieldline::app {
@@ -65,6 +68,8 @@ class Control {
   bool is_ending(const RunId& run) const { return ending_.contains(run); }
   // Of a run that is on here; zero, the role's own, of any other.
   stream::Fingerprint archive_of(const RunId& run) const;
+  // Of all runs in the table.
+  std::set<stream::Fingerprint> archives_in_use() const;
   const sense::RefusalCounters& refused() const { return refused_; }
   std::uint64_t accepted() const { return accepted_; }
 
@@ -98,6 +103,7 @@ class Control {
   void each_second();
   void report_interim_counts();
   void report_counts(const sense::Activation& activation, bool final);
+  void report_clock();
   void report(std::uint8_t type, const RunId& run, nlohmann::json document);
 
   boost::asio::io_context& io_;
@@ -106,6 +112,8 @@ class Control {
   Streams& streams_;
   Role& role_;
   SystemClock clock_;
+  ClockWatch clock_watch_{clock_};
+  source::Chrony chrony_;
   sense::Gate gate_;
   sense::ActivationTable table_;
   std::unordered_set<RunId> arming_;  // in the table, and not told of yet

@@ -104,6 +104,43 @@ json system_json(const source::SystemFacts& facts) {
             {"frequency_ppm", facts.clock.frequency_ppm}}}};
 }
 
+// chronyd is believed where it follows a source: it knows what it has told the kernel, and more.
+json clock_report(const ClockQuality& quality) {
+  const auto& [sensor, at_ns, tai_offset_s, kernel, chrony, steps_so_far, steps] = quality;
+  json list = json::array(), of_chrony;
+  for (const ClockStep& step : steps) {
+    list.push_back({{"what", name_of(step.what)},
+                    {"from_ns", step.from_ns},
+                    {"to_ns", step.to_ns},
+                    {"by_ns", step.by_ns}});
+  }
+  if (chrony) {
+    of_chrony = {{"synchronized", chrony->synchronized},
+                 {"stratum", chrony->stratum},
+                 {"offset_ns", chrony->offset_ns},
+                 {"root_delay_ns", chrony->root_delay_ns},
+                 {"root_dispersion_ns", chrony->root_dispersion_ns}};
+  }
+  const bool by_chrony = chrony && chrony->synchronized;
+  return {{"schema", "fieldline.clock_quality/1"},
+          {"sensor", sensor},
+          {"at_ns", at_ns},
+          {"tai_offset_s", tai_offset_s},
+          {"source", kernel.source},
+          {"by", by_chrony ? "chrony" : "kernel"},
+          {"synchronized", by_chrony || kernel.synchronized},
+          {"error_ns", by_chrony ? chrony->error_ns() : kernel.error_ns()},
+          {"kernel",
+           {{"synchronized", kernel.synchronized},
+            {"offset_ns", kernel.offset_ns},
+            {"max_error_ns", kernel.max_error_ns},
+            {"estimated_error_ns", kernel.estimated_error_ns},
+            {"frequency_ppm", kernel.frequency_ppm}}},
+          {"chrony", of_chrony},
+          {"steps_so_far", steps_so_far},
+          {"steps", list}};
+}
+
 json activation_report(const std::string& event, const std::string& sensor,
                        const sense::Activation& activation, std::uint64_t at_ns,
                        const std::string& reason) {

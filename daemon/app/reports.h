@@ -4,14 +4,18 @@
 
 #include <array>
 #include <map>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include <nlohmann/json.hpp>
 
+#include "app/clock_watch.h"
 #include "app/config.h"
 #include "capture/host_recorder.h"
 #include "capture/recorder.h"
 #include "sense/activation.h"
+#include "source/chrony.h"
 #include "source/source.h"
 #include "source/system_facts.h"
 #include "stream/producer.h"
@@ -29,10 +33,20 @@ struct RoleStatus {
   std::string state;
 };
 
+struct ClockQuality {
+  std::string sensor;
+  std::uint64_t at_ns = 0, tai_offset_s = 0;
+  source::ClockFacts kernel;
+  std::optional<source::ChronyTracking> chrony;
+  std::uint64_t steps_so_far = 0;
+  std::vector<ClockStep> steps;  // since the report before
+};
+
 nlohmann::json configuration_report(const RoleConfig& config, const RunId& session,
                                     std::uint64_t tai_offset_s);
 // What a run keeps of the host that it was recorded on.
 nlohmann::json system_json(const source::SystemFacts& facts);
+nlohmann::json clock_report(const ClockQuality& quality);
 nlohmann::json activation_report(const std::string& event, const std::string& sensor,
                                  const sense::Activation& activation, std::uint64_t at_ns,
                                  const std::string& reason);

@@ -85,6 +85,9 @@ Sensor::Sensor(asio::io_context& io, const SensorConfig& config, stream::Identit
       }),
       drain_timer_(io),
       links_(io, ::dup(source_->links_fd())),
+      totals_(
+          io, streams_, clock_, source_->ports().size(),
+          [this](std::uint16_t port) { return source_->port_counters(port); }, [this] { drain(); }),
       control_(io, config, std::move(trust), streams_, *this, source_->trigger_fd()),
       counts_(control_.table(),
               [this](std::uint32_t slot) -> std::optional<fl_flow_counters> {
@@ -94,6 +97,7 @@ Sensor::Sensor(asio::io_context& io, const SensorConfig& config, stream::Identit
               }),
       worker_(io) {
   recorder_.set_tai_offset_ns(tai_offset_ns(clock_));
+  totals_.enable(config.port_totals);
 }
 
 // A port whose interface goes takes nobody with it, and goes on when it is back.
@@ -111,6 +115,7 @@ Result<void> Sensor::reload(const SensorConfig& config) {
   auto trust = load_trust(config.allowed_signers);
   if (!trust) return trust.error();
   control_.reload(std::move(*trust), config);
+  totals_.enable(config.port_totals);
   return {};
 }
 
@@ -133,10 +138,18 @@ void Sensor::drain() {
   recorder_.flush();
 }
 
+// The classifier is attached as long as it lives. What the ports carried until now is told before
+// the run's begin is.
+void Sensor::arm(Done done) {
+  totals_.hand_over(control_.archives_in_use());
+  done({});
+}
+
 void Sensor::wind_up(Done done) {
   worker_.run([this] { return source_->quiesce(); },
               [this, done = std::move(done)](Result<void> quiet) {
                 drain();
+                totals_.hand_over(control_.archives_in_use());
                 done(quiet);
               });
 }
@@ -172,6 +185,7 @@ void Sensor::forget(const RunId& run) {
   counts_.forget(run);
   nics_.erase(run);
   recorder_.forget(run);
+  totals_.hand_over(control_.archives_in_use());
 }
 
 // -- what is told about it
@@ -206,17 +220,19 @@ json Sensor::status() {
     }
   }
   const auto& own = streams_.own();
-  return status_report({.role = kind(),
-                        .sensor = config_.name,
-                        .at_ns = clock_.utc_ns(),
-                        .runs = control_.table().size(),
-                        .flows = control_.table().desired().size() / 2,
-                        .accepted = control_.accepted(),
-                        .unclaimed = recorder_.unclaimed(),
-                        .refused = control_.refused(),
-                        .ports = std::move(ports),
-                        .stream = own.counters(),
-                        .state = name_of(own.state())});
+  json report = status_report({.role = kind(),
+                               .sensor = config_.name,
+                               .at_ns = clock_.utc_ns(),
+                               .runs = control_.table().size(),
+                               .flows = control_.table().desired().size() / 2,
+                               .accepted = control_.accepted(),
+                               .unclaimed = recorder_.unclaimed(),
+                               .refused = control_.refused(),
+                               .ports = std::move(ports),
+                               .stream = own.counters(),
+                               .state = name_of(own.state())});
+  report["port_totals"] = totals_.status();
+  return report;
 }
 
 std::string Sensor::summary() {

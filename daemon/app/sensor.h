@@ -18,6 +18,7 @@
 #include "app/control.h"
 #include "app/run_counts.h"
 #include "app/streams.h"
+#include "app/totals_feed.h"
 #include "base/clock.h"
 #include "capture/recorder.h"
 #include "source/source.h"
@@ -42,7 +43,7 @@ class Sensor final : public Role {
     return source_->drain_triggers(on_trigger);
   }
   Result<void> apply_flows() override;
-  void arm(Done done) override { done({}); }  // the classifier is attached as long as it lives
+  void arm(Done done) override;
   void drain() override;
   void wind_up(Done done) override;
   void begun(const sense::Activation& activation) override;
@@ -67,6 +68,7 @@ class Sensor final : public Role {
   std::unordered_map<RunId, std::vector<source::NicDrops>> nics_;
   boost::asio::steady_timer drain_timer_;
   boost::asio::posix::stream_descriptor links_;
+  TotalsFeed totals_;
   Control control_;
   RunCounts counts_;
   Worker worker_;  // last: its job asks the source

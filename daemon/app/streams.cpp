@@ -79,7 +79,7 @@ std::unique_ptr<stream::Producer> Streams::connect(const stream::ProducerOptions
 }
 
 stream::Producer& Streams::to(const stream::Fingerprint& archive) {
-  const ArchivePin& where = pins_.at(archive == stream::Fingerprint{} ? own_ : archive);
+  const ArchivePin& where = pins_.at(key_of(archive));
   auto& producer = producers_[where.key];
   if (producer) return *producer;
   producer = connect(options_for(where));

@@ -35,6 +35,10 @@ class Streams {
   // Pins are added and not forgotten: a run goes on to the archive that it began with. What a new
   // grant may select is the policy's.
   void pin(const std::vector<ArchivePin>& archives);
+  // Zero names the role's own archive.
+  stream::Fingerprint key_of(const stream::Fingerprint& archive) const {
+    return archive == stream::Fingerprint{} ? own_ : archive;
+  }
   // The producer to a pinned archive, made when first asked for; zero names the role's own.
   stream::Producer& to(const stream::Fingerprint& archive);
   stream::Producer& own() { return to({}); }

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "base/port_totals.h"
+
 namespace fieldline::archive {
 
 namespace {
@@ -117,6 +119,18 @@ bool matches_sensor(const Query& query, const std::string& sensor) {
 bool matches_time(const Query& query, std::uint64_t timestamp_ns) {
   return (!query.from_ns || timestamp_ns >= *query.from_ns) &&
          (!query.to_ns || timestamp_ns < *query.to_ns);
+}
+
+bool overlaps_time(const Query& query, ByteView totals) {
+  if (!query.from_ns && !query.to_ns) return true;
+  auto body = parse_totals(totals);
+  if (!body) return true;
+  for (std::uint32_t i = 0; i < body->periods; ++i) {
+    const TotalsPeriod period = body->period(i);
+    if (query.from_ns && period.end_ns() <= *query.from_ns) continue;
+    if (!query.to_ns || period.begin_ns < *query.to_ns) return true;
+  }
+  return false;
 }
 
 }  // namespace fieldline::archive

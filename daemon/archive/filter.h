@@ -26,5 +26,7 @@ bool matches_vantage(const Query& query, const std::string& name);
 // May a session of this sensor hold anything of the vantage point?
 bool matches_sensor(const Query& query, const std::string& sensor);
 bool matches_time(const Query& query, std::uint64_t timestamp_ns);
+// Of a body of port totals: a period of it. One that cannot be read is not kept from anybody.
+bool overlaps_time(const Query& query, ByteView totals);
 
 }  // namespace fieldline::archive

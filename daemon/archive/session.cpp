@@ -207,11 +207,11 @@ void Session::see(const pcapng::Packet& packet) {
 
 void Session::see(const pcapng::Report& report) {
   if (report.type == FL_FRAME_CONFIGURATION) see_configuration(report);
-  if (report.type == FL_FRAME_ACTIVATION &&
-      string_of(parse_object(report.payload), "event") == "started") {
+  const auto on = says_on(report);
+  if (!on) return;
+  if (*on) {
     started_.insert_or_assign(report.run, StoredReport(report));
-  }
-  if (report.type == FL_FRAME_FINAL_COUNTS && flag_of(parse_object(report.payload), "final")) {
+  } else {
     started_.erase(report.run);
   }
 }

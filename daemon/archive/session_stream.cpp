@@ -99,6 +99,7 @@ Result<const SessionStream::Item*> SessionStream::front() {
 
 void SessionStream::take(const pcapng::Section&) {
   interfaces_.clear();
+  is_on_ = false;
 }
 
 void SessionStream::take(const pcapng::Interface& interface) {
@@ -125,12 +126,28 @@ bool SessionStream::is_visible(const pcapng::Report& report) {
   return names_reader;
 }
 
+// What is of no run belongs to each that was on: a session's load and clock at other times are none
+// of a reader's business.
+bool SessionStream::is_wanted(const pcapng::Report& report) const {
+  if (!query_.reports) return false;
+  switch (report.type) {
+    case FL_FRAME_EVENT_RECORDS:
+      // What sockets did is its run's readers' alone: of no run, it is nobody's.
+      return query_.events && !report.run.is_zero();
+    case FL_FRAME_CLOCK_QUALITY:
+      return is_on_ && is_readers_;
+    case FL_FRAME_PORT_TOTALS:
+      return is_on_ && is_readers_ && overlaps_time(query_, report.payload);
+    default:
+      return true;
+  }
+}
+
 void SessionStream::take(const pcapng::Report& report) {
   if (!(report.run == query_.run || report.run.is_zero())) return;
-  if (!is_visible(report) || !query_.reports) return;
-  // What sockets did is its run's readers' alone: of no run, it is nobody's.
-  const bool is_events = report.type == FL_FRAME_EVENT_RECORDS;
-  if (is_events && (!query_.events || report.run.is_zero())) return;
+  const bool visible = is_visible(report);
+  is_on_ = says_on(report).value_or(is_on_);
+  if (!visible || !is_wanted(report)) return;
   // The others are never copied, and too many to be remembered.
   const bool is_copied =
       report.type == FL_FRAME_CONFIGURATION || report.type == FL_FRAME_ACTIVATION;

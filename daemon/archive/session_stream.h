@@ -67,6 +67,7 @@ class SessionStream {
   void take(const pcapng::Report& report);
   void take(const pcapng::Statistics&) {}
   bool is_visible(const pcapng::Report& report);
+  bool is_wanted(const pcapng::Report& report) const;
 
   Shelf shelf_;
   Query query_;
@@ -82,7 +83,8 @@ class SessionStream {
   std::vector<std::unique_ptr<pcapng::Interface>>
       interfaces_;  // null: of another run or vantage point
 
-  bool is_readers_;  // the run here, at this point of the session
+  bool is_readers_;     // the run here, at this point of the session
+  bool is_on_ = false;  // the run, at this point of the chunk
   std::optional<Item> item_;
   std::set<std::uint64_t> reported_;  // of reports given that later chunks hold copies of
   std::uint64_t skipped_ = 0;         // in chunks that are done with

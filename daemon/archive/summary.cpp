@@ -46,6 +46,15 @@ std::string dump(const nlohmann::json& value) {
   return value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
+std::optional<bool> says_on(const pcapng::Report& report) {
+  if (report.type == FL_FRAME_ACTIVATION &&
+      string_of(parse_object(report.payload), "event") == "started")
+    return true;
+  if (report.type == FL_FRAME_FINAL_COUNTS && flag_of(parse_object(report.payload), "final"))
+    return false;
+  return std::nullopt;
+}
+
 std::string ChunkHead::comment() const {
   return dump({{"schema", kChunkSchema},
                {"session", session.id.hex()},

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -96,6 +97,9 @@ struct Summary {
 
   std::vector<RunId> interface_runs_;  // by interface number
 };
+
+// Whether the report's run is on behind it; no value: it says nothing of that.
+std::optional<bool> says_on(const pcapng::Report& report);
 
 // A report's payload as a JSON object; an empty object for anything else.
 nlohmann::json parse_object(ByteView payload);

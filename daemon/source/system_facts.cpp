@@ -6,7 +6,6 @@
 #include <net/if.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <sys/timex.h>
 #include <sys/utsname.h>
 
 #include <algorithm>
@@ -114,19 +113,6 @@ InterfaceFacts facts_of(int socket, const std::string& name) {
   return facts;
 }
 
-ClockFacts read_clock() {
-  ClockFacts clock;
-  clock.source = words_of("/sys/devices/system/clocksource/clocksource0/current_clocksource");
-  timex state{};
-  const int told = ::adjtimex(&state);
-  if (told < 0) return clock;
-  clock.synchronized = told != TIME_ERROR && !(state.status & STA_UNSYNC);
-  clock.max_error_ns = static_cast<std::uint64_t>(std::max<long>(state.maxerror, 0)) * 1000;
-  clock.estimated_error_ns = static_cast<std::uint64_t>(std::max<long>(state.esterror, 0)) * 1000;
-  clock.frequency_ppm = static_cast<double>(state.freq) / 65536;  // adjtimex(2)
-  return clock;
-}
-
 }  // namespace
 
 SystemFacts read_system_facts(const std::vector<std::string>& interfaces) {
@@ -141,7 +127,7 @@ SystemFacts read_system_facts(const std::vector<std::string>& interfaces) {
   const Fd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   for (const std::string& name : interfaces)
     facts.interfaces.push_back(facts_of(socket.get(), name));
-  facts.clock = read_clock();
+  facts.clock = read_clock_facts();
   return facts;
 }
 

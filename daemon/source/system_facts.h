@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "source/clock_facts.h"
+
 namespace fieldline::source {
 
 struct InterfaceFacts {
@@ -16,14 +18,6 @@ struct InterfaceFacts {
   std::uint64_t mtu = 0, queue_length = 0;
   std::optional<std::uint64_t> speed_mbps;  // none: the kernel does not know
   std::map<std::string, bool> offloads;     // tso, gso, gro, rx-checksum, ...
-};
-
-// The kernel's clock discipline (adjtimex).
-struct ClockFacts {
-  bool synchronized = false;
-  std::string source;  // tsc, kvm-clock
-  std::uint64_t max_error_ns = 0, estimated_error_ns = 0;
-  double frequency_ppm = 0;  // the correction in force
 };
 
 struct SystemFacts {

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "base/event.h"
+#include "base/port_totals.h"
 #include "stream/document.h"
 
 namespace fieldline::stream {
@@ -143,8 +144,18 @@ Result<Item> check_item(const Frame& frame) {
       if (!events && events.error().code != Code::unsupported) return events.error();
       break;
     }
+    case FL_FRAME_PORT_TOTALS: {
+      if (frame.encoding != FL_ENCODING_BINARY) {
+        return fail(Code::invalid, "port totals in encoding " + std::to_string(frame.encoding));
+      }
+      // One copy serves every run that was on.
+      if (!item->run.is_zero()) return fail(Code::invalid, "port totals of one run");
+      auto totals = parse_totals(item->body);
+      if (!totals && totals.error().code != Code::unsupported) return totals.error();
+      break;
+    }
     default:
-      break;  // port totals: their body is the backend's to judge
+      break;
   }
   return item;
 }

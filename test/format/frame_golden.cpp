@@ -5,6 +5,7 @@
 #include <string>
 
 #include "base/file.h"
+#include "base/port_totals.h"
 #include "stream/document.h"
 #include "stream/frame.h"
 
@@ -35,6 +36,12 @@ const std::string kRecords =
     " 0000000000000029 000102030405060708090a0b0c0d0e0f 00000001 00000000"
     " 187a286ebb55f515 0123456789abcdef 000005ea 0004 0001 0002 0005 05a8 0003"
     " deadbeef";
+const std::string kTotals =
+    "04 00 0000 00000070"
+    " 000000000000002a 00000000000000000000000000000000 00000001 00000000"
+    " 0001 0002 00000001 000102030405060708090a0b0c0d0e0f 0000 0001 00000000"
+    " 187a286ebb55f515 0000000000989680"
+    " 0000000000000007 0000000000002964 0000000000000000 0000000000000000";
 const std::string kAck = "0a 00 0000 00000008 0000000000000029";
 
 std::string without_spaces(std::string text) {
@@ -74,6 +81,28 @@ TEST_CASE("frame: header records are decoded as the page says") {
     CHECK(to_hex(record.data) == "deadbeef");
   };
   CHECK(for_each_record(*item, compare).has_value());
+}
+
+TEST_CASE("frame: port totals are encoded and decoded as the page says") {
+  TotalsWriter writer(golden_run(), {0, 1});
+  writer.add({1'763'766'660'123'456'789, 10'000'000}, std::vector<PortTotal>{{7, 10'596}, {0, 0}});
+  const Bytes frame =
+      encode_durable(FL_FRAME_PORT_TOTALS, FL_ENCODING_BINARY, 42, {}, 1, writer.end());
+  CHECK(to_hex(frame) == without_spaces(kTotals));
+  FrameReader reader;
+  reader.feed(bytes_of(kTotals));
+  auto read = reader.next();
+  REQUIRE((read.has_value() && read->has_value()));
+  auto item = check_item(**read);
+  REQUIRE(item.has_value());
+  auto totals = parse_totals(item->body);
+  REQUIRE(totals.has_value());
+  CHECK(totals->session == golden_run());
+  CHECK(totals->ports == std::vector<std::uint16_t>{0, 1});
+  REQUIRE(totals->periods == 1);
+  CHECK(totals->period(0).begin_ns == 1'763'766'660'123'456'789);
+  CHECK(totals->period(0).length_ns == 10'000'000);
+  CHECK(totals->total(0, 0) == PortTotal{7, 10'596});
 }
 
 TEST_CASE("frame: an acknowledgement is encoded as the page says") {
@@ -123,7 +152,7 @@ TEST_CASE("frame: the page's worked example is these bytes") {
     at = end + 1;
     if (line.starts_with("    ")) hex += line.substr(4, line.find("  ", 4) - 4);
   }
-  CHECK(without_spaces(hex) == without_spaces(kRecords + kAck));
+  CHECK(without_spaces(hex) == without_spaces(kRecords + kTotals + kAck));
 }
 
 }  // namespace
