@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "analysis/packet.h"
 
+#include <netinet/in.h>
+
 #include <algorithm>
 #include <optional>
+
+#include "analysis/tunnel.h"
 
 namespace fieldline::analysis {
 namespace {
 
 constexpr std::uint16_t kEtherIp4 = 0x0800, kEtherIp6 = 0x86dd;
-constexpr unsigned kTagsMax = 2, kExtensionsMax = 8;
+constexpr unsigned kTagsMax = 4, kLabelsMax = 8, kExtensionsMax = 8;
 
 std::uint16_t be16(ByteView bytes, std::size_t at) {
   return static_cast<std::uint16_t>(bytes[at] << 8 | bytes[at + 1]);
@@ -44,7 +48,8 @@ const char* read_ip4(Cursor& at, PacketInfo& info) {
   std::copy_n(ip.begin() + 16, 4, info.dst.bytes.begin() + 12);
   info.network = true;
   info.fragment = be16(ip, 6) & 0x7fff;
-  if ((info.fragment & 0x1fff) != 0) return "later_fragment";
+  info.later_fragment = (info.fragment & 0x1fff) != 0;
+  if (info.later_fragment) return "later_fragment";
   if (!at.has(header)) return "ip_truncated";
   if (total != 0) at.on_wire = total;
   at.skip(header);
@@ -61,7 +66,8 @@ const char* read_ip6_extensions(Cursor& at, PacketInfo& info) {
     if (seen == kExtensionsMax) return "extensions_too_many";
     if (!at.has(8)) return "ip_truncated";
     if (fragment) info.fragment = be16(at.rest, 2);
-    if (fragment && (info.fragment & 0xfff8) != 0) return "later_fragment";
+    info.later_fragment = fragment && (info.fragment & 0xfff8) != 0;
+    if (info.later_fragment) return "later_fragment";
     const std::size_t units = at.rest[1];
     const std::size_t length = fragment ? 8 : authentication ? (units + 2) * 4 : (units + 1) * 8;
     if (!at.has(length)) return "ip_truncated";
@@ -141,19 +147,59 @@ const char* read_tcp(Cursor& at, PacketInfo& info) {
   return nullptr;
 }
 
+// 0: a protocol without ports. ESP's SPI stands where ports do.
+std::size_t header_with_ports(std::uint8_t protocol) {
+  switch (protocol) {
+    case IPPROTO_UDP:
+    case IPPROTO_UDPLITE:
+    case IPPROTO_ESP:
+      return 8;
+    case IPPROTO_SCTP:
+      return 12;
+    default:
+      return 0;
+  }
+}
+
 const char* read_transport(Cursor& at, PacketInfo& info) {
   if (info.protocol == kTcp) return read_tcp(at, info);
-  if (info.protocol == kUdp) {
-    if (!at.has(8)) return "transport_truncated";
-    if (at.on_wire < 8) return "transport_invalid";
+  if (const std::size_t header = header_with_ports(info.protocol); header != 0) {
+    if (!at.has(header)) return "transport_truncated";
+    if (at.on_wire < header) return "transport_invalid";
     info.sport = be16(at.rest, 0);
     info.dport = be16(at.rest, 2);
-    at.skip(8);
+    at.skip(header);
   }
   info.payload = at.on_wire;
   info.body = at.rest.first(std::min<std::size_t>(at.rest.size(), info.payload));
   info.transport = true;
   return nullptr;
+}
+
+// What stands behind an EtherType: tags, labels, IP and what it carries.
+const char* read_packet(Cursor& at, std::uint16_t type, PacketInfo& info) {
+  for (unsigned tags = 0; type == 0x8100 || type == 0x88a8 || type == 0x9100; ++tags) {
+    if (tags == kTagsMax) return "tags_too_many";
+    if (!at.has(4)) return "link_truncated";
+    type = be16(at.rest, 2);
+    at.skip(4);
+  }
+  if (type == 0x8847 || type == 0x8848) {
+    bool bottom = false;
+    for (unsigned labels = 0; !bottom; ++labels) {
+      if (labels == kLabelsMax) return "tags_too_many";
+      if (!at.has(5)) return "link_truncated";
+      bottom = (at.rest[2] & 1) != 0;
+      at.skip(4);
+    }
+    const unsigned version = at.rest[0] >> 4;
+    type = version == 4 ? kEtherIp4 : version == 6 ? kEtherIp6 : 0;
+  }
+  if (type != kEtherIp4 && type != kEtherIp6) return "not_ip";
+  if (const char* problem = type == kEtherIp4 ? read_ip4(at, info) : read_ip6(at, info)) {
+    return problem;
+  }
+  return read_transport(at, info);
 }
 
 // How many bytes a link header has, and where its EtherType stands; at > size: the IP version
@@ -189,16 +235,30 @@ const char* read_frame(Cursor& at, std::uint16_t link_type, PacketInfo& info) {
   std::uint16_t type = typed ? be16(at.rest, link->type_at) : 0;
   at.skip(link->size);
   if (!typed) type = at.has(1) && at.rest[0] >> 4 == 6 ? kEtherIp6 : kEtherIp4;
-  for (unsigned tags = 0; tags < kTagsMax && (type == 0x8100 || type == 0x88a8); ++tags) {
-    if (!at.has(4)) return "link_truncated";
-    type = be16(at.rest, 2);
-    at.skip(4);
+  return read_packet(at, type, info);
+}
+
+// The packet that this one carries. Without `must` it stays what it is unless there is an IP header
+// inside.
+bool step_inside(PacketInfo& info, bool must) {
+  // A fragment holds no whole packet: 0x4000 is IPv4's "don't fragment".
+  const bool whole = info.transport && (info.fragment & ~0x4000) == 0;
+  const auto tunnel =
+      whole ? tunnel_of(info.protocol, info.dport, info.body) : std::optional<Tunnel>{};
+  PacketInfo inner;
+  inner.depth = static_cast<std::uint8_t>(info.depth + 1);
+  if (!tunnel) {
+    if (!must) return false;
+    inner.problem = "tunnel_invalid";
+  } else {
+    Cursor at{info.body, info.payload};
+    at.skip(tunnel->header);
+    inner.problem = tunnel->type == kEtherFrame ? read_frame(at, kLinkEthernet, inner)
+                                                : read_packet(at, tunnel->type, inner);
+    if (!must && !inner.network) return false;
   }
-  if (type != kEtherIp4 && type != kEtherIp6) return "not_ip";
-  if (const char* problem = type == kEtherIp4 ? read_ip4(at, info) : read_ip6(at, info)) {
-    return problem;
-  }
-  return read_transport(at, info);
+  info = inner;
+  return true;
 }
 
 }  // namespace
@@ -211,10 +271,13 @@ std::uint32_t interface_inside(ByteView frame, std::uint16_t link_type) {
   return link_type == kLinkLinuxSll2 && frame.size() >= 8 ? be32(frame, 4) : 0;
 }
 
-PacketInfo parse_packet(ByteView frame, std::uint32_t wire_len, std::uint16_t link_type) {
+PacketInfo parse_packet(ByteView frame, std::uint32_t wire_len, std::uint16_t link_type,
+                        unsigned depth) {
   PacketInfo info;
   Cursor at{frame, wire_len};
   info.problem = read_frame(at, link_type, info);
+  while (info.depth < std::min(depth, kTunnelsMax) && step_inside(info, depth <= kTunnelsMax)) {
+  }
   return info;
 }
 

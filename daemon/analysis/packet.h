@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a packet's captured bytes say: its link header (Ethernet with VLAN tags, others), IPv4 with
-// options, IPv6 with extension headers, TCP with options, UDP.
+// What a packet's captured bytes say: its link header (Ethernet with VLAN tags and MPLS labels,
+// others), IPv4 with options, IPv6 with extension headers, TCP with options, UDP, SCTP, ESP; the
+// same of a packet that a tunnel carries.
 #pragma once
 
 #include <array>
@@ -37,15 +38,17 @@ struct TcpInfo {
 // Members behind the stop are zero.
 struct PacketInfo {
   const char* problem = nullptr;
-  bool network = false;    // addresses, protocol and ttl are valid
-  bool transport = false;  // ports, payload and (TCP) tcp are valid
+  bool network = false;         // addresses, protocol and ttl are valid
+  bool later_fragment = false;  // `problem` says so too: there is no transport header
+  bool transport = false;       // ports, payload and (TCP) tcp are valid
   Address src, dst;
   std::uint8_t protocol = 0;
-  std::uint8_t ttl = 0;        // or hop limit
-  std::uint16_t ip_id = 0;     // IPv4 alone
-  std::uint16_t fragment = 0;  // IPv4 flags and offset, IPv6 offset field; 0: whole
-  std::uint16_t sport = 0, dport = 0;
-  std::uint32_t payload = 0;  // transport payload on the wire, from the IP header's length
+  std::uint8_t ttl = 0;                // or hop limit
+  std::uint8_t depth = 0;              // how many tunnels stand around it
+  std::uint16_t ip_id = 0;             // IPv4 alone
+  std::uint16_t fragment = 0;          // IPv4 flags and offset, IPv6 offset field; 0: whole
+  std::uint16_t sport = 0, dport = 0;  // of ESP the halves of its SPI
+  std::uint32_t payload = 0;           // transport payload on the wire, from the IP header's length
   TcpInfo tcp;
   ByteView body;  // captured bytes behind the transport header
 };
@@ -66,8 +69,13 @@ bool is_link_known(std::uint16_t link_type);
 // else 0.
 std::uint32_t interface_inside(ByteView frame, std::uint16_t link_type);
 
-// wire_len stands in where the IP header has no length (super-packets above 64 KiB).
+constexpr unsigned kTunnelsMax = 2;
+// As deep as tunnels can be read: what a capture's own flows are, whoever carries them.
+constexpr unsigned kInnermost = kTunnelsMax + 1;
+
+// depth: which packet of the frame is meant, as the record of a sensor says. wire_len stands in
+// where the IP header has no length (super-packets above 64 KiB).
 PacketInfo parse_packet(ByteView frame, std::uint32_t wire_len,
-                        std::uint16_t link_type = kLinkEthernet);
+                        std::uint16_t link_type = kLinkEthernet, unsigned depth = kInnermost);
 
 }  // namespace fieldline::analysis

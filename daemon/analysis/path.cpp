@@ -154,7 +154,9 @@ class Analyzer final : public PathAnalyzer {
   Result<void> take(Input& input, const pcapng::Packet& packet) {
     if (packet.interface >= input.sources.size()) return ignore("packet_interface_unknown");
     Source& source = input.sources[packet.interface];
-    const PacketInfo info = parse_packet(packet.data, packet.wire_len, source.link_type);
+    const unsigned depth =
+        packet.meta ? (packet.meta->flags & FL_RECORD_DEPTH) >> FL_RECORD_DEPTH_SHIFT : kInnermost;
+    const PacketInfo info = parse_packet(packet.data, packet.wire_len, source.link_type, depth);
     CaptureSurvey::Sender* sender = survey_ ? sender_of(packet, info) : nullptr;
     if (source.problem) return ignore("packet_interface_unusable");
     if (survey_) return take_captured(source, packet, info, sender);
@@ -163,7 +165,8 @@ class Analyzer final : public PathAnalyzer {
     const std::uint32_t packets = std::max<std::uint32_t>(packet.meta->gso_segs, 1);
     if (!Ledger::record(source.page, reverse, packet.sequence, packets))
       return ignore("packet_twice");
-    if (info.problem) ++ignored_[std::string("headers_") + info.problem];
+    // A later fragment has no more than its IP header, which joins it like any packet.
+    if (info.problem && !info.later_fragment) ++ignored_[std::string("headers_") + info.problem];
     note_time(packet.timestamp_ns);
     const std::uint64_t bytes = wire_bytes(packet, info, packets);
     if (source.load) source.load->record(packet.timestamp_ns, bytes, packets);
