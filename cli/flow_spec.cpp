@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/flow_spec.h"
 
+#include <fmt/format.h>
 #include <netinet/in.h>
 
 #include <charconv>
+
+#include "sense/trigger.h"
 
 namespace fieldline::cli {
 
 namespace {
 
 constexpr const char* kForms =
-    "write tcp, tcp:PORT or tcp:LOCAL[:PORT]-REMOTE[:PORT], with udp or icmp likewise; a network "
-    "is ADDR/LENGTH";
+    "write tcp, tcp:PORT or tcp:LOCAL[:PORT]-REMOTE[:PORT], with udp, udplite, sctp or icmp "
+    "likewise, or esp or esp:SPI; a network is ADDR/LENGTH";
 constexpr std::size_t kLongest = 256;
 
 struct Endpoint {
@@ -90,16 +93,34 @@ Result<Endpoint> parse_endpoint(std::string_view text) {
 Result<std::uint8_t> parse_protocol(std::string_view name) {
   if (name == "tcp") return std::uint8_t{IPPROTO_TCP};
   if (name == "udp") return std::uint8_t{IPPROTO_UDP};
+  if (name == "udplite") return std::uint8_t{IPPROTO_UDPLITE};
+  if (name == "sctp") return std::uint8_t{IPPROTO_SCTP};
+  if (name == "esp") return std::uint8_t{IPPROTO_ESP};
   if (name == "icmp") return std::uint8_t{IPPROTO_ICMP};
   if (name == "icmp6" || name == "icmpv6") return std::uint8_t{IPPROTO_ICMPV6};
   return bad(name, "is not a protocol of a flow");
 }
 
-bool has_ports(std::uint8_t protocol) {
-  return protocol == IPPROTO_TCP || protocol == IPPROTO_UDP;
+// A port pair holds the halves of the SPI, of which 0 is any: an SPI with such a half cannot be
+// named.
+std::optional<sense::PortPair> parse_spi(std::string_view text) {
+  const int base = text.starts_with("0x") ? 16 : 10;
+  if (base == 16) text.remove_prefix(2);
+  std::uint32_t spi = 0;
+  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), spi, base);
+  if (text.empty() || error != std::errc{} || end != text.data() + text.size()) return {};
+  const sense::PortPair halves{static_cast<std::uint16_t>(spi >> 16),
+                               static_cast<std::uint16_t>(spi)};
+  if (halves.a == 0 || halves.b == 0) return {};
+  return halves;
 }
 
 }  // namespace
+
+bool has_ports(std::uint8_t protocol) {
+  return protocol == IPPROTO_TCP || protocol == IPPROTO_UDP || protocol == IPPROTO_SCTP ||
+         protocol == IPPROTO_UDPLITE;
+}
 
 std::string name_of_protocol(std::uint8_t protocol) {
   switch (protocol) {
@@ -107,6 +128,12 @@ std::string name_of_protocol(std::uint8_t protocol) {
       return "tcp";
     case IPPROTO_UDP:
       return "udp";
+    case IPPROTO_UDPLITE:
+      return "udplite";
+    case IPPROTO_SCTP:
+      return "sctp";
+    case IPPROTO_ESP:
+      return "esp";
     case IPPROTO_ICMP:
       return "icmp";
     case IPPROTO_ICMPV6:
@@ -138,6 +165,17 @@ Result<FlowSpec> FlowSpec::parse(std::string_view text) {
 
   std::string_view rest = trim(text.substr(colon + 1));
   if (rest.empty()) return bad(text, "ends with ':'");
+  if (spec.protocol == IPPROTO_ESP && rest.find('-') == std::string_view::npos) {
+    auto halves = parse_spi(rest);
+    if (!halves) {
+      return bad(text,
+                 "has no SPI that can be named, from 0x00010001 on with no half of 0; "
+                 "plain esp takes every SPI");
+    }
+    spec.local_port = halves->a;
+    spec.remote_port = halves->b;
+    return spec;
+  }
   auto middle = rest.find_first_of("->");
   bool both = middle != std::string_view::npos;
   if (both && rest.find_first_not_of("0123456789-> ") == std::string_view::npos) {
@@ -163,6 +201,9 @@ Result<FlowSpec> FlowSpec::parse(std::string_view text) {
 }
 
 std::string FlowSpec::to_string() const {
+  if (protocol == IPPROTO_ESP && local_port != 0) {
+    return fmt::format("esp:0x{:04x}{:04x}", local_port, remote_port);
+  }
   auto end = [](const std::optional<Prefix>& hosts, std::uint16_t port) {
     if (hosts) return endpoint_text(*hosts, port);
     return "*:" + (port == 0 ? std::string("*") : std::to_string(port));

@@ -7,6 +7,8 @@
 //   tcp:10.0.0.0/24-10.0.3.0/24:443  every host of two networks
 //   udp:[2001:db8::1]:7000-[2001:db8::2]:9000
 //   icmp                             echo and errors between the two hosts
+//   sctp:5000, udplite:5000          as tcp
+//   esp, esp:0x1a2b3c4d              every association, or one SPI, in either direction
 // An address is as ss writes it (ADDR:PORT, [V6]:PORT, [V6/LENGTH]:PORT) or as tcpdump does
 // (ADDR.PORT); `>` may stand for `-`, with white space around; `*`, 0 or nothing is any.
 #pragma once
@@ -34,7 +36,8 @@ struct FlowSpec {
   nlohmann::json to_query() const;  // the "flow" member of a query request
 };
 
-// "tcp", "udp", "icmp", "icmp6" or the number.
+bool has_ports(std::uint8_t protocol);
+// "tcp", "udp", "udplite", "sctp", "esp", "icmp", "icmp6" or the number.
 std::string name_of_protocol(std::uint8_t protocol);
 // "10.0.0.1:80", "[2001:db8::1]:80"; port 0 is "*".
 std::string endpoint_text(const Address& address, std::uint16_t port);

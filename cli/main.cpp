@@ -39,8 +39,9 @@ constexpr const char* kExamples =
     "  fieldline watch | wireshark -k -i -          the newest run, while it is on\n"
     "\nExit codes: 0 ok, 1 failure, 2 usage, 3 denied, 4 nothing answered, 5 partial.\n";
 constexpr const char* kPingHelp =
-    "A flow is tcp, tcp:PORT (of HOST), or tcp:LOCAL[:PORT]-REMOTE[:PORT] with * for any; udp and "
-    "icmp likewise.\n"
+    "A flow is tcp, tcp:PORT (of HOST), or tcp:LOCAL[:PORT]-REMOTE[:PORT] with * for any; udp, "
+    "udplite, sctp and\n"
+    "icmp likewise; esp or esp:SPI.\n"
     "LOCAL and REMOTE may be networks that you and HOST are in, 10.0.0.0/24 or [2001:db8::/64]: "
     "then every host of them\n"
     "is watched, if the sensors' policy allows that wide (min_prefix_v4, min_prefix_v6).\n"

@@ -145,7 +145,7 @@ std::string Plan::to_string() const {
     return std::to_string(pairs.size()) + " " + name + " flows " + host_a().to_string() + " - " +
            host_b().to_string();
   }
-  if (protocol != IPPROTO_TCP && protocol != IPPROTO_UDP) {
+  if (!has_ports(protocol)) {
     return name + " " + host_a().to_string() + " - " + host_b().to_string();
   }
   return name + " " + endpoint_text(host_a(), pairs[0].a) + " - " +

@@ -156,6 +156,7 @@ json activation_report(const std::string& event, const std::string& sensor,
                  {"flows", (activation.slots.size() + 1) / 2},
                  {"pulses", activation.pulses},
                  {"clamped", activation.decision.clamped},
+                 {"inner", activation.decision.inner},
                  {"grant", grant_json(activation.grant)}};
   add_sampling(report, activation.decision);
   return report;

@@ -60,6 +60,8 @@ Result<std::unique_ptr<Sensor>> Sensor::start(asio::io_context& io, const Sensor
   tell(config.name, (*source)->ports());
   std::unique_ptr<Sensor> sensor(new Sensor(io, resolved, std::move(*identity), std::move(*spool),
                                             std::move(*source), std::move(*trust)));
+  if (auto looked = sensor->source_->look_inside(config.policy.looks_inside()); !looked)
+    return looked.error();
   spdlog::info("sensor {}: {} ports, key {}", config.name, sensor->source_->ports().size(),
                stream::to_string(sensor->streams_.identity().fingerprint));
   sensor->control_.start();
@@ -116,7 +118,7 @@ Result<void> Sensor::reload(const SensorConfig& config) {
   if (!trust) return trust.error();
   control_.reload(std::move(*trust), config);
   totals_.enable(config.port_totals);
-  return {};
+  return source_->look_inside(config.policy.looks_inside());
 }
 
 // -- packet: ring -> recorder -> stream

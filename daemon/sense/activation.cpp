@@ -55,6 +55,12 @@ std::variant<ActivationTable::Change, Refusal> ActivationTable::apply(const Acce
   const std::uint64_t until = std::min(pulse.expiry_ns, accepted.decision.not_after_ns);
   if (until <= now_utc_ns) return refuse(accepted, Reason::expired, "over before it was applied");
   if (at == runs_.end()) return start(accepted, until, now_utc_ns, now_mono_ns);
+  // Entries count for one right: the next pulse starts the run afresh with the other.
+  if (at->second.decision.inner != accepted.decision.inner) {
+    ++at->second.pulses;
+    at->second.ending = true;
+    return Change::ended;
+  }
   renew(at->second, accepted, until, now_utc_ns, now_mono_ns);
   return Change::renewed;
 }
@@ -68,7 +74,7 @@ std::variant<ActivationTable::Change, Refusal> ActivationTable::start(const Acce
                   "the table has all of its " + std::to_string(limit) + " " + what);
   };
   if (runs_.size() >= max_runs_) return full(max_runs_, "runs");
-  const auto [flows, overlap] = flows_of(accepted.trigger.grant);
+  const auto [flows, overlap] = flows_of(accepted.trigger.grant, accepted.decision.inner);
 
   // Everything that can be refused is refused before anything changes.
   std::size_t added = 0;

@@ -50,8 +50,9 @@ class ActivationTable {
                            std::uint32_t max_runs = 4096);
 
   enum class Change { started, renewed, ended };
-  // All or nothing. A pulse that ends the run marks it as ending. Refusals: table_full (flows,
-  // masks, runs), busy (the run is ending: remove() it first), duplicate (nothing to end), expired.
+  // All or nothing. A pulse that ends the run, or that finds another right to look inside tunnels,
+  // marks it as ending. Refusals: table_full (flows, masks, runs), busy (the run is ending:
+  // remove() it first), duplicate (nothing to end), expired.
   std::variant<Change, Refusal> apply(const Accepted& accepted, std::uint64_t now_utc_ns,
                                       std::uint64_t now_mono_ns);
 

@@ -25,9 +25,11 @@ void set_address(__u8 (&key)[16], __u8 (&mask)[16], const Prefix& host) {
   for (unsigned i = 0; i < 16; ++i) key[i] = host.address.bytes[i] & mask[i];
 }
 
-FlowShape shape_of(const Grant& grant, const PortPair& pair, std::uint8_t direction) {
+FlowShape shape_of(const Grant& grant, const PortPair& pair, std::uint8_t direction, bool inner) {
   const bool forward = direction == FL_FORWARD;
-  const std::uint16_t sport = forward ? pair.a : pair.b, dport = forward ? pair.b : pair.a;
+  // The halves of ESP's SPI stand as they are in either direction: each has an SPI of its own.
+  const bool as_it_is = forward || grant.protocol == IPPROTO_ESP;
+  const std::uint16_t sport = as_it_is ? pair.a : pair.b, dport = as_it_is ? pair.b : pair.a;
   FlowShape shape;
   shape.direction = direction;
   set_address(shape.key.src, shape.mask.src, forward ? grant.host_a : grant.host_b);
@@ -38,7 +40,7 @@ FlowShape shape_of(const Grant& grant, const PortPair& pair, std::uint8_t direct
   shape.mask.dport = dport == 0 ? 0 : 0xffff;
   shape.key.protocol = grant.protocol;
   shape.mask.protocol = 0xff;
-  shape.mask.where = FL_KEY_INSIDE;
+  shape.mask.where = inner ? 0 : FL_KEY_INSIDE;
   return shape;
 }
 
@@ -85,13 +87,13 @@ void merge_directions(std::vector<FlowShape>& entries, std::size_t forward) {
 
 }  // namespace
 
-GrantFlows flows_of(const Grant& grant) {
+GrantFlows flows_of(const Grant& grant, bool inner) {
   GrantFlows flows;
   auto& entries = flows.entries;
   std::size_t forward = 0;  // entries of the other direction, when the reverse ones are made
   for (std::uint8_t direction : {FL_FORWARD, FL_REVERSE}) {
     for (const PortPair& pair : grant.pairs) {
-      const FlowShape next = shape_of(grant, pair, direction);
+      const FlowShape next = shape_of(grant, pair, direction, inner);
       const auto own = entries.begin() + static_cast<std::ptrdiff_t>(forward);
       auto absorbs = [&](const FlowShape& had) { return contains(had, next); };
       if (std::any_of(own, entries.end(), absorbs)) continue;

@@ -21,8 +21,10 @@ struct GrantFlows {
   bool overlap = false;
 };
 
+// inner: they also match packets inside tunnels.
+//
 // A pair that another one contains is left out. Where both hosts lie in one network an entry may be
 // of both directions (FL_EITHER).
-GrantFlows flows_of(const Grant& grant);
+GrantFlows flows_of(const Grant& grant, bool inner = false);
 
 }  // namespace fieldline::sense

@@ -153,6 +153,7 @@ std::variant<Ticket, Refusal> Gate::admit(ByteView bytes, const fl_flow_key& out
   if (auto* refusal = std::get_if<Refusal>(&read)) return std::move(*refusal);
   Ticket ticket;
   ticket.trigger = std::get<Trigger>(std::move(read));
+  ticket.inside = (outer.where & FL_KEY_INSIDE) != 0;
   const Grant& grant = ticket.trigger.grant;
 
   if (!direction_of(grant, outer)) {
@@ -247,6 +248,13 @@ std::variant<Accepted, Refusal> Gate::settle(Ticket ticket, std::uint64_t now) {
   auto decided = decide(policy_, principals, grant);
   if (auto* refusal = std::get_if<Refusal>(&decided)) return std::move(*refusal);
   auto& decision = std::get<Decision>(decided);
+  if (ticket.inside && !decision.inner) {
+    Refusal refusal = refuse_known(
+        refuse(grant, Reason::denied,
+               "it came inside a tunnel, and rule " + decision.rule + " has no inner = true"));
+    refusal.rule = decision.rule;
+    return refusal;
+  }
   if (decision.not_after_ns <= now) {
     Refusal refusal =
         refuse_known(refuse(grant, Reason::expired, "the time that the policy gives is over"));

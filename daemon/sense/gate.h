@@ -40,6 +40,7 @@ struct Ticket {
   Trigger trigger;
   std::vector<PublicKey> candidate_keys;    // those with the key id
   bool grant_cached = false;                // only the pulse is left to verify
+  bool inside = false;                      // it stood inside a tunnel
   bool grant_ok = false, pulse_ok = false;  // verify()'s answer
   PublicKey signer{};
 };

@@ -117,6 +117,7 @@ Decision within(const Rule& rule, const Grant& grant) {
   decision.archive = grant.archive;
   decision.not_after_ns = grant.not_after_ns;
   decision.snaplen = grant.snaplen;
+  decision.inner = rule.inner;
 
   const std::uint64_t asked = grant.not_after_ns - grant.issued_at_ns;
   if (asked > rule.max_duration_ns) {
@@ -143,6 +144,10 @@ Decision within(const Rule& rule, const Grant& grant) {
 }
 
 }  // namespace
+
+bool Policy::looks_inside() const {
+  return std::any_of(allow.begin(), allow.end(), [](const Rule& rule) { return rule.inner; });
+}
 
 bool could_allow(const Policy& policy, const std::vector<std::string>& principals,
                  const Grant& grant) {

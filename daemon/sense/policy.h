@@ -28,12 +28,15 @@ struct Rule {
   AnyPort any_port = AnyPort::both;                        // allow
   std::uint32_t min_sample = 1;       // allow: at most one of so many packets; a power of two
   bool capture = true, count = true;  // allow: the verbs
+  bool inner = false;                 // allow: also packets and triggers inside tunnels
   std::vector<Fingerprint> archives;  // allow: what a grant may select; empty: the sensor's own
 };
 
 // Deny by default: a deny that matches is final, then the first allow that matches decides.
 struct Policy {
   std::vector<Rule> deny, allow;
+
+  bool looks_inside() const;  // may any rule's flows be looked for inside tunnels?
 };
 
 // What a sensor does with an accepted grant. Clamped values are safe to reduce; each is named in
@@ -43,6 +46,7 @@ struct Decision {
   std::uint64_t not_after_ns = 0;
   std::uint16_t snaplen = 0;
   std::uint8_t sample_bits = 0;  // as in fl_flow_value; FL_SAMPLE_NONE: the run is counted alone
+  bool inner = false;
   Fingerprint archive{};
   std::vector<std::string> clamped;  // "duration 2 h to 10 min"
 };

@@ -78,6 +78,7 @@ Rule read_allow(Settings& at, const std::string& default_name) {
   rule.any_port = read_any_port(at);
   rule.min_sample = read_min_sample(at);
   read_verbs(at, rule);
+  rule.inner = at.boolean("inner", false);
   for (const std::string& text : at.strings("archives")) {
     rule.archives.push_back(read_archive(at, text));
   }

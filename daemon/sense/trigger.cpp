@@ -58,6 +58,9 @@ Refused check_protocol(const Grant& grant) {
   switch (grant.protocol) {
     case IPPROTO_TCP:
     case IPPROTO_UDP:
+    case IPPROTO_UDPLITE:
+    case IPPROTO_SCTP:
+    case IPPROTO_ESP:
       return {};
     case IPPROTO_ICMP:
     case IPPROTO_ICMPV6:

@@ -57,6 +57,25 @@ bool covered(const std::vector<PortPair>& pairs, const PortPair& wanted) {
 
 }  // namespace
 
+TEST_CASE("Flows of SCTP, UDP-Lite and ESP are written like others, an association by its SPI") {
+  CHECK(FlowSpec::parse("sctp:5000")->to_string() == "sctp:*:*-*:5000");
+  CHECK(FlowSpec::parse("udplite:7000-*")->local_port == 7000);
+  const auto every = FlowSpec::parse("esp");
+  CHECK(every->protocol == IPPROTO_ESP);
+  CHECK(every->local_port == 0);
+  for (const char* text : {"esp:0x12345678", "esp:305419896"}) {
+    const auto one = FlowSpec::parse(text);
+    REQUIRE(one.has_value());
+    CHECK(one->local_port == 0x1234);
+    CHECK(one->remote_port == 0x5678);
+    CHECK(one->to_string() == "esp:0x12345678");
+  }
+  for (const char* text : {"esp:0", "esp:256", "esp:0x10000", "esp:0x1ffffffff", "esp:x", "esp:"}) {
+    CAPTURE(text);
+    CHECK(FlowSpec::parse(text).has_error());
+  }
+}
+
 TEST_CASE("A flow is written as ss and tcpdump print it") {
   struct Case {
     const char* text;
