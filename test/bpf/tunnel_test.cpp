@@ -382,10 +382,10 @@ TEST_CASE("Each tunnel cut at every byte: lifted whole or counted, as the second
 }
 
 TEST_CASE(
-    "60,000 random stacks, whole, cut and flipped: what is lifted is what the second parser says") {
+    "20,000 random stacks, whole, cut and flipped: what is lifted is what the second parser says") {
   InnerDuel duel;
   Stacks stacks(20261122);
-  for (int i = 0; i < 60'000; ++i) {
+  for (int i = 0; i < 20'000; ++i) {
     Bytes frame = stacks.frame();
     if (i % 5 == 0) frame.resize(14 + stacks.below(frame.size() - 13));
     const std::size_t flips = i % 3 == 0 ? 0 : 1 + stacks.below(3);
@@ -396,8 +396,8 @@ TEST_CASE(
     duel.run(frame);
   }
   const fl_port_counters& all = duel.counters();
-  CHECK(all.packets == 60'000);
-  CHECK(all.lifted > 10'000);
+  CHECK(all.packets == 20'000);
+  CHECK(all.lifted > 2'000);
 #define MET(constant, counter) \
   if (constant != FL_JUMBO_INVALID && constant != FL_EXTENSIONS_TOO_MANY) CHECK(all.counter > 0);
   FL_UNPARSED(MET)

@@ -13,29 +13,42 @@ class Packet:
 
     def __init__(self, data, wire_len, timestamp_ns):
         self.data, self.wire_len, self.timestamp_ns, self.id, self.segments = data, wire_len, timestamp_ns, None, 1
+        self.tags, self.tunnels = 0, 0
+        self.read(0)
+
+    def read(self, start):
+        """From an Ethernet header on; a VXLAN's payload is read in place of what carries it."""
+        data, self.payload, self.later = self.data, 0, False
         self.protocol = self.source = self.target = self.sport = self.dport = self.sequence = self.ip_id = None
-        self.payload, at = 0, 14
-        kind = struct.unpack("!H", data[12:14])[0]
+        at, kind = start + 14, struct.unpack("!H", self.data[start + 12:start + 14])[0]
+        while kind in (0x8100, 0x88A8):
+            kind = struct.unpack("!H", data[at + 2:at + 4])[0]
+            at, self.tags = at + 4, self.tags + 1
         if kind == 0x0800:
-            head = (data[14] & 15) * 4
-            total, self.ip_id = struct.unpack("!HH", data[16:20])
-            self.protocol = data[23]
-            self.source, self.target = ipaddress.ip_address(data[26:30]), ipaddress.ip_address(data[30:34])
-            at, length = 14 + head, total - head
+            head = (data[at] & 15) * 4
+            total, self.ip_id, fragment = struct.unpack("!HHH", data[at + 2:at + 8])
+            self.protocol, self.later = data[at + 9], fragment & 0x1FFF != 0
+            self.source, self.target = (ipaddress.ip_address(data[at + o:at + o + 4]) for o in (12, 16))
+            at, length = at + head, total - head
         elif kind == 0x86DD:
-            length, self.protocol = struct.unpack("!H", data[18:20])[0], data[20]
-            self.source, self.target = ipaddress.ip_address(data[22:38]), ipaddress.ip_address(data[38:54])
-            at = 54
+            length, self.protocol = struct.unpack("!H", data[at + 4:at + 6])[0], data[at + 6]
+            self.source, self.target = (ipaddress.ip_address(data[at + o:at + o + 16]) for o in (8, 24))
+            at += 40
         else:
             length = 0
         self.transport_end, self.is_trigger = at, False
-        if self.protocol == 6 and len(data) >= at + 20:
+        if self.later:
+            pass
+        elif self.protocol == 6 and len(data) >= at + 20:
             self.sport, self.dport, self.sequence = struct.unpack("!HHI", data[at:at + 8])
             self.transport_end = at + (data[at + 12] >> 4) * 4
         elif self.protocol == 17 and len(data) >= at + 8:
             self.sport, self.dport = struct.unpack("!HH", data[at:at + 4])
             self.transport_end = at + 8
             self.is_trigger = data[at + 8:at + 16] == TRIGGER_MAGIC
+            if self.dport == 4789:
+                self.tunnels += 1
+                return self.read(at + 16)
         elif self.protocol in (1, 58):
             self.transport_end = at + 8
             self.is_trigger = data[at + 8:at + 16] == TRIGGER_MAGIC

@@ -132,10 +132,10 @@ TEST_CASE("each field of the header that is not as it must be has its reason") {
   CHECK(reason_with(16, 2) == "malformed");    // a hardware key's type with a plain key's length
   CHECK(reason_with(19, 1) == "malformed");    // reserved
   CHECK(reason_with(kGrant, 2) == "unknown_version");
-  CHECK(reason_with(kGrant + 1, 0) == "malformed");      // no such verb
-  CHECK(reason_with(kGrant + 1, 2) == "accepted");       // count
-  CHECK(reason_with(kGrant + 1, 3) == "unsupported");    // test
-  CHECK(reason_with(kGrant + 2, 47) == "unsupported");   // GRE
+  CHECK(reason_with(kGrant + 1, 0) == "malformed");     // no such verb
+  CHECK(reason_with(kGrant + 1, 2) == "accepted");      // count
+  CHECK(reason_with(kGrant + 1, 3) == "unsupported");   // test
+  CHECK(reason_with(kGrant + 2, 47) == "unsupported");  // GRE
   CHECK(reason_with(kGrant + 4, 1) == "malformed");
   CHECK(reason_with(kPulse + 4, 1) == "malformed");
 }
