@@ -93,6 +93,7 @@ def full_disk_loses_nothing(site, older):
     run = ping.run()
     wait_until("the disk is full", lambda: disk(site).get("state") == "full", 30)
     assert "runs --prune" in disk(site)["why"]
+    assert seen(site, run) != PACKETS, "all of it had room: this proves nothing"
     assert seen(site, older) == PACKETS
     assert "nothing is acknowledged" in site.daemons["arc"].text()
     filler.unlink()
@@ -129,8 +130,9 @@ def main():
         site.start(archive_extra='chunk_mib = 1\n[archive.retention]\nkeep_free = "60%"\n',
                    allow='hosts = ["10.0.0.0/8"]\nmax_snaplen = 512')
         older = retention_keeps_room(site)
-        prune_on_request(site)
+        # In this order: the newest chunk of a pruned run goes when the next run begins, and would make room.
         run = full_disk_loses_nothing(site, older)
+        prune_on_request(site)
         read_only_disk_is_refused(site, run)
         site.lab("drops")
     finally:
