@@ -12,7 +12,8 @@ class Capture:
 
     def __init__(self, site, box, device):
         self.site, self.box, self.device = site, box, device
-        name = f"{box}-{len(site.processes)}"  # logs are appended to: another capture's "listening" is not ours
+        # Logs are appended to: another capture's "listening" is not ours.
+        name = f"{box}-{len(site.processes)}" if (site.folder / f"{box}.pcap").exists() else box
         self.file = site.folder / f"{name}.pcap"
         self.process = site.spawn(box, "tcpdump", "-i", device, "-s", "120", "-w", self.file, "-U", "-B", "65536", "-n",
                                   "--immediate-mode", "-Z", "root", log=f"{name}-tcpdump.log")

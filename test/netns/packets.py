@@ -120,9 +120,11 @@ def read_items(file):
             options = dict(pcapng_options(body, 20 + (kept + 3) // 4 * 4))
             items.append((interfaces[number]["session"], struct.unpack("<Q", options[5])[0]))
         elif kind == 0x80000BAD:
-            number, size = struct.unpack("<Q16xI", body[12:40])
-            report = json.loads(body[44:44 + size])
-            if "session" in report:
-                items.append((report["session"], number))
+            encoding, number, size = struct.unpack("<B2xQ16xI", body[9:40])
+            payload = body[44:44 + size]
+            # Port totals are binary: the session stands behind version and counts.
+            session = json.loads(payload).get("session") if encoding else payload[8:24].hex()
+            if session:
+                items.append((session, number))
         at += length
     return items

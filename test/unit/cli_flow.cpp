@@ -111,7 +111,7 @@ TEST_CASE("A flow is written as ss and tcpdump print it") {
 TEST_CASE("What is not a flow is refused with the forms that are") {
   for (const char* bad : {"",
                           " ",
-                          "sctp",
+                          "dccp",
                           "tcp:",
                           "tcp:65536",
                           "tcp:-1-2-3",
