@@ -46,10 +46,12 @@ static __always_inline __u16 fl_context_queue(struct fl_context *ctx)
 }
 
 /* What each segment of a super-packet carries, 0 for a wire segment: native XDP sees nothing else. */
+#define FL_GSO_BY_FRAGS 0xffff /* SCTP's: each segment has a size of its own, and gso_segs says how many there are */
+
 static __always_inline __u16 fl_context_gso_size(struct fl_context *ctx)
 {
 #ifdef FL_TC
-	return ctx->gso_size;
+	return ctx->gso_size == FL_GSO_BY_FRAGS ? 0 : ctx->gso_size;
 #else
 	return 0;
 #endif

@@ -21,7 +21,7 @@ static __always_inline __u32 fl_masks_in_use(void)
 static __always_inline void fl_flow_match(const struct fl_flow_key *key, __u32 header_end, struct fl_scratch *s,
 					  __u32 bits)
 {
-	__u32 index, slot, wanted, hits;
+	__u32 index, slot, snaplen, wanted, hits;
 	struct fl_flow_value *value;
 	__u64 now_ns = 0;
 
@@ -38,8 +38,9 @@ static __always_inline void fl_flow_match(const struct fl_flow_key *key, __u32 h
 		hits = FL_READ_ONCE(s->lift.hits);
 		if (!value || hits >= FL_MASKS_MAX)
 			continue;
-		wanted = FL_READ_ONCE(value->snaplen);
-		if (wanted == FL_SNAPLEN_HEADERS)
+		snaplen = FL_READ_ONCE(value->snaplen);
+		wanted = snaplen & ~FL_SNAPLEN_AND_HEADERS;
+		if ((snaplen == FL_SNAPLEN_HEADERS || snaplen != wanted) && wanted < header_end)
 			wanted = header_end;
 		if (wanted > FL_READ_ONCE(s->wanted))
 			s->wanted = wanted;

@@ -57,7 +57,8 @@ static __always_inline enum fl_lift_result fl_lift_packet(struct fl_context *ctx
 	lift->queue = fl_context_queue(ctx);
 	lift->flags = (segments > 1 || fl_checksum_is_partial(p) ? FL_LIFT_CHECKSUM_PARTIAL : 0) |
 		      (cap_len < p->payload_at ? FL_LIFT_TRUNCATED : 0) |
-		      (fl_is_ascending(&p->key) ? FL_LIFT_ASCENDING : 0);
+		      (fl_is_ascending(&p->key) ? FL_LIFT_ASCENDING : 0) |
+		      (fl_tunnel_is(p) ? FL_LIFT_TUNNEL : 0);
 	lift->header_len = p->payload_at < 0xffff ? p->payload_at : 0xffff;
 	lift->depth = p->depth;
 	lift->tag_len = fl_context_tag_len(ctx);

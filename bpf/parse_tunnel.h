@@ -134,7 +134,7 @@ static __always_inline int fl_open_tunnel(struct fl_context *ctx, struct fl_curs
 }
 
 /*
- * Makes of a packet that fl_tunnel_is() the one that it carries: 0, or the reason why not. A first fragment
+ * Makes of a packet that fl_tunnel_is() the one that it carries: 0, or the reason why not. A fragment
  * holds no whole packet. A function that the verifier takes by itself.
  */
 __noinline int fl_parse_inside(struct fl_context *ctx, struct fl_cursor *c, struct fl_packet *p)
@@ -144,7 +144,7 @@ __noinline int fl_parse_inside(struct fl_context *ctx, struct fl_cursor *c, stru
 
 	if (!c || !p)
 		return FL_TUNNEL_INVALID;
-	if (p->fragmented)
+	if (p->fragmented || p->later)
 		return FL_TUNNEL_FRAGMENTED;
 	type = fl_open_tunnel(ctx, c, p);
 	if (type == ETH_P_TEB)

@@ -9,6 +9,8 @@
 /* The bytes that a trigger could fill, or 0 if this kind of packet carries none. */
 static __always_inline __u32 fl_trigger_room(const struct fl_packet *p)
 {
+	if (p->later)
+		return 0;
 	switch (p->key.protocol) {
 	case IPPROTO_UDP:
 		return p->udp_len > sizeof(struct udphdr) ? p->udp_len - sizeof(struct udphdr) : 0;

@@ -59,7 +59,7 @@ enum fl_direction {
 struct fl_flow_value {
 	__u64 deadline_ns; /* CLOCK_MONOTONIC */
 	__u32 slot;	   /* index into the counters; names the entry in lifted records */
-	__u16 snaplen;	   /* FL_SNAPLEN_HEADERS, or the most bytes to lift from the start of the frame */
+	__u16 snaplen;	   /* FL_SNAPLEN_HEADERS, or the most bytes to lift from the start of the frame, ... */
 	__u8 direction;	   /* enum fl_direction */
 	__u8 sample_bits;  /* 1 of 2^sample_bits packets is lifted (proto/digest.h); FL_SAMPLE_NONE: counted alone */
 };
@@ -68,6 +68,8 @@ FL_ASSERT_OFFSET(struct fl_flow_value, slot, 8);
 
 #define FL_SNAPLEN_HEADERS 0 /* to the end of the transport header with its options */
 #define FL_SNAPLEN_MAX 512
+/* Set beside a number of bytes where one run asks for them and another for the headers: the more of both. */
+#define FL_SNAPLEN_AND_HEADERS 0x8000
 
 /* Per CPU and slot. packets = lifted + sampled_out + dropped_ring + dropped_read. */
 struct fl_flow_counters {

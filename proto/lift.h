@@ -12,6 +12,7 @@ enum fl_lift_flags {
 	FL_LIFT_CHECKSUM_PARTIAL = 1 << 0, /* transport checksum not final (offloaded): never joins by it */
 	FL_LIFT_TRUNCATED = 1 << 1,	   /* snaplen cut inside the headers */
 	FL_LIFT_ASCENDING = 1 << 2,	   /* from the lower address and port to the higher, as unsigned numbers */
+	FL_LIFT_TUNNEL = 1 << 3,	   /* carries another packet, whose bytes begin behind header_len */
 };
 
 /* Followed by cap_len bytes of the frame from its link header on, padded to 8. */

@@ -173,8 +173,10 @@ Result<void> Sensor::apply_flows() {
     for (const auto& share : shares) {
       // The deadline of a slot that others hold too is not this run's: it claims nothing any more.
       if (shares.size() > 1 && control_.is_ending(share.run)) continue;
-      claims[flow.value.slot].push_back(
-          {share.run, share.direction, share.snaplen, share.sample_bits});
+      const auto* activation = control_.table().find(share.run);
+      claims[flow.value.slot].push_back({share.run, share.direction, share.snaplen,
+                                         share.sample_bits,
+                                         activation && activation->decision.inner});
     }
   }
   recorder_.claim(claims);

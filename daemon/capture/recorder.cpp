@@ -79,6 +79,8 @@ void Recorder::record(const Holder& holder, std::uint8_t direction, const fl_lif
   Run& run = *holder.run;
   const std::size_t headers = lift.header_len;
   std::size_t most = claim.snaplen == FL_SNAPLEN_HEADERS ? headers : claim.snaplen;
+  // What a tunnel carries is another flow's, and may be one that the policy denies.
+  if ((lift.flags & FL_LIFT_TUNNEL) && !claim.inner) most = std::min(most, headers);
   ByteView kept = frame.first(std::min(frame.size(), most));
 
   auto flags = static_cast<std::uint16_t>(fl_sample_rank(lift.digest) << FL_RECORD_RANK_SHIFT);

@@ -26,6 +26,7 @@ struct Claim {
   std::uint8_t direction = FL_FORWARD;  // enum fl_direction
   std::uint16_t snaplen = FL_SNAPLEN_HEADERS;
   std::uint8_t sample_bits = 0;  // FL_SAMPLE_NONE: counted alone
+  bool inner = false;            // the right to look inside tunnels
 };
 
 // Where a run's records go: `count` records in `body`, as in a header-records frame. False:

@@ -184,12 +184,15 @@ fl_flow_value ActivationTable::value_of(std::uint32_t slot) const {
   value.direction = first.direction;
   const bool alone = entries_[slot].shares.size() == 1 && !runs_.at(first.run).overlap;
   value.sample_bits = alone ? first.sample_bits : __u8{0};
+  bool headers = false;
   for (const RunShare& share : entries_[slot].shares) {
     const Activation& activation = runs_.at(share.run);
     if (activation.ending) continue;
     value.deadline_ns = std::max<__u64>(value.deadline_ns, activation.deadline_mono_ns);
     value.snaplen = std::max(value.snaplen, share.snaplen);
+    headers |= share.snaplen == FL_SNAPLEN_HEADERS;
   }
+  if (headers && value.snaplen != FL_SNAPLEN_HEADERS) value.snaplen |= FL_SNAPLEN_AND_HEADERS;
   return value;
 }
 

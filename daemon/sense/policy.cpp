@@ -86,7 +86,7 @@ std::optional<std::string> too_wide(const Rule& rule, const Prefix& host) {
 }
 
 std::optional<std::string> too_open(const Rule& rule, const Grant& grant) {
-  if (grant.protocol != IPPROTO_TCP && grant.protocol != IPPROTO_UDP) return {};
+  if (grant.protocol == IPPROTO_ICMP || grant.protocol == IPPROTO_ICMPV6) return {};
   for (const PortPair& pair : grant.pairs) {
     const int open = (pair.a == 0) + (pair.b == 0);
     if (open > static_cast<int>(rule.any_port))

@@ -37,6 +37,14 @@ TEST_CASE("The snaplen asked for is what is lifted, within the frame and the lim
         std::min(small.size(), now.snaplen ? std::size_t{now.snaplen} : std::size_t{54}));
 }
 
+TEST_CASE("HeadersCutByAnotherRun: an entry of both lifts the headers at least") {
+  Bench bench;
+  bench.apply({default_entry(0, 1 | FL_SNAPLEN_AND_HEADERS)});
+  CHECK(bench.lift_of(kFrame).lift.cap_len == 66);
+  bench.apply({default_entry(0, 100 | FL_SNAPLEN_AND_HEADERS)});
+  CHECK(bench.lift_of(kFrame).lift.cap_len == 100);
+}
+
 TEST_CASE("Headers-only is compared as the length that it means for this packet") {
   Bench bench;
   const auto any =

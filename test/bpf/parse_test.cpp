@@ -25,7 +25,8 @@ void require_match(const Bytes& frame, const fl_flow_key& key, std::size_t heade
   CHECK(got.frame == Bytes(frame.begin(), frame.begin() + static_cast<long>(header_end)));
   CHECK(got.lift.hits == 1);
   CHECK(got.lift.slots[0] == 3);
-  CHECK(got.lift.flags == FL_LIFT_ASCENDING);
+  const bool is_tunnel = key.protocol == kGre;
+  CHECK(got.lift.flags == (FL_LIFT_ASCENDING | (is_tunnel ? FL_LIFT_TUNNEL : 0)));
   CHECK(bench.flow(3).packets == 1);
   CHECK(bench.flow(3).bytes == frame.size());
   require_port_sums(bench.port(), 0);
@@ -57,8 +58,8 @@ TEST_CASE("UDP, ICMP and protocols without ports over IPv4") {
                 key_of("192.0.2.1", "198.51.100.2", kUdp, 40000, 443), 42);
   require_match(ethernet(kIpv4, ipv4({.protocol = kIcmp}, icmp(8, filler(64)))),
                 key_of("192.0.2.1", "198.51.100.2", kIcmp), 42);
-  require_match(ethernet(kIpv4, ipv4({.protocol = 47}, filler(64))),
-                key_of("192.0.2.1", "198.51.100.2", 47), 34);
+  require_match(ethernet(kIpv4, ipv4({.protocol = kGre}, filler(64))),
+                key_of("192.0.2.1", "198.51.100.2", kGre), 34);
 }
 
 TEST_CASE("TCP, UDP and ICMPv6 over IPv6") {

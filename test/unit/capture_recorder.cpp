@@ -288,6 +288,21 @@ TEST_CASE("A lift whose run has gone is counted, not given to anybody") {
   CHECK(store.records.empty());
 }
 
+TEST_CASE("DeniedFlowInsideATunnel: without the right to look inside a tunnel's headers are all") {
+  Store store;
+  Recorder recorder(store.sink());
+  Claim outside{run_of(1), FL_FORWARD, 200}, inside{run_of(2), FL_FORWARD, 200};
+  inside.inner = true;
+  recorder.claim({{7, {outside, inside}}});
+  fl_lift lift = lift_of(7);
+  lift.flags = FL_LIFT_TUNNEL;
+  recorder.on_lift(lift, tcp_frame(0, 400));
+  recorder.flush();
+  REQUIRE(store.records.size() == 2);
+  for (const Taken& taken : store.records)
+    CHECK(taken.data.size() == (taken.run == run_of(1) ? kHeaders : 200u));
+}
+
 TEST_CASE("A record says how many tunnels stand around its packet") {
   Store store;
   Recorder recorder(store.sink());

@@ -193,6 +193,10 @@ TEST_CASE("a rule says at how many ends the port may be left open") {
   CHECK(asked(AnyPort::one, {{0, 5201}, {0, 0}}) == "denied");
   CHECK(asked(AnyPort::none, {{40000, 5201}}) == "allowed");
   CHECK(asked(AnyPort::none, {{40000, 5201}, {40000, 0}}) == "denied");
+  for (const int protocol : {IPPROTO_SCTP, IPPROTO_UDPLITE, IPPROTO_ESP}) {
+    grant.protocol = static_cast<std::uint8_t>(protocol);
+    CHECK(asked(AnyPort::none, {{0, 0}}) == "denied");
+  }
   grant.protocol = IPPROTO_ICMP;
   CHECK(asked(AnyPort::none, {{0, 0}}) == "allowed");
 }
