@@ -17,10 +17,10 @@ constexpr std::size_t kPieceBytes = 256 << 10;
 class RunCursor final : public Cursor {
  public:
   RunCursor(const Shelf& shelf, const Query& query, std::shared_ptr<RunSource> source)
-      : shelf_(shelf), query_(query), source_(std::move(source)) {
-    source_->begin_reading(query_.run);
+      : shelf_(shelf), query_(query), source_(std::move(source)) {}
+  ~RunCursor() override {
+    if (reads_) source_->end_reading(query_.run);
   }
-  ~RunCursor() override { source_->end_reading(query_.run); }
 
   void add(const std::vector<RunChunk>& parts);
   Result<std::optional<Bytes>> next() override;
@@ -50,6 +50,7 @@ class RunCursor final : public Cursor {
   std::map<std::string, Output> outputs_;  // by interface comment and name
   std::uint64_t records_ = 0;
   bool begun_ = false, done_ = false;
+  bool reads_ = false;  // begin_reading() was called
 };
 
 Result<std::optional<Bytes>> RunCursor::next() {
@@ -100,6 +101,9 @@ void RunCursor::add(const std::vector<RunChunk>& parts) {
     if (!stream) stream = std::make_unique<SessionStream>(shelf_, query_, budget_);
     stream->add(part);
   }
+  // Nobody keeps a run by asking for it who sees nothing of it.
+  if (!reads_ && !parts.empty()) source_->begin_reading(query_.run);
+  reads_ |= !parts.empty();
 }
 
 // Each session's items are nearly in order as they were stored; the merge does not sort within a

@@ -252,7 +252,8 @@ Result<std::vector<RunChunk>> Index::parts_of(const RunId& run, const Principal&
   const std::string sql =
       std::string(
           "SELECT c.session, c.number, c.sealed, c.bytes, s.name, r.records, r.reports, "
-          "r.first_ns, r.last_ns, c.first_sequence, c.last_sequence, r.newest_ns FROM run_chunks r "
+          "r.first_ns, r.last_ns, c.first_sequence, c.last_sequence, r.newest_ns, c.newest_ns FROM "
+          "run_chunks r "
           "JOIN chunks c ON c.session = r.session AND c.number = r.number "
           "LEFT JOIN sessions s ON s.session = r.session WHERE ") +
       kSeenByReader + "AND r.run=?3 ORDER BY r.session, r.number";
@@ -272,6 +273,7 @@ Result<std::vector<RunChunk>> Index::parts_of(const RunId& run, const Principal&
     chunk.first_sequence = row.number(9);
     chunk.last_sequence = row.number(10);
     chunk.newest_ns = row.number(11);
+    chunk.chunk_newest_ns = row.number(12);
     return chunk;
   });
 }

@@ -33,7 +33,7 @@ struct RunChunk {
   std::uint64_t bytes = 0;
   std::string sensor;
   std::uint64_t first_sequence = 0, last_sequence = 0;  // of all its items
-  std::uint64_t newest_ns = 0;
+  std::uint64_t newest_ns = 0, chunk_newest_ns = 0;     // of the run there, of all that is there
   RunPart part;
 };
 

@@ -78,8 +78,9 @@ class SystemFiles final : public FileSystem {
   }
 
   Result<void> remove(const std::string& path) override {
-    if (::unlink(path.c_str()) != 0) return fail_errno("removing " + path);
-    return {};
+    if (::unlink(path.c_str()) == 0) return {};
+    if (errno == ENOENT) return fail(Code::not_found, path + " does not exist");
+    return fail_errno("removing " + path);
   }
 
   Result<void> make_directories(const std::string& path) override {

@@ -102,6 +102,36 @@ TEST_CASE("a disk with too little room is given some") {
   REQUIRE(house.archive->deletions(1)[0].reason == Deletion::Reason::free);
 }
 
+TEST_CASE("ChunkRemovedByHand: what somebody deleted already keeps nothing else from going") {
+  House house;
+  for (std::uint8_t n = 1; n <= 6; ++n) {
+    house.make_run(n, 2'000);
+    house.clock.pass(kDay);
+  }
+  const auto sealed = chunk_files(house.dir.path(), "sealed");
+  REQUIRE(sealed.size() > 2);
+  std::filesystem::remove(sealed.front());
+  const auto before = house.bytes();
+  house.rules.max_bytes = before / 2;
+  house.archive->set_rules(house.rules);
+  house.tend_all();
+  REQUIRE(house.bytes() <= before / 2);
+}
+
+TEST_CASE("OpenRunOfTheFarFuture: no timestamp of a sensor makes an open run old") {
+  House house;
+  house.make_run(1, 10);
+  house.start_run(2, 10);
+  auto late = record(run_id(2), house.next(0), kFrame, UINT64_MAX - 1);
+  REQUIRE(house.archive->append(session_id(0), late));
+  sync(*house.archive);
+  house.drop_sessions();
+  house.clock.pass(kNanosPerSecond);
+  const auto pruned = house.archive->prune({{run_id(2)}, {}, false, kOwner, false}).value();
+  REQUIRE(pruned.at(0).fate == archive::Pruned::Fate::open);
+  REQUIRE(listed(*house.archive).size() == 2);
+}
+
 TEST_CASE("a run that is open, being read, or waited for goes by no rule") {
   House house;
   house.start_run(1, 2'000);
