@@ -96,12 +96,12 @@ void declare_ping(CLI::App& app, Typed& typed) {
   ping->add_option("--source", typed.source, "the flow's local address")->type_name("ADDR");
   auto* icmp = ping->add_flag("--icmp", typed.ping.icmp,
                               "send triggers as echo requests; the reply covers the way back");
-  ping->add_option("--spray", typed.ping.spray,
-                   "send each trigger from N source ports, for paths of equal cost")
-      ->check(CLI::Range(1u, kSprayMax))
-      ->capture_default_str()
-      ->excludes(icmp)
-      ->type_name("N");
+  auto* spray = ping->add_option("--spray", typed.ping.spray,
+                                 "send each trigger from N source ports, for paths of equal cost")
+                    ->check(CLI::Range(1u, kSprayMax))
+                    ->capture_default_str()
+                    ->excludes(icmp)
+                    ->type_name("N");
   ping->add_option("--port", typed.ping.port, "UDP port of the triggers")
       ->check(CLI::Range(1, 65535))
       ->capture_default_str()
@@ -122,8 +122,11 @@ void declare_ping(CLI::App& app, Typed& typed) {
   sample->check(CLI::Range(std::uint32_t{1}, std::uint32_t{1} << FL_SAMPLE_BITS_MAX))
       ->capture_default_str()
       ->type_name("N");
+  // Spraying tells who saw data by the records of each port.
+  sample->excludes(spray);
   ping->add_flag("--count", typed.ping.count, "counters alone: no packet is recorded")
-      ->excludes(sample);
+      ->excludes(sample)
+      ->excludes(spray);
   ping->add_option("--archive-select", typed.archive_select,
                    "where sensors send: own (each to its own) or SHA256:... of one they know")
       ->capture_default_str()

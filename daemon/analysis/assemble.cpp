@@ -59,7 +59,9 @@ Direction Matcher::direction(bool reverse, const Ledger& ledger, const Loads& lo
   for (std::size_t at = 0; at + 1 < path.size(); ++at)
     direction.sections.push_back(between(at, reverse, direction.points, ledger));
   direction.sections.push_back(std::move(after));
-  if (first.sample_bits == 0) direction.again = ends_[reverse].again->finish();
+  // Of a sample nothing follows that needs every packet: what was sent again, when, and why not.
+  if (first.sample_bits != 0) return direction;
+  direction.again = ends_[reverse].again->finish();
   direction.flows = ends_[reverse].stats->counts();
   if (ends_[reverse].sequences) direction.sequences = ends_[reverse].sequences->lines();
   direction.other_flows = ends_[reverse].stats->others();

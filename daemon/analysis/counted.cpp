@@ -31,8 +31,12 @@ Section section_between(const Point& up, const Point& down) {
     section.note = "counts are final at both ends only when the run is over";
   } else {
     section.lost = up.seen - down.seen;
-    if (*section.lost > 0)
-      section.note = "by counters: what was under way when either began or ceased is in it";
+    if (*section.lost > 0) {
+      section.note =
+          "by counters: if every packet passes both, each once, and but for what was under way "
+          "when "
+          "either began or ceased";
+    }
   }
   return section;
 }

@@ -48,8 +48,8 @@ void add_link_rate(Point& point, const std::map<std::string, json>& systems) {
   // In the path an interface is two ports, "eth0 in" and "eth0 out".
   const std::string name = point.interface.substr(0, point.interface.find(' '));
   if (!interfaces.is_object() || !interfaces.contains(name)) return;
-  if (const auto mbps = number_in(interfaces[name], "speed_mbps"))
-    point.load->link_bps = static_cast<double>(*mbps) * 1e6;
+  const auto mbps = number_in(interfaces[name], "speed_mbps");
+  if (mbps && *mbps > 0) point.load->link_bps = static_cast<double>(*mbps) * 1e6;
 }
 
 struct Input {
@@ -163,6 +163,7 @@ class Analyzer final : public PathAnalyzer {
     if (!packet.meta) return ignore("packet_without_digest");
     const bool reverse = packet.meta->flags & FL_RECORD_REVERSE;
     const std::uint32_t packets = std::max<std::uint32_t>(packet.meta->gso_segs, 1);
+    if (packets > most_segments(info.payload)) return ignore("packet_segments_invalid");
     if (!Ledger::record(source.page, reverse, packet.sequence, packets))
       return ignore("packet_twice");
     // A later fragment has no more than its IP header, which joins it like any packet.
@@ -182,6 +183,12 @@ class Analyzer final : public PathAnalyzer {
     }
     matcher_.advance(ledger_);
     return {};
+  }
+
+  // Linux: TCP's segments carry 8 bytes at least (TCP_MIN_GSO_SIZE), UDP's are 128 at most
+  // (UDP_MAX_SEGMENTS). A sensor that claims more would only cost time.
+  static std::uint32_t most_segments(std::uint32_t payload) {
+    return std::max(payload / 8 + 1, 128u);
   }
 
   // On the wire each of its segments has headers of its own.

@@ -47,7 +47,11 @@ std::string losses_text(const WhyReport& report, const WhyFlow& flow) {
     text += fmt::format("{}{} lost {}", text.empty() ? "" : ", ", grouped(count),
                         section_text(report, flow, section));
   }
-  if (!text.empty()) return text;
+  const auto& points = direction_of(report, flow).points;
+  const bool sampled =
+      std::any_of(points.begin(), points.end(), [](const Point& one) { return one.sample_n != 1; });
+  if (!text.empty()) return sampled ? text + " of the sample" : text;
+  if (sampled) return "where, a sample does not tell";
   if (report.path.run.is_zero()) return "where, no sensor saw";
   return flow.reverse ? "no sensor saw it lost" : "its direction is not known";
 }
