@@ -144,10 +144,16 @@ void Sensor::drain() {
 // the run's begin is.
 void Sensor::arm(Done done) {
   totals_.hand_over(control_.archives_in_use());
-  done({});
+  worker_.run(source_->nic_question(),
+              [this, done = std::move(done)](std::vector<source::NicDrops> nics) {
+                nics_now_ = std::move(nics);
+                done({});
+              });
 }
 
 void Sensor::wind_up(Done done) {
+  worker_.run(source_->nic_question(),
+              [this](std::vector<source::NicDrops> nics) { nics_now_ = std::move(nics); });
   worker_.run([this] { return source_->quiesce(); },
               [this, done = std::move(done)](Result<void> quiet) {
                 drain();
@@ -156,11 +162,18 @@ void Sensor::wind_up(Done done) {
               });
 }
 
+// For the status, which has the newest answer.
+void Sensor::ask_nics() {
+  if (std::exchange(asking_nics_, true)) return;
+  worker_.run(source_->nic_question(), [this](std::vector<source::NicDrops> nics) {
+    nics_now_ = std::move(nics);
+    asking_nics_ = false;
+  });
+}
+
 void Sensor::begun(const sense::Activation& activation) {
   counts_.begun(activation);
-  auto& nics = nics_[activation.run];
-  for (std::uint16_t port = 0; port < source_->ports().size(); ++port)
-    nics.push_back(source_->nic_drops(port));
+  nics_[activation.run] = nics_now_;
   keep_draining();
 }
 
@@ -202,14 +215,13 @@ json Sensor::counts_of(const sense::Activation& activation, bool final) {
   return report;
 }
 
-// Drivers are asked at a run's begin and end: some take milliseconds to answer.
 json Sensor::nics_since(const RunId& run) const {
   json nics = json::array();
   const auto before = nics_.find(run);
   if (before == nics_.end()) return nics;
-  for (std::uint16_t port = 0; port < source_->ports().size(); ++port) {
-    const auto now = source_->nic_drops(port);
-    nics.push_back(nic_report(port, source_->ports()[port], now.since(before->second[port])));
+  for (std::uint16_t port = 0; port < before->second.size(); ++port) {
+    nics.push_back(
+        nic_report(port, source_->ports()[port], nics_now_[port].since(before->second[port])));
   }
   return nics;
 }
@@ -220,9 +232,11 @@ json Sensor::status() {
   for (std::uint16_t port = 0; port < source_->ports().size(); ++port) {
     if (auto counters = source_->port_counters(port)) {
       ports.push_back(port_report(port, source_->ports()[port], *counters));
-      ports.back()["nic"] = nic_json(source_->nic_drops(port));
+      ports.back()["nic"] =
+          nic_json(port < nics_now_.size() ? nics_now_[port] : source::NicDrops{});
     }
   }
+  ask_nics();
   const auto& own = streams_.own();
   json report = status_report({.role = kind(),
                                .sensor = config_.name,

@@ -57,6 +57,7 @@ class Sensor final : public Role {
          sense::Trust trust);
   void follow_links();
   nlohmann::json nics_since(const RunId& run) const;
+  void ask_nics();
   void keep_draining();
 
   SensorConfig config_;
@@ -64,8 +65,11 @@ class Sensor final : public Role {
   std::unique_ptr<source::Source> source_;
   Streams streams_;
   capture::Recorder recorder_;
-  // What each port's NIC had dropped when the run began.
+  // What each port's NIC had dropped, as read last and when a run began. Drivers are asked by the
+  // worker: some take milliseconds, while the ring fills.
+  std::vector<source::NicDrops> nics_now_;
   std::unordered_map<RunId, std::vector<source::NicDrops>> nics_;
+  bool asking_nics_ = false;
   boost::asio::steady_timer drain_timer_;
   boost::asio::posix::stream_descriptor links_;
   TotalsFeed totals_;

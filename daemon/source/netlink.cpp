@@ -75,6 +75,12 @@ Result<void> link(int index, const OnMessage& on_message) {
   return ask(RTM_GETLINK, NLM_F_REQUEST | NLM_F_ACK, wanted, on_message);
 }
 
+Result<void> qdiscs(const OnMessage& on_message) {
+  tcmsg all{};
+  all.tcm_family = AF_UNSPEC;
+  return ask(RTM_GETQDISC, NLM_F_REQUEST | NLM_F_DUMP, all, on_message);
+}
+
 void each_attribute(ByteView attributes, const OnAttribute& on_attribute) {
   while (attributes.size() >= sizeof(rtattr)) {
     rtattr attribute;

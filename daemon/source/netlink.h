@@ -19,6 +19,9 @@ Result<void> dump(std::uint16_t request, const OnMessage& on_message);
 // One link, by its index.
 Result<void> link(int index, const OnMessage& on_message);
 
+// Every qdisc of the namespace.
+Result<void> qdiscs(const OnMessage& on_message);
+
 // The attributes behind a message's fixed part; what does not fit is left out.
 using OnAttribute = std::function<void(std::uint16_t type, ByteView value)>;
 void each_attribute(ByteView attributes, const OnAttribute& on_attribute);

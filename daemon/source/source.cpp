@@ -68,9 +68,20 @@ class KernelSource final : public Source {
     return sum_counters<fl_port_counters>(classifier_.map_fd("port_counters"), port);
   }
 
-  NicDrops nic_drops(std::uint16_t port) const override {
-    if (port >= ports_.size() || !ports_[port] || plans_[port].place == Place::out) return {};
-    return read_nic_drops(ports_[port]->interface(), plans_[port].place != Place::tap);
+  NicQuestion nic_question() const override {
+    std::vector<std::optional<Interface>> asked;
+    std::vector<bool> in_path;
+    for (std::size_t i = 0; i < ports_.size(); ++i) {
+      const bool has_own = ports_[i] && plans_[i].place != Place::out;
+      asked.push_back(has_own ? std::optional(ports_[i]->interface()) : std::nullopt);
+      in_path.push_back(plans_[i].place != Place::tap);
+    }
+    return [asked = std::move(asked), in_path = std::move(in_path)] {
+      std::vector<NicDrops> drops;
+      for (std::size_t i = 0; i < asked.size(); ++i)
+        drops.push_back(asked[i] ? read_nic_drops(*asked[i], in_path[i]) : NicDrops{});
+      return drops;
+    };
   }
 
   int links_fd() const override { return links_->fd(); }

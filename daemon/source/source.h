@@ -71,8 +71,11 @@ class Source {
   virtual Result<void> quiesce() = 0;
 
   virtual const std::vector<PortState>& ports() const = 0;
-  // Of an absent port, and of packets that go out, there are none.
-  virtual NicDrops nic_drops(std::uint16_t port) const = 0;
+  // What the NICs of the ports dropped so far, as the ports stand now; of an absent port, and of
+  // packets that go out, nothing. Asking may take milliseconds for each port, and may be done on
+  // another thread.
+  using NicQuestion = std::function<std::vector<NicDrops>()>;
+  virtual NicQuestion nic_question() const = 0;
   // Readable when an interface came, went or changed: follow_links() lets go of a port whose
   // interface is gone and attaches one whose interface is back, under its number. What there is to
   // say of it, a line each.

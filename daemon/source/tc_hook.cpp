@@ -3,12 +3,15 @@
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <linux/pkt_sched.h>
+#include <linux/rtnetlink.h>
 
 #include <cerrno>
 #include <cstring>
 #include <utility>
 
 #include "source/libbpf_log.h"
+#include "source/netlink.h"
 
 namespace fieldline::source {
 namespace {
@@ -34,6 +37,27 @@ Error clsact_error(const std::string& what, int error) {
   Error failed = fail_errno(what);
   const std::string remedy = clsact_remedy(error);
   return remedy.empty() ? failed : fail(Code::unsupported, failed.context + "; " + remedy);
+}
+
+// clsact and ingress take the same place. An ingress qdisc has one list of filters for both ways: a
+// filter for what goes out would stand in the place of the one for what comes in.
+Result<void> check_is_clsact(int ifindex) {
+  std::string kind;
+  auto read = netlink::qdiscs([&](std::uint16_t type, ByteView body) {
+    ByteReader reader(body);
+    auto qdisc = reader.take_struct<tcmsg>();
+    if (type != RTM_NEWQDISC || !qdisc || qdisc->tcm_ifindex != ifindex) return;
+    if (qdisc->tcm_parent != TC_H_CLSACT) return;
+    netlink::each_attribute(reader.rest(), [&](std::uint16_t attribute, ByteView value) {
+      if (attribute == TCA_KIND) kind = netlink::text_of(value);
+    });
+  });
+  if (!read) return std::move(read.error()).in("its qdiscs");
+  if (kind == "clsact") return {};
+  return fail(Code::invalid, "a qdisc of kind " + kind +
+                                 " has the place of clsact, which has filters for both ways; make "
+                                 "it clsact, which serves both: tc qdisc del dev DEVICE ingress && "
+                                 "tc qdisc add dev DEVICE clsact, and add its filters again");
 }
 
 }  // namespace
@@ -82,8 +106,11 @@ Result<void> TcHook::attach_clsact(int ifindex, int point, int program_fd, const
   const int both = BPF_TC_INGRESS | BPF_TC_EGRESS;
   LIBBPF_OPTS(bpf_tc_hook, qdisc, .ifindex = ifindex,
               .attach_point = static_cast<bpf_tc_attach_point>(both));
-  if (int error = bpf_tc_hook_create(&qdisc); error && error != -EEXIST)
+  if (int error = bpf_tc_hook_create(&qdisc); error && error != -EEXIST) {
     return clsact_error("adding the clsact qdisc", -error);
+  } else if (error) {
+    if (auto checked = check_is_clsact(ifindex); !checked) return checked.error();
+  }
   LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = ifindex,
               .attach_point = static_cast<bpf_tc_attach_point>(point));
   LIBBPF_OPTS(bpf_tc_opts, there, .handle = kHandle, .priority = owner.priority);

@@ -3,6 +3,7 @@
 #include "source/host_watch.h"
 
 #include <catch2/catch.hpp>
+#include <cstdlib>
 
 #include "base/clock.h"
 #include "host_network.h"
@@ -58,6 +59,15 @@ std::string filters() {
 }
 
 }  // namespace
+
+TEST_CASE("BothWaysOnAnIngressQdisc: its one list of filters is not taken for two") {
+  HostNetwork network;
+  REQUIRE(std::system("tc qdisc add dev lo ingress") == 0);
+  auto watch = HostWatch::open({{"lo"}, 1u << 14, true});
+  REQUIRE_FALSE(watch.has_value());
+  CHECK(watch.error().text().find("a qdisc of kind ingress has the place of clsact") !=
+        std::string::npos);
+}
 
 TEST_CASE(
     "A trigger is lifted where it leaves and where it arrives, and goes on; nothing else is") {
