@@ -85,7 +85,7 @@ source::FlowEntry entry_of(std::uint32_t slot) {
   entry.key.dport = big_endian(static_cast<std::uint16_t>(slot >> 16));
   entry.key.protocol = IPPROTO_UDP;
   std::memset(&entry.mask, 0xff, sizeof entry.mask);
-  entry.mask.reserved = 0;
+  entry.mask.where = FL_KEY_INSIDE;  // not inside tunnels: as most are
   entry.mask.vlan = 0;
   entry.value.deadline_ns = UINT64_MAX;
   entry.value.slot = slot;
