@@ -292,12 +292,14 @@ Result<void> FileArchive::sweep_leftovers(Tended& tended) {
 // be put into the index again. Answers that have it open read on.
 Result<void> FileArchive::remove(const ChunkRow& chunk, Tended& tended) {
   auto removed = shelf_.files.remove(shelf_.path_of(chunk.name, true));
-  // Somebody may have made room by hand.
+  // Somebody may have made room by hand: then it was not we who did.
   if (!removed && removed.error().code != Code::not_found) return removed.error();
-  counters_.chunks_deleted++;
-  counters_.bytes_deleted += chunk.bytes;
-  tended.chunks++;
-  tended.bytes += chunk.bytes;
+  if (removed) {
+    counters_.chunks_deleted++;
+    counters_.bytes_deleted += chunk.bytes;
+    tended.chunks++;
+    tended.bytes += chunk.bytes;
+  }
   if (!index_->forget(chunk.name)) counters_.index_errors++;
   return rebuild_ ? rebuild_->forget(chunk.name) : Result<void>();
 }

@@ -116,6 +116,7 @@ TEST_CASE("ChunkRemovedByHand: what somebody deleted already keeps nothing else 
   house.archive->set_rules(house.rules);
   house.tend_all();
   REQUIRE(house.bytes() <= before / 2);
+  REQUIRE(house.archive->counters().bytes_deleted + house.bytes() == before);
 }
 
 TEST_CASE("OpenRunOfTheFarFuture: no timestamp of a sensor makes an open run old") {
