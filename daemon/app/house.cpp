@@ -8,7 +8,7 @@
 
 #include "app/answers.h"
 #include "base/clock.h"
-#include "base/clock_state.h"
+#include "source/clock_facts.h"
 
 namespace fieldline::app {
 
@@ -45,7 +45,7 @@ void House::set_rules(const archive::Rules& rules) {
 }
 
 void House::look() {
-  auto tended = archive_.tend(clock_is_synchronised());
+  auto tended = archive_.tend(source::read_clock_facts().synchronized);
   bool has_more = false;
   if (tended) {
     tell(*tended);
