@@ -128,9 +128,10 @@ void declare_ping(CLI::App& app, Typed& typed) {
       ->excludes(sample)
       ->excludes(spray);
   ping->add_option("--archive-select", typed.archive_select,
-                   "where sensors send: own (each to its own) or SHA256:... of one they know")
+                   "where sensors send: own (each to its own), SHA256:... of one they know, or "
+                   "requester: to that of --archive, on the host that sends the triggers")
       ->capture_default_str()
-      ->type_name("own|KEY");
+      ->type_name("own|requester|KEY");
   ping->add_option("--wait", typed.ping.wait,
                    "say when N sensors have confirmed; exit 5 if fewer did")
       ->type_name("N");
@@ -262,9 +263,12 @@ Result<void> check_ping(Typed& typed) {
                                    ": write a power of two, so that samples of different runs and "
                                    "sensors hold each other");
   }
-  if (typed.archive_select != "own") {
+  ping.at_requester = typed.archive_select == "requester";
+  if (typed.archive_select != "own" && !ping.at_requester) {
     auto key = stream::parse_fingerprint(typed.archive_select);
-    if (!key) return std::move(key.error()).in("--archive-select: own, or an archive's key");
+    if (!key) {
+      return std::move(key.error()).in("--archive-select: own, requester, or an archive's key");
+    }
     ping.archive = *key;
   }
   return {};

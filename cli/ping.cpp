@@ -93,6 +93,7 @@ RunTerms PingSession::terms() const {
   terms.count = options_.count;
   terms.sample_n = options_.sample_n;
   terms.archive = options_.archive;
+  if (options_.at_requester && settings_.archive) terms.archive = *settings_.archive->key;
   terms.for_ns = options_.for_ns;
   terms.not_after_ns = not_after_ns_;
   if (!options_.no_archive && !archive_lost_) terms.watch_at = settings_;
@@ -218,6 +219,12 @@ int ping(const PingOptions& options, const UserSettings& settings) {
              "HOST:PORT#SHA256:... (`fieldlined --fingerprint` on its host prints the key), or "
              "--no-archive"),
         kUsage);
+  }
+  if (options.at_requester && options.no_archive) {
+    return complain(fail(Code::invalid,
+                         "--archive-select requester selects the archive that --archive names: it "
+                         "goes not with --no-archive"),
+                    kUsage);
   }
   return PingSession(options, settings).run();
 }

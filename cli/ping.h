@@ -31,6 +31,7 @@ struct PingOptions {
   bool count = false;            // counters instead of records
   std::uint32_t sample_n = 1;    // a power of two
   sense::Fingerprint archive{};  // what the grant selects; zero: each sensor's own
+  bool at_requester = false;     // it selects the archive that is asked
   bool json = false, no_archive = false;
   unsigned wait = 0;  // sensors that must confirm
 };

@@ -15,6 +15,7 @@ namespace {
 
 constexpr std::uint64_t kMiB = 1 << 20;
 constexpr double kKeepFreeShare = 0.05;
+constexpr std::ptrdiff_t kMirrorsMost = 3;  // each is another copy of every record
 
 stream::Fingerprint read_key(Settings& at, std::string_view key) {
   auto parsed = stream::parse_fingerprint(at.required_string(key));
@@ -55,7 +56,16 @@ void read_role(Settings& at, const std::string& role, RoleConfig& config) {
     ArchivePin pin;
     read_endpoint(entry, "address", pin);
     pin.key = read_key(entry, "key");
+    pin.also = entry.boolean("also", false);
+    if (pin.also && config.archives.empty())
+      entry.complain("also", "the first archive is the role's own; 'also' is for those behind it");
     config.archives.push_back(pin);
+  }
+  const auto mirrors = std::count_if(config.archives.begin(), config.archives.end(),
+                                     [](const ArchivePin& pin) { return pin.also; });
+  if (mirrors > kMirrorsMost) {
+    at.complain("archive",
+                "at most " + std::to_string(kMirrorsMost) + " archives get every run ('also')");
   }
   if (config.archives.empty())
     at.complain("archive", "a " + role + " needs at least one [[" + role + ".archive]]");

@@ -19,6 +19,7 @@ struct ArchivePin {
   std::string host;
   std::uint16_t port = FL_STREAM_PORT;
   stream::Fingerprint key{};
+  bool also = false;  // a mirror: gets every run, whichever archive that selects
 };
 
 // What each role that honours triggers is told.

@@ -17,8 +17,12 @@ namespace {
 
 constexpr unsigned kVerifyQueue = 64;  // triggers waiting for the verifier; past that: busy
 constexpr std::uint64_t kRenewDelay = 200 * kNanosPerMilli;
-constexpr std::size_t kInterimCounts = 64;   // runs whose counts are told each second
-constexpr unsigned kLogLinesPerSecond = 20;  // a flood of refusals is counted, not written out
+
+Address address_of(const __u8 (&bytes)[16]) {
+  Address address;
+  std::copy(std::begin(bytes), std::end(bytes), address.bytes.begin());
+  return address;
+}
 
 }  // namespace
 
@@ -78,89 +82,6 @@ asio::awaitable<void> Control::stop() {
   second_timer_.cancel();
 }
 
-stream::Fingerprint Control::archive_of(const RunId& run) const {
-  const sense::Activation* activation = table_.find(run);
-  return activation != nullptr ? activation->decision.archive : stream::Fingerprint{};
-}
-
-std::set<stream::Fingerprint> Control::archives_in_use() const {
-  std::set<stream::Fingerprint> archives;
-  for (const sense::Activation* activation : table_.all())
-    archives.insert(streams_.key_of(activation->decision.archive));
-  return archives;
-}
-
-void Control::report(std::uint8_t type, const RunId& run, nlohmann::json document) {
-  document["role"] = role_.kind();
-  streams_.report(type, archive_of(run), run, std::move(document));
-}
-
-void Control::keep_reporting() {
-  second_timer_.expires_after(std::chrono::seconds(1));
-  second_timer_.async_wait([this](boost::system::error_code error) {
-    if (error) return;
-    each_second();
-    keep_reporting();
-  });
-}
-
-void Control::each_second() {
-  gate_.expire(clock_.utc_ns());
-  report_interim_counts();
-  report_clock();
-  streams_.own().send_status(role_.status().dump());
-  if (suppressed_lines_ > 0)
-    spdlog::warn("{} further refusals in the last second, counted only", suppressed_lines_);
-  suppressed_lines_ = 0;
-  log_tokens_ = kLogLinesPerSecond;
-}
-
-// Counts of runs that go on: of so many runs a second, in turn, and only while the spool has room
-// for what must not be lost.
-void Control::report_interim_counts() {
-  auto runs = table_.all();
-  for (std::size_t i = 0; i < std::min(runs.size(), kInterimCounts); ++i) {
-    const sense::Activation& activation = *runs[next_counted_++ % runs.size()];
-    if (activation.ending || arming_.contains(activation.run)) continue;
-    if (!streams_.has_room(activation.decision.archive)) continue;
-    report_counts(activation, false);
-  }
-}
-
-void Control::report_counts(const sense::Activation& activation, bool final) {
-  nlohmann::json counts = role_.counts_of(activation, final);
-  nlohmann::json& triggers = counts["triggers"] = nlohmann::json::array();
-  if (auto found = arrivals_.find(activation.run); found != arrivals_.end()) {
-    for (const auto& [port, count] : found->second)
-      triggers.push_back({{"port", port}, {"count", count}});
-  }
-  report(FL_FRAME_FINAL_COUNTS, activation.run, std::move(counts));
-}
-
-// Of no run: one serves every run that is on.
-void Control::report_clock() {
-  clock_watch_.look();
-  const auto steps = clock_watch_.take();
-  for (const ClockStep& step : steps) {
-    spdlog::warn("this host's clock was set: {} by {} ns between {} and {}", name_of(step.what),
-                 step.by_ns, format_utc(step.from_ns), format_utc(step.to_ns));
-  }
-  const auto chrony = chrony_.tracking();
-  const auto archives = archives_in_use();
-  if (archives.empty()) return;
-  auto document = clock_report({.sensor = name_,
-                                .at_ns = clock_.utc_ns(),
-                                .tai_offset_s = tai_offset_ns(clock_) / kNanosPerSecond,
-                                .kernel = source::read_clock_facts(),
-                                .chrony = chrony,
-                                .steps_so_far = clock_watch_.steps(),
-                                .steps = steps});
-  document["role"] = role_.kind();
-  for (const stream::Fingerprint& archive : archives) {
-    if (streams_.has_room(archive)) streams_.report(FL_FRAME_CLOCK_QUALITY, archive, {}, document);
-  }
-}
-
 // -- control: trigger -> gate -> activation -> flow table
 
 void Control::wait_for_triggers() {
@@ -176,8 +97,7 @@ void Control::wait_for_triggers() {
 }
 
 void Control::on_trigger(const fl_trigger_lift& lift, ByteView bytes) {
-  Arrival arrival{.from = {}, .port = lift.port};
-  std::copy(std::begin(lift.outer.src), std::end(lift.outer.src), arrival.from.bytes.begin());
+  const Arrival arrival{.outer = lift.outer, .port = lift.port};
   auto admitted = gate_.admit(bytes, lift.outer, clock_.utc_ns());
   if (const auto* refusal = std::get_if<sense::Refusal>(&admitted))
     return refuse(*refusal, arrival);
@@ -208,13 +128,17 @@ void Control::settle(sense::Ticket ticket, const Arrival& arrival) {
   const auto& accepted = std::get<sense::Accepted>(settled);
   const sense::Activation* standing = table_.find(grant.run);
   std::uint64_t replaced_mono_ns = standing != nullptr ? standing->deadline_mono_ns : 0;
+  if (standing == nullptr) {
+    if (auto begun = begin_stream(accepted, arrival); !begun) {
+      return turn_away({sense::Reason::unknown_archive, begun.error().text()}, accepted, arrival);
+    }
+  }
   auto applied = table_.apply(accepted, clock_.utc_ns(), clock_.monotonic_ns());
   if (auto* refusal = std::get_if<sense::Refusal>(&applied)) {
-    refuse(*refusal, arrival);
-    if (table_.find(grant.run) != nullptr) return;  // a late pulse of a run that stands
-    gate_.forget(grant.run);
-    refusal->principal = accepted.principal;
-    return tell_refused(grant, *refusal);
+    // A late pulse of a run that stands takes nothing from it.
+    if (table_.find(grant.run) != nullptr) return refuse(*refusal, arrival);
+    streams_.end_run(grant.run);
+    return turn_away(std::move(*refusal), accepted, arrival);
   }
   ++accepted_;
   count_arrival(grant.run, arrival);
@@ -229,6 +153,24 @@ void Control::settle(sense::Ticket ticket, const Arrival& arrival) {
       return end_run(grant.run, "pulse");
   }
   arm_expiry();
+}
+
+// Host A of the grant is who asks: a trigger that comes back as an echo reply has it as its
+// destination.
+Result<void> Control::begin_stream(const sense::Accepted& accepted, const Arrival& arrival) {
+  if (!accepted.decision.at_requester) return {};
+  const sense::Grant& grant = accepted.trigger.grant;
+  const bool back = sense::direction_of(grant, arrival.outer) == FL_REVERSE;
+  const Address host = address_of(back ? arrival.outer.dst : arrival.outer.src);
+  return streams_.begin_at_requester(grant.run, accepted.decision.archive, host.to_string());
+}
+
+void Control::turn_away(sense::Refusal refusal, const sense::Accepted& accepted,
+                        const Arrival& arrival) {
+  refuse(refusal, arrival);
+  gate_.forget(accepted.trigger.grant.run);
+  refusal.principal = accepted.principal;
+  tell_refused(accepted.trigger.grant, refusal);
 }
 
 void Control::begin_run(const sense::Grant& grant, const std::string& principal,
@@ -265,10 +207,9 @@ void Control::give_up_run(const sense::Grant& grant, const std::string& principa
   if (is_ending(grant.run)) return;  // finish_run() takes it away
   role_.drain();
   arming_.erase(grant.run);
-  table_.remove(grant.run);
+  remove_run(grant.run);
   role_.forget(grant.run);
   gate_.forget(grant.run);
-  arrivals_.erase(grant.run);
   if (auto undone = role_.apply_flows(); !undone) spdlog::error("{}", undone.error().text());
 }
 
@@ -302,20 +243,13 @@ void Control::refuse(const sense::Refusal& refusal, const Arrival& arrival) {
     return;
   }
   --log_tokens_;
-  spdlog::warn("trigger from {} on {} refused: {}: {}; {}", arrival.from.to_string(),
-               role_.port_name(arrival.port), name_of(refusal.reason), refusal.detail,
-               remedy_of(refusal.reason));
+  spdlog::warn("trigger from {} on {} refused: {}: {}; {}",
+               address_of(arrival.outer.src).to_string(), role_.port_name(arrival.port),
+               name_of(refusal.reason), refusal.detail, remedy_of(refusal.reason));
 }
 
 void Control::count_arrival(const RunId& run, const Arrival& arrival) {
   if (table_.find(run) != nullptr) ++arrivals_[run][arrival.port];
-}
-
-void Control::tell_refused(const sense::Grant& grant, const sense::Refusal& refusal) {
-  if (refusal.reason == sense::Reason::duplicate || refusal.reason == sense::Reason::busy) return;
-  if (!told_.insert(grant.run).second) return;
-  if (told_.size() > 4096) told_.clear();
-  report(FL_FRAME_ACTIVATION, grant.run, refusal_report(name_, grant, refusal, clock_.utc_ns()));
 }
 
 // -- the end of a run: deadline zero, programs in flight over, ring drained, counted, deleted
@@ -349,6 +283,12 @@ void Control::end_run(const RunId& run, const std::string& reason) {
   });
 }
 
+void Control::remove_run(const RunId& run) {
+  table_.remove(run);
+  arrivals_.erase(run);
+  streams_.end_run(run);
+}
+
 void Control::finish_run(const RunId& run, const std::string& reason) {
   if (arming_.erase(run) == 0) {  // else it never began, and that is told
     const sense::Activation& activation = *table_.find(run);
@@ -357,12 +297,11 @@ void Control::finish_run(const RunId& run, const std::string& reason) {
     report_counts(activation, true);
   }
   spdlog::info("run {} ended ({})", run.brief(), reason);
-  table_.remove(run);
+  remove_run(run);
   gate_.forget(run);
   role_.forget(run);
   ending_.erase(run);
   told_.erase(run);
-  arrivals_.erase(run);
   if (auto written = role_.apply_flows(); !written)
     spdlog::error("removing a run: {}", written.error().text());
 }

@@ -47,7 +47,9 @@ class Role {
   // behind what arm() was called for before.
   virtual void wind_up(Done done) = 0;
   virtual void begun(const sense::Activation& activation) = 0;
-  virtual nlohmann::json counts_of(const sense::Activation& activation, bool final) = 0;
+  // As the copy for one of the run's archives says it: each lost its own.
+  virtual nlohmann::json counts_of(const sense::Activation& activation, bool final,
+                                   std::size_t copy) = 0;
   virtual void forget(const RunId& run) = 0;
   virtual nlohmann::json status() = 0;
 };
@@ -66,16 +68,19 @@ class Control {
 
   const sense::ActivationTable& table() const { return table_; }
   bool is_ending(const RunId& run) const { return ending_.contains(run); }
-  // Of a run that is on here; zero, the role's own, of any other.
-  stream::Fingerprint archive_of(const RunId& run) const;
-  // Of all runs in the table.
+  // Where a copy of a run goes. Copy 0, of a run that is on here: to what it selected; of any
+  // other: to the role's own. The others are for the mirrors, which get nothing of a run whose
+  // archive is its requester's, and nothing twice.
+  std::optional<stream::Fingerprint> archive_of(const RunId& run, std::size_t copy) const;
+  std::size_t copies() const { return 1 + streams_.mirrors().size(); }
+  // Where the copies of all runs in the table go.
   std::set<stream::Fingerprint> archives_in_use() const;
   const sense::RefusalCounters& refused() const { return refused_; }
   std::uint64_t accepted() const { return accepted_; }
 
  private:
   struct Arrival {  // where a trigger came in
-    Address from;
+    fl_flow_key outer{};
     std::uint16_t port = 0;
   };
 
@@ -83,6 +88,8 @@ class Control {
   void wait_for_triggers();
   void on_trigger(const fl_trigger_lift& lift, ByteView bytes);
   void settle(sense::Ticket ticket, const Arrival& arrival);
+  Result<void> begin_stream(const sense::Accepted& accepted, const Arrival& arrival);
+  void turn_away(sense::Refusal refusal, const sense::Accepted& accepted, const Arrival& arrival);
   void begin_run(const sense::Grant& grant, const std::string& principal, const Arrival& arrival);
   void on_armed(const sense::Grant& grant, const std::string& principal);
   void give_up_run(const sense::Grant& grant, const std::string& principal, const Arrival& arrival,
@@ -98,13 +105,15 @@ class Control {
   void end_expired();
   void end_run(const RunId& run, const std::string& reason);
   void finish_run(const RunId& run, const std::string& reason);
+  void remove_run(const RunId& run);
 
   void keep_reporting();
   void each_second();
   void report_interim_counts();
   void report_counts(const sense::Activation& activation, bool final);
   void report_clock();
-  void report(std::uint8_t type, const RunId& run, nlohmann::json document);
+  void report(std::uint8_t type, const RunId& run, const nlohmann::json& document);
+  void report_copy(std::uint8_t type, const RunId& run, std::size_t copy, nlohmann::json document);
 
   boost::asio::io_context& io_;
   std::string name_;

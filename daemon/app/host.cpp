@@ -75,11 +75,7 @@ Host::Host(asio::io_context& io, const HostConfig& config, Parts parts)
                                                   tai_offset_ns(clock_) / kNanosPerSecond,
                                                   {feed_->kind(), feed_->why(), feed_->absent()});
                }),
-      recorder_(feed_->source(), streams_.session(),
-                [this](const RunId& run, ByteView body) {
-                  return streams_.to(control_.archive_of(run))
-                      .offer(FL_FRAME_EVENT_RECORDS, FL_ENCODING_BINARY, run, 1, body);
-                }),
+      recorder_(feed_->source(), streams_.session(), copies()),
       drain_timer_(io),
       sample_timer_(io),
       control_(io, config, std::move(parts.trust), streams_, *this, watch_->trigger_fd()) {
@@ -99,6 +95,18 @@ Result<void> Host::reload(const HostConfig& config) {
 }
 
 // -- event: ring -> recorder -> stream
+
+// What an archive is not to have is no loss of its.
+std::vector<capture::EventSink> Host::copies() {
+  std::vector<capture::EventSink> sinks;
+  for (std::size_t copy = 0; copy <= streams_.mirrors().size(); ++copy) {
+    sinks.push_back([this, copy](const RunId& run, ByteView body) {
+      auto archive = control_.archive_of(run, copy);
+      return !archive || streams_.record(*archive, FL_FRAME_EVENT_RECORDS, run, 1, body);
+    });
+  }
+  return sinks;
+}
 
 void Host::arm(Done done) {
   feed_->arm([this, done = std::move(done)](Result<void> armed) {
@@ -246,13 +254,15 @@ void Host::forget(const RunId& run) {
 
 // -- what is told about it
 
-json Host::counts_of(const sense::Activation& activation, bool final) {
+json Host::counts_of(const sense::Activation& activation, bool final, std::size_t copy) {
   const auto now = feed_->accounting();
   const auto base = baselines_[activation.run];
   const magnet::Accounting since{now.recorded - base.recorded, now.lost - base.lost,
                                  now.missed - base.missed};
-  return host_counts_report(config_.name, activation, clock_.utc_ns(), final, feed_->kind(),
-                            recorder_.counts(activation.run), since, feed_->absent());
+  json report = host_counts_report(config_.name, activation, clock_.utc_ns(), final, feed_->kind(),
+                                   recorder_.counts(activation.run, copy), since, feed_->absent());
+  report["gaps"] = gaps_json(recorder_.gaps(activation.run, copy));
+  return report;
 }
 
 json Host::status() {

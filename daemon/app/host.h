@@ -43,7 +43,8 @@ class Host final : public Role {
   void drain() override;
   void wind_up(Done done) override;
   void begun(const sense::Activation& activation) override;
-  nlohmann::json counts_of(const sense::Activation& activation, bool final) override;
+  nlohmann::json counts_of(const sense::Activation& activation, bool final,
+                           std::size_t copy) override;
   void forget(const RunId& run) override;
   nlohmann::json status() override;
 
@@ -60,6 +61,7 @@ class Host final : public Role {
   };
   Host(boost::asio::io_context& io, const HostConfig& config, Parts parts);
 
+  std::vector<capture::EventSink> copies();
   void drain_ring();
   void keep_draining();
   void keep_sampling();

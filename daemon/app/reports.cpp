@@ -204,6 +204,17 @@ json counts_report(const std::string& sensor, const sense::Activation& activatio
   return report;
 }
 
+json gaps_json(const std::vector<capture::Gap>& gaps) {
+  json list = json::array();
+  for (const capture::Gap& gap : gaps) {
+    list.push_back({{"cause", "spool"},
+                    {"from_ns", gap.from_ns},
+                    {"until_ns", gap.until_ns},
+                    {"count", gap.count}});
+  }
+  return list;
+}
+
 json port_report(std::uint16_t number, const source::PortState& port, const fl_port_counters& c) {
   json counters = {{"packets", c.packets},
                    {"bytes", c.bytes},

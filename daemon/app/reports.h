@@ -56,6 +56,8 @@ nlohmann::json counts_report(
     const std::string& sensor, const sense::Activation& activation, std::uint64_t at_ns, bool final,
     const std::array<fl_flow_counters, 2>& flows,
     const std::map<capture::Recorder::Point, capture::PointCounts>& points);
+// When the spool took no more.
+nlohmann::json gaps_json(const std::vector<capture::Gap>& gaps);
 // The vantage points of a sensor's session.
 nlohmann::json configured_ports(const std::vector<source::PortState>& ports);
 nlohmann::json port_report(std::uint16_t number, const source::PortState& port,

@@ -81,10 +81,7 @@ Sensor::Sensor(asio::io_context& io, const SensorConfig& config, stream::Identit
                  report["ports"] = configured_ports(source_->ports());
                  return report;
                }),
-      recorder_([this](const RunId& run, std::uint32_t count, ByteView body) {
-        return streams_.to(control_.archive_of(run))
-            .offer(FL_FRAME_HEADER_RECORDS, FL_ENCODING_BINARY, run, count, body);
-      }),
+      recorder_(copies()),
       drain_timer_(io),
       links_(io, ::dup(source_->links_fd())),
       totals_(
@@ -122,6 +119,18 @@ Result<void> Sensor::reload(const SensorConfig& config) {
 }
 
 // -- packet: ring -> recorder -> stream
+
+// What an archive is not to have is no loss of its.
+std::vector<capture::Sink> Sensor::copies() {
+  std::vector<capture::Sink> sinks;
+  for (std::size_t copy = 0; copy <= streams_.mirrors().size(); ++copy) {
+    sinks.push_back([this, copy](const RunId& run, std::uint32_t count, ByteView body) {
+      auto archive = control_.archive_of(run, copy);
+      return !archive || streams_.record(*archive, FL_FRAME_HEADER_RECORDS, run, count, body);
+    });
+  }
+  return sinks;
+}
 
 // Until no run is left. Starting twice is starting once: the timer has one wait.
 void Sensor::keep_draining() {
@@ -207,10 +216,11 @@ void Sensor::forget(const RunId& run) {
 
 // -- what is told about it
 
-json Sensor::counts_of(const sense::Activation& activation, bool final) {
-  const auto& points = recorder_.counts(activation.run);
+json Sensor::counts_of(const sense::Activation& activation, bool final, std::size_t copy) {
+  const auto& points = recorder_.counts(activation.run, copy);
   json report = counts_report(config_.name, activation, clock_.utc_ns(), final,
                               counts_.of(activation, points), points);
+  report["gaps"] = gaps_json(recorder_.gaps(activation.run, copy));
   if (final) report["nics"] = nics_since(activation.run);
   return report;
 }

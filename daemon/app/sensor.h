@@ -47,7 +47,8 @@ class Sensor final : public Role {
   void drain() override;
   void wind_up(Done done) override;
   void begun(const sense::Activation& activation) override;
-  nlohmann::json counts_of(const sense::Activation& activation, bool final) override;
+  nlohmann::json counts_of(const sense::Activation& activation, bool final,
+                           std::size_t copy) override;
   void forget(const RunId& run) override;
   nlohmann::json status() override;
 
@@ -59,6 +60,7 @@ class Sensor final : public Role {
   nlohmann::json nics_since(const RunId& run) const;
   void ask_nics();
   void keep_draining();
+  std::vector<capture::Sink> copies();
 
   SensorConfig config_;
   SystemClock clock_;

@@ -32,8 +32,18 @@ Streams::Streams(boost::asio::io_context& io, const RoleConfig& config, stream::
       spool_bytes_(config.spool_bytes),
       spool_(std::move(spool)),
       identity_(std::move(identity)),
-      configuration_(std::move(configuration)) {
+      configuration_(std::move(configuration)),
+      requesters_(io, [this](const ArchivePin& where, std::uint64_t numbered) {
+        stream::ProducerOptions options = options_for(where);
+        options.spool_folder = nullptr;  // nobody would send later what is left there
+        options.spool_bytes = spool_bytes_ / Requesters::kDialled;
+        options.numbered = numbered;
+        return introduce(options);
+      }) {
   pin(config.archives);
+  for (const ArchivePin& one : config.archives) {
+    if (one.also) mirrors_.push_back(one.key);
+  }
   randombytes_buf(session_.bytes.data(), session_.bytes.size());
 }
 
@@ -78,15 +88,52 @@ std::unique_ptr<stream::Producer> Streams::connect(const stream::ProducerOptions
   return producer;
 }
 
+std::unique_ptr<stream::Producer> Streams::introduce(const stream::ProducerOptions& options) {
+  auto producer = connect(options);
+  std::string configuration = configuration_().dump();
+  producer->offer(FL_FRAME_CONFIGURATION, FL_ENCODING_JSON, {}, 1, view(configuration));
+  return producer;
+}
+
 stream::Producer& Streams::to(const stream::Fingerprint& archive) {
+  if (stream::Producer* requester = requesters_.find(archive)) return *requester;
   const ArchivePin& where = pins_.at(key_of(archive));
   auto& producer = producers_[where.key];
   if (producer) return *producer;
-  producer = connect(options_for(where));
-  std::string configuration = configuration_().dump();
-  producer->offer(FL_FRAME_CONFIGURATION, FL_ENCODING_JSON, {}, 1, view(configuration));
+  producer = introduce(options_for(where));
   producer->start();
   return *producer;
+}
+
+// One key under two numberings of a session would be taken for one stream.
+Result<void> Streams::begin_at_requester(const RunId& run, const stream::Fingerprint& archive,
+                                         const std::string& host) {
+  if (pins_.contains(archive)) {
+    return fail(Code::denied, "archive " + stream::to_string(archive) +
+                                  " is one of the site's, which the rule does not list");
+  }
+  return requesters_.begin(run, archive, host);
+}
+
+bool Streams::record(const stream::Fingerprint& archive, std::uint8_t type, const RunId& run,
+                     std::uint32_t count, ByteView body) {
+  dial(archive);
+  return to(archive).offer(type, FL_ENCODING_BINARY, run, count, body);
+}
+
+json Streams::others() const {
+  json mirrors = json::array();
+  for (const stream::Fingerprint& key : mirrors_) {
+    auto producer = producers_.find(key);
+    if (producer == producers_.end() || !producer->second) continue;
+    const auto counters = producer->second->counters();
+    mirrors.push_back({{"archive", stream::to_string(key)},
+                       {"state", name_of(producer->second->state())},
+                       {"offered", counters.offered},
+                       {"acknowledged", counters.acknowledged},
+                       {"dropped_spool", counters.dropped_spool}});
+  }
+  return {{"mirrors", mirrors}, {"requesters", requesters_.report()}};
 }
 
 // As a stream of its own beside the live one: neither waits for the other.
@@ -126,15 +173,12 @@ void Streams::report(std::uint8_t type, const stream::Fingerprint& archive, cons
                 run.brief(), document.value("event", "final"));
 }
 
-bool Streams::has_room(const stream::Fingerprint& archive) {
-  return to(archive).counters().spooled_bytes < spool_bytes_ / 4 * 3;
-}
-
 // The streams go on while one of them is waited for. What an earlier process left stays on disk.
 boost::asio::awaitable<void> Streams::close(std::uint64_t timeout_ns) {
   leftovers_.clear();
   SystemClock clock;
   const std::uint64_t until = clock.monotonic_ns() + timeout_ns;
+  co_await requesters_.close(until);
   for (auto& [key, producer] : producers_) {
     const std::uint64_t now = clock.monotonic_ns();
     bool all = co_await producer->close(until > now ? until - now : 0);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One role's session as producer, and its streams: one for each pinned archive that a run selected,
-// and one for the rest of each session that an earlier process left on disk.
+// One role's session as producer, and its streams: one for each archive that a run goes to, and one
+// for the rest of each session that an earlier process left on disk.
 #pragma once
 
 #include <functional>
@@ -13,6 +13,7 @@
 #include <nlohmann/json.hpp>
 
 #include "app/config.h"
+#include "app/requesters.h"
 #include "stream/producer.h"
 
 namespace fieldline::app {
@@ -39,15 +40,28 @@ class Streams {
   stream::Fingerprint key_of(const stream::Fingerprint& archive) const {
     return archive == stream::Fingerprint{} ? own_ : archive;
   }
-  // The producer to a pinned archive, made when first asked for; zero names the role's own.
+  // Archives that get every run beside the one that it selects ("mirrors"), as the configuration
+  // was at the start.
+  const std::vector<stream::Fingerprint>& mirrors() const { return mirrors_; }
+  // A run begins, or ends, whose archive stands on the host that asked for it.
+  Result<void> begin_at_requester(const RunId& run, const stream::Fingerprint& archive,
+                                  const std::string& host);
+  void end_run(const RunId& run) { requesters_.end(run); }
+  // The producer to a known archive, made when first asked for; zero names the role's own.
   stream::Producer& to(const stream::Fingerprint& archive);
   stream::Producer& own() { return to({}); }
+  // Something of a run was seen: a requester's archive is dialled now.
+  void dial(const stream::Fingerprint& archive) { requesters_.dial(archive); }
+  // What was seen for a run; false: no room in the spool.
+  bool record(const stream::Fingerprint& archive, std::uint8_t type, const RunId& run,
+              std::uint32_t count, ByteView body);
   // Adds the session to the document.
   void report(std::uint8_t type, const stream::Fingerprint& archive, const RunId& run,
               nlohmann::json document);
-  // Whether it has room for what could be left out: the last quarter of the memory is for what must
-  // not be lost. A disk that takes the overflow keeps it free.
-  bool has_room(const stream::Fingerprint& archive);
+  // For what could be left out.
+  bool has_room(const stream::Fingerprint& archive) { return to(archive).has_room(); }
+  // Of all streams but the own, for the status.
+  nlohmann::json others() const;
   // Within the time for all of them together.
   boost::asio::awaitable<void> close(std::uint64_t timeout_ns);
 
@@ -55,6 +69,8 @@ class Streams {
   using Producers = std::map<stream::Fingerprint, std::unique_ptr<stream::Producer>>;
   stream::ProducerOptions options_for(const ArchivePin& where) const;
   std::unique_ptr<stream::Producer> connect(const stream::ProducerOptions& options);
+  // Its first item is the configuration.
+  std::unique_ptr<stream::Producer> introduce(const stream::ProducerOptions& options);
   void send_leftover(const stream::Leftover& leftover);
 
   boost::asio::io_context& io_;
@@ -65,8 +81,10 @@ class Streams {
   std::function<nlohmann::json()> configuration_;
   RunId session_;
   stream::Fingerprint own_{};
+  std::vector<stream::Fingerprint> mirrors_;
   std::map<stream::Fingerprint, ArchivePin> pins_;
   Producers producers_;
+  Requesters requesters_;
   std::map<RunId, Producers> leftovers_;  // by session
 };
 

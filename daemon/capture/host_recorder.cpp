@@ -3,6 +3,7 @@
 
 #include <netinet/in.h>
 
+#include <algorithm>
 #include <set>
 
 #include "base/tcp_sample.h"
@@ -80,7 +81,7 @@ void HostRecorder::give_up() {
   for (const auto& [cpu, mark] : marks) {
     for (const RunId& run : active_) {
       add(run, mark);
-      runs_[run].counts.unasked += static_cast<std::uint64_t>(mark.record.head.size);
+      run_of(run).common.unasked += static_cast<std::uint64_t>(mark.record.head.size);
     }
   }
 }
@@ -161,49 +162,62 @@ void HostRecorder::give(const Runs& runs, const Waiting& one) {
     if (!is_on(run, one.record.head.timestamp)) continue;
     taken = true;
     add(run, one);
-    if (one.record.head.event == MAGNET_SOCK_OPEN) ++runs_[run].counts.sockets;
+    if (one.record.head.event == MAGNET_SOCK_OPEN) ++run_of(run).common.sockets;
   }
   ++(taken ? totals_.taken : totals_.others);
 }
 
+void HostRecorder::Batch::note(std::uint64_t at_ns) {
+  events.from_ns = events.count == 0 ? at_ns : std::min(events.from_ns, at_ns);
+  events.until_ns = std::max(events.until_ns, at_ns);
+  ++events.count;
+}
+
+HostRecorder::Run& HostRecorder::run_of(const RunId& id) {
+  return runs_.try_emplace(id, sinks_.size()).first->second;
+}
+
 void HostRecorder::add(const RunId& id, const Waiting& one) {
-  Run& run = runs_[id];
+  Run& run = run_of(id);
   if (is_counted_alone(id)) {
     if (one.record.head.event == MAGNET_LOST) return;
-    ++run.counts.events;
-    ++run.counts.counted;
+    ++run.common.events;
+    ++run.common.counted;
     return;
   }
   const auto size =
       static_cast<std::uint16_t>(one.has_extension ? sizeof one.record : sizeof one.record.head);
   auto at = run.batches.find({one.cpu, one.has_extension});
   if (at == run.batches.end()) {
-    Batch fresh{EventBodyWriter(source_, size, static_cast<std::uint16_t>(one.cpu), session_)};
+    Batch fresh{EventBodyWriter(source_, size, static_cast<std::uint16_t>(one.cpu), session_), {}};
     at = run.batches.emplace(std::pair{one.cpu, one.has_extension}, std::move(fresh)).first;
   }
   at->second.body.add(view_of(one.record).first(size));
-  if (one.record.head.event != MAGNET_LOST) ++at->second.events;
+  if (one.record.head.event != MAGNET_LOST) at->second.note(one.record.head.timestamp);
   if (at->second.body.size() < kBatchBytes) return;
-  hand_over(id, at->second);
+  hand_over(id, run, at->second);
   run.batches.erase(at);
 }
 
-bool HostRecorder::hand_over(const RunId& id, Batch& batch) {
-  HostCounts& counts = runs_[id].counts;
-  const bool taken = sink_(id, batch.body.end());
-  counts.events += batch.events;
-  (taken ? counts.recorded : counts.dropped_spool) += batch.events;
-  return taken;
+// MAGNET_LOST records alone are no gap: what they tell was lost before.
+void HostRecorder::hand_over(const RunId& id, Run& run, Batch& batch) {
+  const ByteView body = batch.body.end();
+  run.common.events += batch.events.count;
+  for (std::size_t i = 0; i < sinks_.size(); ++i) {
+    Copy& copy = run.copies[i];
+    const bool taken = sinks_[i](id, body);
+    (taken ? copy.recorded : copy.dropped_spool) += batch.events.count;
+    if (!taken && batch.events.count > 0) copy.gaps.note(batch.events);
+  }
 }
 
 void HostRecorder::on_sample(const HostSocket& socket, ByteView info, std::uint64_t utc_ns) {
   const fl_tcp_info sample = tcp_sample(info, socket.socket, utc_ns);
   for (const RunId& id : socket.runs) {
     if (is_counted_alone(id)) continue;
-    Run& run = runs_[id];
-    if (!run.samples)
-      run.samples = Batch{EventBodyWriter(FL_EVENT_TCP_INFO, sizeof sample, 0, session_)};
-    run.samples->body.add(view_of(sample));
+    Run& run = run_of(id);
+    if (!run.samples) run.samples = EventBodyWriter(FL_EVENT_TCP_INFO, sizeof sample, 0, session_);
+    run.samples->add(view_of(sample));
   }
 }
 
@@ -212,19 +226,34 @@ void HostRecorder::flush() {
 }
 
 void HostRecorder::flush(const RunId& id, Run& run) {
-  for (auto& [where, batch] : run.batches) hand_over(id, batch);
+  for (auto& [where, batch] : run.batches) hand_over(id, run, batch);
   run.batches.clear();
   if (!run.samples) return;
-  const std::uint32_t samples = run.samples->body.count();
-  const bool taken = sink_(id, run.samples->body.end());
-  (taken ? run.counts.samples : run.counts.samples_dropped) += samples;
+  const std::uint32_t samples = run.samples->count();
+  const ByteView body = run.samples->end();
+  for (std::size_t i = 0; i < sinks_.size(); ++i) {
+    const bool taken = sinks_[i](id, body);
+    (taken ? run.copies[i].samples : run.copies[i].samples_dropped) += samples;
+  }
   run.samples.reset();
 }
 
-const HostCounts& HostRecorder::counts(const RunId& run) const {
-  static const HostCounts none;
+HostCounts HostRecorder::counts(const RunId& run, std::size_t copy) const {
   auto found = runs_.find(run);
-  return found == runs_.end() ? none : found->second.counts;
+  if (found == runs_.end()) return {};
+  const Copy& own = found->second.copies.at(copy);
+  HostCounts counts = found->second.common;
+  counts.recorded = own.recorded;
+  counts.dropped_spool = own.dropped_spool;
+  counts.samples = own.samples;
+  counts.samples_dropped = own.samples_dropped;
+  return counts;
+}
+
+const std::vector<Gap>& HostRecorder::gaps(const RunId& run, std::size_t copy) const {
+  static const Gaps none;
+  auto found = runs_.find(run);
+  return (found == runs_.end() ? none : found->second.copies.at(copy).gaps).list();
 }
 
 void HostRecorder::forget(const RunId& run) {

@@ -6,8 +6,10 @@
 #include <functional>
 #include <map>
 #include <unordered_map>
+#include <vector>
 
 #include "base/event.h"
+#include "capture/gaps.h"
 #include "capture/host_sockets.h"
 #include "magnet/events.h"
 
@@ -53,9 +55,12 @@ class HostRecorder {
 
   // `source`: FL_EVENT_MODULE or FL_EVENT_EBPF; the latter compares addresses itself.
   HostRecorder(fl_event_source source, const RunId& session, EventSink sink)
+      : HostRecorder(source, session, std::vector<EventSink>{std::move(sink)}) {}
+  // A copy of each run for each sink, which takes or drops it on its own.
+  HostRecorder(fl_event_source source, const RunId& session, std::vector<EventSink> sinks)
       : source_(source),
         session_(session),
-        sink_(std::move(sink)),
+        sinks_(std::move(sinks)),
         sockets_(source == FL_EVENT_EBPF) {}
 
   // When others' records come from now on: what is unfinished is handed over first.
@@ -81,7 +86,9 @@ class HostRecorder {
 
   // Hands every unfinished batch to the sink.
   void flush();
-  const HostCounts& counts(const RunId& run) const;
+  HostCounts counts(const RunId& run, std::size_t copy = 0) const;
+  // When the sink took no more events.
+  const std::vector<Gap>& gaps(const RunId& run, std::size_t copy = 0) const;
   const HostTotals& totals() const { return totals_; }
   std::uint64_t sockets_refused() const { return sockets_.refused(); }  // no room to know them
   void forget(const RunId& run);
@@ -95,12 +102,21 @@ class HostRecorder {
   };
   struct Batch {
     EventBodyWriter body;
-    std::uint64_t events = 0;
+    Gap events;  // what is lost if nobody takes it
+
+    void note(std::uint64_t at_ns);
+  };
+  struct Copy {
+    std::uint64_t recorded = 0, dropped_spool = 0, samples = 0, samples_dropped = 0;
+    Gaps gaps;
   };
   struct Run {
+    explicit Run(std::size_t copies_kept) : copies(copies_kept) {}
+
     std::map<std::pair<unsigned, bool>, Batch> batches;  // by CPU and extension
-    std::optional<Batch> samples;
-    HostCounts counts;
+    std::optional<EventBodyWriter> samples;
+    HostCounts common;  // what is the same for each copy
+    std::vector<Copy> copies;
   };
 
   bool take(const Waiting& one, bool asked);
@@ -109,13 +125,14 @@ class HostRecorder {
   bool is_on(const RunId& run, std::uint64_t at_ns) const;
   bool is_counted_alone(const RunId& run) const;
   void give(const Runs& runs, const Waiting& one);
+  Run& run_of(const RunId& id);
   void add(const RunId& id, const Waiting& one);
   void flush(const RunId& id, Run& run);
-  bool hand_over(const RunId& id, Batch& batch);
+  void hand_over(const RunId& id, Run& run, Batch& batch);
 
   fl_event_source source_;
   RunId session_;
-  EventSink sink_;
+  std::vector<EventSink> sinks_;
   HostSockets sockets_;
   Confirm confirm_;
   Runs active_;

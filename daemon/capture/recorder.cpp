@@ -32,7 +32,8 @@ void Recorder::claim(const Claims& claims) {
   claims_.clear();
   for (const auto& [slot, of_slot] : claims) {
     auto& holders = claims_[slot];
-    for (const Claim& claim : of_slot) holders.push_back({claim, &runs_[claim.run]});
+    for (const Claim& claim : of_slot)
+      holders.push_back({claim, &runs_.try_emplace(claim.run, sinks_.size()).first->second});
   }
 }
 
@@ -89,8 +90,9 @@ void Recorder::record(const Holder& holder, std::uint8_t direction, const fl_lif
   if (kept.size() < headers) flags |= FL_RECORD_TRUNCATED;
   flags |= static_cast<std::uint16_t>(lift.depth << FL_RECORD_DEPTH_SHIFT) & FL_RECORD_DEPTH;
 
+  const std::uint64_t at_ns = lift.timestamp_ns - tai_offset_ns_;
   fl_header_record head{};
-  head.timestamp_ns = big_endian<std::uint64_t>(lift.timestamp_ns - tai_offset_ns_);
+  head.timestamp_ns = big_endian(at_ns);
   head.digest = big_endian<std::uint64_t>(fl_digest_of_run(claim.run.bytes.data(), lift.digest));
   head.wire_len = big_endian<std::uint32_t>(lift.wire_len);
   head.cap_len = big_endian(static_cast<std::uint16_t>(kept.size()));
@@ -99,6 +101,8 @@ void Recorder::record(const Holder& holder, std::uint8_t direction, const fl_lif
   head.flags = big_endian(flags);
   head.gso_size = big_endian<std::uint16_t>(lift.gso_size);
   head.gso_segs = big_endian<std::uint16_t>(lift.gso_segs);
+  run.from_ns = run.batched == 0 ? at_ns : std::min(run.from_ns, at_ns);
+  run.until_ns = run.batched == 0 ? at_ns : std::max(run.until_ns, at_ns);
   append_struct(run.batch, head);
   append(run.batch, kept);
   ++run.batched;
@@ -111,25 +115,34 @@ void Recorder::flush() {
 
 void Recorder::flush(const RunId& id, Run& run) {
   if (run.in_batch.empty()) return;
-  const bool taken = run.batched == 0 || sink_(id, run.batched, run.batch);
-  for (auto& [point, fresh] : run.in_batch) {
-    PointCounts& sum = run.counts[point];
-    sum.matched += fresh.matched;
-    sum.matched_bytes += fresh.matched_bytes;
-    sum.sampled_out += fresh.sampled_out;
-    (taken ? sum.recorded : sum.dropped_spool) += fresh.recorded;
-    if (taken) sum.bytes += fresh.bytes;
-    if (taken) sum.super_packets += fresh.super_packets;
+  for (std::size_t i = 0; i < sinks_.size(); ++i) {
+    const bool taken = run.batched == 0 || sinks_[i](id, run.batched, run.batch);
+    tally(run, run.copies[i], taken);
   }
   run.in_batch.clear();
   run.batch.clear();
   run.batched = 0;
 }
 
-const std::map<Recorder::Point, PointCounts>& Recorder::counts(const RunId& run) const {
-  static const std::map<Point, PointCounts> none;
+void Recorder::tally(const Run& run, Copy& copy, bool taken) {
+  std::uint64_t dropped = 0;
+  for (const auto& [point, fresh] : run.in_batch) {
+    PointCounts& sum = copy.counts[point];
+    sum.matched += fresh.matched;
+    sum.matched_bytes += fresh.matched_bytes;
+    sum.sampled_out += fresh.sampled_out;
+    (taken ? sum.recorded : sum.dropped_spool) += fresh.recorded;
+    if (taken) sum.bytes += fresh.bytes;
+    if (taken) sum.super_packets += fresh.super_packets;
+    if (!taken) dropped += fresh.recorded;
+  }
+  if (dropped > 0) copy.gaps.note({run.from_ns, run.until_ns, dropped});
+}
+
+const Recorder::Copy& Recorder::copy_of(const RunId& run, std::size_t copy) const {
+  static const Copy none;
   auto found = runs_.find(run);
-  return found == runs_.end() ? none : found->second.counts;
+  return found == runs_.end() ? none : found->second.copies.at(copy);
 }
 
 void Recorder::forget(const RunId& run) {

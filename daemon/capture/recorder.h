@@ -13,6 +13,7 @@
 
 #include "base/bytes.h"
 #include "base/run_id.h"
+#include "capture/gaps.h"
 #include "proto/digest.h"
 #include "proto/flow.h"
 #include "proto/frame.h"
@@ -49,7 +50,9 @@ class Recorder {
  public:
   using Point = std::pair<std::uint16_t, std::uint8_t>;  // port, direction
 
-  explicit Recorder(Sink sink) : sink_(std::move(sink)) {}
+  explicit Recorder(Sink sink) : sinks_{std::move(sink)} {}
+  // A copy of each run for each sink, which takes or drops it on its own.
+  explicit Recorder(std::vector<Sink> sinks) : sinks_(std::move(sinks)) {}
 
   // Replaces the claims of all slots; called when the set of runs changed. A run that has claimed
   // is known, with its counts, until forget().
@@ -62,7 +65,13 @@ class Recorder {
   // Hands every unfinished batch to the sink; called once per drain of the ring.
   void flush();
 
-  const std::map<Point, PointCounts>& counts(const RunId& run) const;
+  const std::map<Point, PointCounts>& counts(const RunId& run, std::size_t copy = 0) const {
+    return copy_of(run, copy).counts;
+  }
+  // When the sink took no more.
+  const std::vector<Gap>& gaps(const RunId& run, std::size_t copy = 0) const {
+    return copy_of(run, copy).gaps.list();
+  }
   void forget(const RunId& run);  // and its claims
   std::size_t size() const { return runs_.size(); }
   std::uint64_t unclaimed() const {
@@ -70,13 +79,20 @@ class Recorder {
   }  // lifted, but no run has the slot any more
 
  private:
+  struct Copy {
+    std::map<Point, PointCounts> counts;
+    Gaps gaps;
+  };
   struct Run {
+    explicit Run(std::size_t copies_kept) : copies(copies_kept) {}
+
     Bytes batch;
     std::uint32_t batched = 0;
-    std::map<Point, PointCounts> counts;
     std::map<Point, PointCounts> in_batch;
     // Of the lift under way: bit d: one of its slots is of direction d. 0 between lifts.
     std::uint8_t directions = 0;
+    std::uint64_t from_ns = 0, until_ns = 0;  // of the batch's records
+    std::vector<Copy> copies;
   };
   struct Holder {
     Claim claim;
@@ -85,8 +101,10 @@ class Recorder {
   void add(const Holder& holder, const fl_lift& lift, ByteView frame);
   void record(const Holder& holder, std::uint8_t direction, const fl_lift& lift, ByteView frame);
   void flush(const RunId& id, Run& run);
+  static void tally(const Run& run, Copy& copy, bool taken);
+  const Copy& copy_of(const RunId& run, std::size_t copy) const;
 
-  Sink sink_;
+  std::vector<Sink> sinks_;
   std::unordered_map<std::uint32_t, std::vector<Holder>> claims_;
   std::vector<const Holder*> lifted_for_;  // of the lift under way: the first holder of each run
   std::unordered_map<RunId, Run> runs_;

@@ -172,14 +172,17 @@ std::variant<Decision, Refusal> decide(const Policy& policy,
   if (rule == policy.allow.end()) return refuse(Reason::denied, "no rule allows it", "");
   if (auto why = beyond(*rule, grant))
     return refuse(Reason::denied, "by rule " + rule->name + ": " + *why, rule->name);
-  const bool own = grant.archive == Fingerprint{};
-  if (!own && std::find(rule->archives.begin(), rule->archives.end(), grant.archive) ==
-                  rule->archives.end()) {
+  const bool pinned = grant.archive == Fingerprint{} ||
+                      std::find(rule->archives.begin(), rule->archives.end(), grant.archive) !=
+                          rule->archives.end();
+  if (!pinned && !rule->requester_archives) {
     return refuse(Reason::unknown_archive,
                   "archive " + to_hex(grant.archive) + " is not pinned by rule " + rule->name,
                   rule->name);
   }
-  return within(*rule, grant);
+  Decision decision = within(*rule, grant);
+  decision.at_requester = !pinned;
+  return decision;
 }
 
 }  // namespace fieldline::sense

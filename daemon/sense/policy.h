@@ -30,6 +30,8 @@ struct Rule {
   bool capture = true, count = true;  // allow: the verbs
   bool inner = false;                 // allow: also packets and triggers inside tunnels
   std::vector<Fingerprint> archives;  // allow: what a grant may select; empty: the sensor's own
+  // allow: any other key that a grant selects is an archive's on the grant's host A
+  bool requester_archives = false;
 };
 
 // Deny by default: a deny that matches is final, then the first allow that matches decides.
@@ -48,6 +50,7 @@ struct Decision {
   std::uint8_t sample_bits = 0;  // as in fl_flow_value; FL_SAMPLE_NONE: the run is counted alone
   bool inner = false;
   Fingerprint archive{};
+  bool at_requester = false;         // the archive is none that is pinned, but the requester's
   std::vector<std::string> clamped;  // "duration 2 h to 10 min"
 };
 

@@ -18,8 +18,9 @@ Fingerprint read_archive(Settings& at, const std::string& text) {
   if (text == "own") return key;
   if (text.starts_with(prefix) && from_hex(std::string_view(text).substr(prefix.size()), key))
     return key;
-  at.complain("archives",
-              "'" + text + "' is neither \"own\" nor SHA256: and 64 hexadecimal digits");
+  at.complain(
+      "archives",
+      "'" + text + "' is none of \"own\", \"requester\", SHA256: and 64 hexadecimal digits");
   return key;
 }
 
@@ -80,7 +81,11 @@ Rule read_allow(Settings& at, const std::string& default_name) {
   read_verbs(at, rule);
   rule.inner = at.boolean("inner", false);
   for (const std::string& text : at.strings("archives")) {
-    rule.archives.push_back(read_archive(at, text));
+    if (text == "requester") {
+      rule.requester_archives = true;
+    } else {
+      rule.archives.push_back(read_archive(at, text));
+    }
   }
   return rule;
 }

@@ -29,6 +29,7 @@ class Link : public std::enable_shared_from_this<Link> {
         backoff_(executor),
         drained_(executor),
         random_(options.jitter_seed) {
+    if (options.numbered > 0) spool.go_on_behind(options.numbered);
     spool.on_trouble = [this](const Error& error) {
       if (on_spool_trouble) on_spool_trouble(error);
     };

@@ -55,6 +55,7 @@ class LinkedProducer final : public Producer {
     if (taken) link_->offered();
     return taken;
   }
+  bool has_room() const override { return link_->spool.has_room(); }
   void send_status(std::string json) override { link_->send_status(std::move(json)); }
   asio::awaitable<bool> close(std::uint64_t timeout_ns) override {
     return link_->drain(timeout_ns);

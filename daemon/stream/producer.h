@@ -31,8 +31,9 @@ struct ProducerOptions {
   std::shared_ptr<SpoolFolder> spool_folder = nullptr;  // none: memory alone
   // What a dead session left in the folder: sent as that session's rest. Nothing is offered.
   std::optional<Leftover> leftover = std::nullopt;
-  std::string name, domain;  // of the sensor, for the hello
-  RunId session;             // random, one per daemon start
+  std::string name, domain;    // of the sensor, for the hello
+  RunId session;               // random, one per daemon start
+  std::uint64_t numbered = 0;  // items of the session that an earlier producer offered
   std::uint64_t backoff_min_ns = 200'000'000, backoff_max_ns = 10'000'000'000;
   std::uint64_t dial_timeout_ns = 5'000'000'000;
   // An archive that acknowledges nothing for so long while items wait is taken for dead; dialled
@@ -70,6 +71,8 @@ class Producer {
   // JSON) may use a reserve of 1 MiB above spool_bytes, so that final counts always fit.
   virtual bool offer(std::uint8_t type, std::uint8_t encoding, const RunId& run,
                      std::uint32_t count, ByteView body) = 0;
+  // For what could be left out.
+  virtual bool has_room() const = 0;
   // The newest status replaces an unsent older one; not durable.
   virtual void send_status(std::string json) = 0;
   // Waits until all is acknowledged or the deadline passes, then closes; true: all is acknowledged.

@@ -31,6 +31,8 @@ class Spool {
   // were sent.
   explicit Spool(std::size_t limit, std::unique_ptr<SpoolDisk> disk = nullptr);
   Spool(const Spool&) = delete;
+  // Numbers go on behind those of an earlier spool of the session, which gave up what it had.
+  void go_on_behind(std::uint64_t last) { offered_ = acknowledged_ = sent_ = last; }
 
   // False, and `count` is dropped: no room, no memory, or longer than a frame may be.
   bool offer(std::uint8_t type, std::uint8_t encoding, const RunId& run, std::uint32_t count,
@@ -53,6 +55,9 @@ class Spool {
   std::uint64_t offered() const { return offered_; }
   std::uint64_t acknowledged() const { return acknowledged_; }
   std::uint64_t items() const { return offered_ - acknowledged_; }
+  // For what could be left out: the last quarter of the memory is for what must not be lost. A disk
+  // that takes the overflow keeps it free.
+  bool has_room() const { return bytes() < limit_ / 4 * 3; }
   std::uint64_t bytes() const { return head_bytes_ + tail_bytes_; }
   std::uint64_t dropped() const { return dropped_; }
   std::uint64_t resent() const { return resent_; }

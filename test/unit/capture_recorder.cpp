@@ -279,6 +279,30 @@ TEST_CASE("FullSpoolIsCountedPerPoint: matched = recorded + dropped") {
   CHECK(store.records.size() == 1000);
 }
 
+TEST_CASE("Each archive of a run takes or drops on its own, and its gaps are its own") {
+  Store first, second;
+  Recorder recorder(std::vector<Sink>{first.sink(), second.sink()});
+  recorder.claim({{1, {{run_of(1), FL_FORWARD, 0}}}});
+  constexpr std::uint64_t s = 1'000'000'000;
+  for (std::uint64_t i = 10; i < 20; ++i) {
+    second.full = i == 12 || i == 13;
+    fl_lift lift = lift_of(1);
+    lift.timestamp_ns = i * s;
+    recorder.on_lift(lift, tcp_frame(0, 0));
+    recorder.flush();
+  }
+  const PointCounts& all = recorder.counts(run_of(1), 0).at({0, FL_FORWARD});
+  const PointCounts& some = recorder.counts(run_of(1), 1).at({0, FL_FORWARD});
+  CHECK((all.matched == 10 && all.recorded == 10 && all.dropped_spool == 0));
+  CHECK((some.matched == 10 && some.recorded == 8 && some.dropped_spool == 2));
+  CHECK(first.records.size() == 10);
+  CHECK(second.records.size() == 8);
+  CHECK(recorder.gaps(run_of(1), 0).empty());
+  REQUIRE(recorder.gaps(run_of(1), 1).size() == 2);
+  const Gap& gap = recorder.gaps(run_of(1), 1)[1];
+  CHECK((gap.from_ns == 13 * s && gap.until_ns == 13 * s && gap.count == 1));
+}
+
 TEST_CASE("A lift whose run has gone is counted, not given to anybody") {
   Store store;
   Recorder recorder(store.sink());

@@ -253,7 +253,7 @@ TEST_CASE("the rights of a rule are read from the file, and what is none is comp
   CHECK((plain.capture && plain.count));
   auto [rule, problems] = read(
       "min_prefix_v4 = 24\nmin_prefix_v6 = 64\nany_port = \"one\"\nmin_sample = 16\n"
-      "verbs = [\"count\"]\n");
+      "verbs = [\"count\"]\narchives = [\"own\", \"requester\"]\n");
   CHECK(problems.empty());
   CHECK(rule.min_prefix_v4 == 24);
   CHECK(rule.min_prefix_v6 == 64);
@@ -261,9 +261,33 @@ TEST_CASE("the rights of a rule are read from the file, and what is none is comp
   CHECK(rule.min_sample == 16);
   CHECK_FALSE(rule.capture);
   CHECK(rule.count);
-  for (const char* wrong : {"min_prefix_v4 = 33", "min_prefix_v6 = 129", "any_port = \"two\"",
-                            "min_sample = 10", "min_sample = 0", "verbs = [\"test\"]"}) {
+  CHECK(rule.requester_archives);
+  CHECK(rule.archives.size() == 1);
+  CHECK_FALSE(plain.requester_archives);
+  for (const char* wrong :
+       {"min_prefix_v4 = 33", "min_prefix_v6 = 129", "any_port = \"two\"", "min_sample = 10",
+        "min_sample = 0", "verbs = [\"test\"]", "archives = [\"requesters\"]"}) {
     CAPTURE(wrong);
     CHECK_FALSE(read(wrong).second.empty());
   }
+}
+
+TEST_CASE(
+    "where the rule lets requesters bring an archive, an unlisted key is theirs, a listed one is "
+    "not") {
+  Policy policy;
+  policy.allow = {rule_for({}, {})};
+  Fingerprint listed, other;
+  listed.fill(1);
+  other.fill(2);
+  policy.allow[0].archives = {listed};
+  policy.allow[0].requester_archives = true;
+  Grant grant = grant_between("10.0.0.1", "10.0.3.2");
+  CHECK_FALSE(std::get<Decision>(decide(policy, {"ops"}, grant)).at_requester);
+  grant.archive = listed;
+  CHECK_FALSE(std::get<Decision>(decide(policy, {"ops"}, grant)).at_requester);
+  grant.archive = other;
+  const auto decision = std::get<Decision>(decide(policy, {"ops"}, grant));
+  CHECK(decision.at_requester);
+  CHECK(decision.archive == other);
 }

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "app/requesters.h"
+
+#include <catch2/catch.hpp>
+
+using namespace fieldline;
+using namespace fieldline::app;
+
+namespace {
+
+RunId run_of(std::uint64_t number) {
+  RunId id;
+  for (std::size_t i = 0; i < 8; ++i) id.bytes[i] = static_cast<std::uint8_t>(number >> 8 * i);
+  return id;
+}
+
+stream::Fingerprint key_of(std::uint64_t number) {
+  stream::Fingerprint key{};
+  for (std::size_t i = 0; i < 8; ++i) key[i] = static_cast<std::uint8_t>(number >> 8 * i);
+  key[31] = 1;
+  return key;
+}
+
+// An archive that takes what the test says.
+struct Fake final : stream::Producer {
+  Fake(std::map<std::string, int>& starts, std::string host, stream::ProducerCounters& counted)
+      : starts_(starts), host_(std::move(host)), counters_(counted) {}
+  void start() override { ++starts_[host_]; }
+  bool offer(std::uint8_t, std::uint8_t, const RunId&, std::uint32_t, ByteView) override {
+    return true;
+  }
+  bool has_room() const override { return true; }
+  void send_status(std::string) override {}
+  boost::asio::awaitable<bool> close(std::uint64_t) override { co_return true; }
+  stream::LinkState state() const override { return stream::LinkState::idle; }
+  std::string last_error() const override { return "it is not there"; }
+  stream::ProducerCounters counters() const override { return counters_; }
+  bool kept() const override { return false; }
+
+  std::map<std::string, int>& starts_;
+  std::string host_;
+  stream::ProducerCounters& counters_;
+};
+
+struct Site {
+  boost::asio::io_context io;
+  std::map<std::string, int> starts;
+  std::vector<std::uint64_t> numbered;  // of each producer that was made
+  stream::ProducerCounters counters;
+  Requesters requesters{io,
+                        [this](const ArchivePin& where, std::uint64_t from) {
+                          numbered.push_back(from);
+                          return std::make_unique<Fake>(starts, where.host, counters);
+                        },
+                        0};
+
+  void forget() {
+    io.restart();
+    io.run();
+  }
+};
+
+}  // namespace
+
+TEST_CASE("A requester's archive is dialled once something was seen for it, and once only") {
+  Site site;
+  REQUIRE(site.requesters.begin(run_of(1), key_of(1), "10.0.0.1").has_value());
+  REQUIRE(site.requesters.find(key_of(1)) != nullptr);
+  CHECK(site.starts.empty());
+  site.requesters.dial(key_of(1));
+  site.requesters.dial(key_of(1));
+  site.requesters.dial(key_of(2));
+  CHECK(site.starts == std::map<std::string, int>{{"10.0.0.1", 1}});
+  CHECK(site.requesters.report()["dialled"] == 1);
+}
+
+TEST_CASE("Another host does not lead astray what goes to an archive that is in use") {
+  Site site;
+  REQUIRE(site.requesters.begin(run_of(1), key_of(1), "10.0.0.1").has_value());
+  CHECK(site.requesters.begin(run_of(2), key_of(1), "10.0.0.9").error().code == Code::exhausted);
+  CHECK(site.requesters.begin(run_of(3), key_of(1), "10.0.0.1").has_value());
+  site.requesters.end(run_of(1));
+  site.forget();
+  CHECK(site.requesters.find(key_of(1)) != nullptr);  // run 3 goes on
+  site.requesters.end(run_of(3));
+  site.forget();
+  CHECK(site.requesters.find(key_of(1)) == nullptr);
+  CHECK(site.requesters.begin(run_of(4), key_of(1), "10.0.0.9").has_value());
+}
+
+TEST_CASE("An archive that has numbers of the session is not met with the same ones again") {
+  Site site;
+  site.counters.connects = 1;
+  site.counters.offered = 41;
+  for (std::uint64_t run = 1; run <= 2; ++run) {
+    REQUIRE(site.requesters.begin(run_of(run), key_of(1), "10.0.0.1").has_value());
+    site.requesters.dial(key_of(1));
+    site.requesters.end(run_of(run));
+    site.forget();
+  }
+  CHECK(site.numbered == std::vector<std::uint64_t>{0, 41});
+  CHECK(site.starts["10.0.0.1"] == 2);
+  CHECK(site.requesters.report()["known"] == 1);
+}
+
+TEST_CASE(
+    "What an archive does not take is given up by number; one that never answered is forgotten") {
+  Site site;
+  site.counters.spooled_items = 7;
+  REQUIRE(site.requesters.begin(run_of(1), key_of(1), "10.0.0.1").has_value());
+  site.requesters.end(run_of(1));
+  site.forget();
+  CHECK(site.requesters.report()["given_up"] == 0);  // nothing was seen, nothing is missed
+  REQUIRE(site.requesters.begin(run_of(2), key_of(1), "10.0.0.1").has_value());
+  site.requesters.dial(key_of(1));
+  site.requesters.end(run_of(2));
+  site.forget();
+  CHECK(site.requesters.report()["given_up"] == 7);
+  CHECK(site.requesters.report()["known"] == 0);
+}
+
+TEST_CASE("Keys that nobody answers for do not fill the table") {
+  Site site;
+  for (std::uint64_t i = 0; i < 2 * Requesters::kKnown; ++i) {
+    REQUIRE(site.requesters.begin(run_of(i), key_of(i), "10.0.0.1").has_value());
+    site.requesters.end(run_of(i));
+    site.forget();
+  }
+  for (std::uint64_t i = 0; i < Requesters::kDialled; ++i)
+    REQUIRE(site.requesters.begin(run_of(i), key_of(i), "10.0.0.1").has_value());
+  auto one_more = site.requesters.begin(run_of(99), key_of(99), "10.0.0.1");
+  REQUIRE_FALSE(one_more.has_value());
+  CHECK(one_more.error().text().find("select one that is pinned here, or wait") !=
+        std::string::npos);
+}
