@@ -10,11 +10,9 @@
 #define FIELDLINE_BPF_CLASSIFY_H
 
 #include "bpf/inside.h"
-#include "bpf/lift.h"
+#include "bpf/take.h"
 #include "bpf/trigger.h"
 
-/* One loaded instance per port; the maps are shared. */
-const volatile __u16 fl_port = 0;
 const volatile __u32 fl_action = 0;
 
 /* The counters of FL_UNPARSED stand in one row, in the order of their constants. */
@@ -27,35 +25,12 @@ static __always_inline void fl_count_unparsed(struct fl_port_counters *port, __u
 		first[reason] += packets;
 }
 
-static __always_inline void fl_count_matched(struct fl_port_counters *port, enum fl_lift_result result, __u32 packets)
-{
-	port->matched += packets;
-	if (result == FL_LIFTED)
-		port->lifted += packets;
-	else if (result == FL_SAMPLED_OUT)
-		port->sampled_out += packets;
-	else if (result == FL_DROPPED_RING)
-		port->dropped_ring += packets;
-	else
-		port->dropped_read += packets;
-}
-
-/*
- * Each segment of a super-packet has headers of its own on the wire: those that were parsed. What could not be parsed
- * has none known.
- */
-static __always_inline __u32 fl_wire_bytes(struct fl_context *ctx, const struct fl_packet *p, __u32 segments)
-{
-	return p->wire_len + (segments - 1) * p->payload_at + segments * fl_context_tag_len(ctx);
-}
-
 /* What becomes of a packet of so many segments, for which fl_parse() gave this reason. */
 static __always_inline void fl_classify_parsed(struct fl_context *ctx, struct fl_scratch *s,
-					       struct fl_port_counters *port, __u32 index, __u32 segments, int reason)
+					       struct fl_port_counters *port, __u32 segments, int reason)
 {
 	struct fl_packet *packet = &s->packet;
-	enum fl_lift_result result;
-	__u32 masks;
+	__u32 masks, taken;
 
 	if (reason == FL_LATER_FRAGMENT)
 		reason = fl_fragment_find(packet);
@@ -64,31 +39,21 @@ static __always_inline void fl_classify_parsed(struct fl_context *ctx, struct fl
 		return;
 	}
 	if (fl_trigger_is(ctx, packet)) {
-		fl_trigger_lift(ctx, packet, s, port, index, segments);
+		fl_trigger_lift(ctx, packet, s, port, fl_port, segments);
 		return;
 	}
 	masks = fl_masks_in_use();
-	fl_flow_match(&packet->key, packet->payload_at, s, FL_MASKS_ALL(masks));
-	if (!s->lift.hits && masks >> FL_MASKS_INSIDE_SHIFT && fl_tunnel_is(packet)) {
-		reason = fl_look_inside(ctx, s, masks);
-		if (reason > 0) {
-			fl_count_unparsed(port, reason, segments);
-			return;
-		}
-		if (reason == FL_TRIGGER_INSIDE) {
-			fl_trigger_lift(ctx, packet, s, port, index, segments);
-			return;
-		}
+	taken = fl_take(ctx, s, port, segments, FL_MASKS_ALL(masks));
+	if (masks >> FL_MASKS_INSIDE_SHIFT && fl_tunnel_is(packet)) {
+		reason = fl_look_inside(ctx, s, masks, segments);
+		taken += s->taken_inside;
 	}
-	if (!s->lift.hits) {
+	if (taken)
+		port->taken_again += (taken - 1) * segments;
+	else if (reason)
+		fl_count_unparsed(port, reason, segments);
+	else
 		port->unmatched += segments;
-		return;
-	}
-	if (packet->fragmented)
-		fl_fragment_keep(packet);
-	result = fl_lift_packet(ctx, packet, s, index, segments);
-	fl_flow_count(&s->lift, segments, fl_wire_bytes(ctx, packet, segments), result);
-	fl_count_matched(port, result, segments);
 }
 
 static __always_inline void fl_classify_packet(struct fl_context *ctx)
@@ -104,7 +69,7 @@ static __always_inline void fl_classify_packet(struct fl_context *ctx)
 	segments = fl_context_segments(ctx, wire_len - s->packet.payload_at);
 	port->packets += segments;
 	port->super_packets += segments > 1;
-	fl_classify_parsed(ctx, s, port, index, segments, reason);
+	fl_classify_parsed(ctx, s, port, segments, reason);
 	port->bytes += fl_wire_bytes(ctx, &s->packet, segments);
 }
 

@@ -1,29 +1,32 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What a tunnel's packet carries, looked up where its own flow is nobody's. */
+/*
+ * What a tunnel's packet carries is a packet of its own, whoever wants the tunnel's: a run of the underlay takes
+ * nothing from those inside, neither their packets nor their triggers.
+ */
 #ifndef FIELDLINE_BPF_INSIDE_H
 #define FIELDLINE_BPF_INSIDE_H
 
-#include "bpf/flow.h"
-#include "bpf/fragment.h"
 #include "bpf/parse_tunnel.h"
+#include "bpf/take.h"
 #include "bpf/trigger.h"
 
 #define FL_TUNNELS_MAX 2 /* a mirror's (ERSPAN) around a network's own */
 
-#define FL_TRIGGER_INSIDE (-1)
-
 /*
- * From the outermost tunnel inwards until something matches: 0 with s->packet the last packet read and s->lift
- * its hits, FL_TRIGGER_INSIDE with s->packet a trigger, or the reason why the next packet cannot be read. A
- * function that the verifier takes by itself, so that other packets do not carry its length.
+ * From the outermost tunnel inwards, as far as they go: how many of the packets were taken, triggers too, is left in
+ * s->taken_inside, the last packet read in s->packet. 0, or the reason why the next one cannot be read. A function
+ * that the verifier takes by itself, so that other packets do not carry its length.
  */
-__noinline int fl_look_inside(struct fl_context *ctx, struct fl_scratch *s, __u32 masks)
+__noinline int fl_look_inside(struct fl_context *ctx, struct fl_scratch *s, __u32 masks, __u32 segments)
 {
+	struct fl_port_counters *port;
+	__u32 index = fl_port;
 	int i, reason;
 
-	if (!s)
+	port = bpf_map_lookup_elem(&port_counters, &index);
+	if (!s || !port)
 		return 0;
-#pragma unroll
+	s->taken_inside = 0;
 	for (i = 0; i < FL_TUNNELS_MAX; i++) {
 		if (!fl_tunnel_is(&s->packet))
 			return 0;
@@ -32,11 +35,12 @@ __noinline int fl_look_inside(struct fl_context *ctx, struct fl_scratch *s, __u3
 			reason = fl_fragment_find(&s->packet);
 		if (reason)
 			return reason;
-		if (masks & FL_TRIGGERS_INSIDE && fl_trigger_is(ctx, &s->packet))
-			return FL_TRIGGER_INSIDE;
-		fl_flow_match(&s->packet.key, s->packet.payload_at, s, FL_MASKS_INSIDE(masks));
-		if (s->lift.hits)
+		if (masks & FL_TRIGGERS_INSIDE && fl_trigger_is(ctx, &s->packet)) {
+			fl_trigger_lift(ctx, &s->packet, s, port, fl_port, segments);
+			s->taken_inside++;
 			return 0;
+		}
+		s->taken_inside += fl_take(ctx, s, port, segments, FL_MASKS_INSIDE(masks));
 	}
 	return fl_tunnel_is(&s->packet) ? FL_TUNNELS_TOO_MANY : 0;
 }

@@ -54,6 +54,7 @@ struct fl_scratch {
 	struct fl_cursor cursor;
 	__u32 wanted; /* bytes to lift */
 	__u32 sample_bits; /* of the entry that asks for the most packets */
+	__u32 taken_inside; /* by fl_look_inside() */
 };
 FL_ASSERT_OFFSET(struct fl_scratch, frame, sizeof(struct fl_lift));
 FL_ASSERT_OFFSET(struct fl_scratch, digest, sizeof(struct fl_lift) + FL_SNAPLEN_MAX);

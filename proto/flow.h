@@ -105,7 +105,7 @@ FL_ASSERT_SIZE(struct fl_flow_counters, 56);
 enum fl_unparsed { FL_PARSED = 0, FL_UNPARSED(FL_CONSTANT) FL_UNPARSED_END };
 
 /*
- * Per CPU and port. packets = unmatched + matched + triggers seen + each reason not to parse
+ * Per CPU and port. packets + taken_again = unmatched + matched + triggers seen + each reason not to parse
  * (FL_UNPARSED). A trigger is consumed as a trigger and is never a match.
  */
 struct fl_port_counters {
@@ -122,11 +122,12 @@ struct fl_port_counters {
 	__u64 triggers_fragmented;    /* magic in a first fragment */
 	__u64 super_packets;	      /* buffers that are several wire segments each, which `packets` counts */
 	__u64 sampled_out;
+	__u64 taken_again;	      /* with a tunnel's packet, or with one further out: in matched or triggers once more */
 	FL_UNPARSED(FL_COUNTER)	      /* in the order of enum fl_unparsed, from FL_NOT_IP on */
 };
 #undef FL_CONSTANT
 #undef FL_COUNTER
-FL_ASSERT_SIZE(struct fl_port_counters, 104 + 8 * (FL_UNPARSED_END - 1));
-FL_ASSERT_OFFSET(struct fl_port_counters, not_ip, 104);
+FL_ASSERT_SIZE(struct fl_port_counters, 112 + 8 * (FL_UNPARSED_END - 1));
+FL_ASSERT_OFFSET(struct fl_port_counters, not_ip, 112);
 
 #endif

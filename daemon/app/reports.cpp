@@ -222,6 +222,7 @@ json port_report(std::uint16_t number, const source::PortState& port, const fl_p
                    {"matched", c.matched},
                    {"lifted", c.lifted},
                    {"sampled_out", c.sampled_out},
+                   {"taken_again", c.taken_again},
                    {"dropped_ring", c.dropped_ring},
                    {"dropped_read", c.dropped_read},
                    {"triggers", c.triggers},

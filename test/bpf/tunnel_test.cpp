@@ -129,16 +129,56 @@ TEST_CASE("An entry without the right matches no packet inside a tunnel") {
   CHECK(bench.flow(1).packets == 1);
 }
 
-TEST_CASE("A tunnel's own flow matches as itself and is not looked into") {
+TEST_CASE("A run of the tunnel's own flow hides neither packets nor triggers of those inside it") {
+  const auto outer = entry(key_of("10.0.0.1", "10.0.0.2", kUdp, 50000, 4789), exact_mask(), 1);
   Bench bench;
-  bench.apply({entry(kKey, inside_mask(), 0),
-               entry(key_of("10.0.0.1", "10.0.0.2", kUdp, 50000, 4789), exact_mask(), 1)});
+  bench.apply({entry(kKey, inside_mask(), 0), outer});
   const Bytes frame = over_udp(4789, vxlan(kFrame));
-  const Lifted got = bench.lift_of(frame);
-  CHECK(got.lift.slots[0] == 1);
-  CHECK(got.lift.depth == 0);
-  CHECK(got.lift.digest == oracle::digest(oracle::read(frame).digest_input));
-  CHECK(bench.flow(0).packets == 0);
+  bench.run(frame);
+  const auto lifted = bench.lifted();
+  REQUIRE(lifted.size() == 2);
+  CHECK(lifted[0].lift.slots[0] == 1);
+  CHECK(lifted[0].lift.depth == 0);
+  CHECK(lifted[0].lift.digest == oracle::digest(oracle::read(frame).digest_input));
+  CHECK(lifted[1].lift.slots[0] == 0);
+  CHECK(lifted[1].lift.hits == 1);
+  CHECK(lifted[1].lift.depth == 1);
+  CHECK(lifted[1].lift.digest == bench.lift_of(kFrame).lift.digest);
+  CHECK(bench.flow(1).packets == 1);
+  CHECK(bench.flow(0).packets == 2);
+  CHECK(bench.port().taken_again == 1);
+  require_port_sums(bench.port(), 0);
+
+  // What it carries cannot be read: the tunnel's own packet is whole all the same.
+  bench.lift_of(over_udp(4789, vxlan(ethernet(kArp, filler(46)))));
+  CHECK(bench.port().not_ip == 0);
+  require_port_sums(bench.port(), 0);
+
+  Bytes body = filler(FL_TRIGGER_MIN);
+  std::memcpy(body.data(), FL_TRIGGER_MAGIC, FL_TRIGGER_MAGIC_LEN);
+  REQUIRE(bench.table().look_inside(true).has_value());
+  bench.lift_of(over_udp(4789, vxlan(ethernet(kIpv4, ipv4({.protocol = kUdp}, udp({}, body))))));
+  CHECK(bench.triggers().size() == 1);
+  CHECK(bench.port().taken_again == 2);
+  require_port_sums(bench.port(), 1);
+}
+
+TEST_CASE("Of two tunnels with packets of runs in each, every one is lifted") {
+  Bench bench;
+  const Bytes middle = over_udp(4789, vxlan(kFrame));
+  const Bytes frame = over_ip(kGre, gre(kErspan2, erspan2(middle), 0x1000));
+  bench.apply({entry(kKey, inside_mask(), 0),
+               entry(key_of("10.0.0.1", "10.0.0.2", kUdp, 50000, 4789), inside_mask(), 1),
+               entry(key_of("10.0.0.1", "10.0.0.2", kGre, 0, 0), exact_mask(), 2)});
+  bench.run(frame);
+  const auto lifted = bench.lifted();
+  REQUIRE(lifted.size() == 3);
+  for (unsigned depth = 0; depth < 3; ++depth) {
+    CHECK(lifted[depth].lift.depth == depth);
+    CHECK(lifted[depth].lift.slots[0] == 2 - depth);
+  }
+  CHECK(bench.port().taken_again == 2);
+  require_port_sums(bench.port(), 0);
 }
 
 TEST_CASE("Two tunnels, one in the other, are opened and a third is counted") {

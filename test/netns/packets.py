@@ -17,7 +17,7 @@ class Packet:
         self.read(0)
 
     def read(self, start):
-        """From an Ethernet header on; a VXLAN's payload is read in place of what carries it."""
+        """From an Ethernet header on; a VXLAN's payload, if it is there, is read in place of what carries it."""
         data, self.payload, self.later = self.data, 0, False
         self.protocol = self.source = self.target = self.sport = self.dport = self.sequence = self.ip_id = None
         at, kind = start + 14, struct.unpack("!H", self.data[start + 12:start + 14])[0]
@@ -46,7 +46,7 @@ class Packet:
             self.sport, self.dport = struct.unpack("!HH", data[at:at + 4])
             self.transport_end = at + 8
             self.is_trigger = data[at + 8:at + 16] == TRIGGER_MAGIC
-            if self.dport == 4789:
+            if self.dport == 4789 and len(data) >= at + 16 + 14:
                 self.tunnels += 1
                 return self.read(at + 16)
         elif self.protocol in (1, 58):
