@@ -27,6 +27,7 @@ __noinline int fl_look_inside(struct fl_context *ctx, struct fl_scratch *s, __u3
 	if (!s || !port)
 		return 0;
 	s->taken_inside = 0;
+#pragma unroll
 	for (i = 0; i < FL_TUNNELS_MAX; i++) {
 		if (!fl_tunnel_is(&s->packet))
 			return 0;

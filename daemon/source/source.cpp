@@ -92,12 +92,19 @@ class KernelSource final : public Source {
       const std::string &name = plans_[i].interface, port = "port " + plans_[i].name() + ": ";
       const auto index = static_cast<int>(if_nametoindex(name.c_str()));
       if (ports_[i] && ports_[i]->interface().index != index) {
-        detach(i);
+        detach(i, "there is no interface " + name);
         lines.push_back(port + "interface " + name +
                         " is gone; the other ports go on, and this one does when an interface of "
                         "that name is back");
       }
-      if (ports_[i] || index == 0) continue;
+      if (ports_[i]) {
+        auto still = read_for(plans_[i]);
+        if (still) continue;
+        std::string why = std::move(still.error()).in("port " + plans_[i].name()).text();
+        lines.push_back("let go: " + why);
+        detach(i, std::move(why));
+      }
+      if (index == 0) continue;
       if (auto attached = attach(i)) {
         lines.push_back(port + "is back: " + states_[i].attachment);
       } else if (std::string why = attached.error().text(); why != states_[i].remark) {
@@ -158,10 +165,10 @@ class KernelSource final : public Source {
     return {};
   }
 
-  void detach(std::uint16_t number) {
+  void detach(std::uint16_t number, std::string why) {
     ports_[number].reset();
     states_[number].attachment.clear();
-    states_[number].remark = "there is no interface " + plans_[number].interface;
+    states_[number].remark = std::move(why);
   }
 
   // Destroyed from the last to the first: ports are detached before the maps go.

@@ -206,6 +206,33 @@ TEST_CASE("A port that came back with an address stays away, and the reason is s
   CHECK(back[0] == "port tap0: is back: native XDP");
 }
 
+TEST_CASE("A tap that is given an address or a master consumes nothing that is meant for it") {
+  OwnNetwork network;
+  auto source = must_open(small({"tap0", "tap1"}));
+  for (const auto& [give, mend, take] :
+       {std::tuple{"ip address add 192.0.2.1/24 dev tap0", "ip address flush dev tap0",
+                   "ip address flush dev tap0"},
+        std::tuple{"ip link add br0 type bridge && ip link set dev tap0 master br0",
+                   "ip link set dev tap0 nomaster",
+                   "ip link set dev tap0 nomaster && ip link delete dev br0"}}) {
+    CAPTURE(give);
+    shell(give);
+    const auto let_go = source->follow_links();
+    REQUIRE(let_go.size() == 1);
+    CHECK(let_go[0].find("let go: port tap0: ") == 0);
+    CHECK(let_go[0].find(mend) != std::string::npos);
+    CHECK(source->ports()[0].attachment.empty());
+    CHECK(source->ports()[0].remark.find(mend) != std::string::npos);
+    CHECK(source->ports()[1].attachment == "native XDP");
+    CHECK(source->follow_links().empty());
+    shell(take);
+    const auto back = source->follow_links();
+    REQUIRE(back.size() == 1);
+    CHECK(back[0] == "port tap0: is back: native XDP");
+    CHECK(source->ports()[0].remark.empty());
+  }
+}
+
 TEST_CASE("A driver's counters of drops are told by their names, and ours are none") {
   for (const char* name :
        {"rx_missed_errors", "rx_no_buffer_count", "rx_out_of_buffer", "rx_dropped",
