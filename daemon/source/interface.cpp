@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <functional>
 
 #include "source/ethtool.h"
 #include "source/netlink.h"
@@ -38,6 +39,14 @@ std::string name_of(int index) {
                                                                    : std::to_string(index);
 }
 
+std::string kind_of(ByteView link_info) {
+  std::string kind;
+  each_attribute(link_info, [&](std::uint16_t inner, ByteView text) {
+    if (inner == IFLA_INFO_KIND) kind = text_of(text);
+  });
+  return kind;
+}
+
 Result<void> read_link(Interface& into) {
   return link(into.index, [&](std::uint16_t type, ByteView body) {
     ByteReader reader(body);
@@ -47,10 +56,7 @@ Result<void> read_link(Interface& into) {
     into.type = found->ifi_type;
     each_attribute(reader.rest(), [&](std::uint16_t attribute, ByteView value) {
       if (attribute == IFLA_MASTER) into.master = name_of(int_of(value));
-      if (attribute != IFLA_LINKINFO) return;
-      each_attribute(value, [&](std::uint16_t inner, ByteView text) {
-        if (inner == IFLA_INFO_KIND) into.kind = text_of(text);
-      });
+      if (attribute == IFLA_LINKINFO) into.kind = kind_of(value);
     });
   });
 }
@@ -115,16 +121,47 @@ Result<Interface> read_interface(const std::string& name) {
   return read;
 }
 
-Result<std::vector<std::string>> members_of(const Interface& interface) {
-  std::vector<std::string> names;
-  auto read = dump(RTM_GETLINK, [&](std::uint16_t type, ByteView body) {
+namespace {
+
+// What a link message says of its place among others; absent: 0, "".
+struct LinkTies {
+  int index = 0, master = 0, lower = 0;
+  std::string kind;
+};
+
+Result<void> each_link(const std::function<void(const LinkTies&)>& on_link) {
+  return dump(RTM_GETLINK, [&](std::uint16_t type, ByteView body) {
     ByteReader reader(body);
     auto link = reader.take_struct<ifinfomsg>();
     if (type != RTM_NEWLINK || !link) return;
+    LinkTies ties;
+    ties.index = link->ifi_index;
     each_attribute(reader.rest(), [&](std::uint16_t attribute, ByteView value) {
-      if (attribute == IFLA_MASTER && int_of(value) == interface.index)
-        names.push_back(name_of(link->ifi_index));
+      if (attribute == IFLA_MASTER) ties.master = int_of(value);
+      if (attribute == IFLA_LINK) ties.lower = int_of(value);
+      if (attribute == IFLA_LINKINFO) ties.kind = kind_of(value);
     });
+    on_link(ties);
+  });
+}
+
+// A VLAN, a macvlan, a tunnel that is bound to it. (What a veth names so is its other end.)
+Result<std::vector<std::string>> stacked_on(const Interface& interface) {
+  std::vector<std::string> names;
+  auto read = each_link([&](const LinkTies& ties) {
+    if (ties.lower == interface.index && ties.index != interface.index && ties.kind != "veth")
+      names.push_back(name_of(ties.index));
+  });
+  if (!read) return read.error();
+  return names;
+}
+
+}  // namespace
+
+Result<std::vector<std::string>> members_of(const Interface& interface) {
+  std::vector<std::string> names;
+  auto read = each_link([&](const LinkTies& ties) {
+    if (ties.master == interface.index) names.push_back(name_of(ties.index));
   });
   if (!read) return std::move(read.error()).in("members of " + interface.name);
   return names;
@@ -137,26 +174,44 @@ Result<void> check_has_ethernet(const Interface& interface) {
                                      "packets, or leave it out");
 }
 
-Result<void> check_is_tap(const Interface& tap, const std::string& bundle) {
+namespace {
+constexpr const char* kReason =
+    "; a tap consumes every packet that comes in, so it can carry nothing of its own. ";
+}  // namespace
+
+Result<void> check_carries_nothing(const Interface& tap, const std::string& bundle) {
   Interface interface = tap;
   const std::string& name = interface.name;
-  for (auto step : {read_addresses, read_routes}) {
-    if (auto done = step(interface); !done) return std::move(done.error()).in("interface " + name);
-  }
-  const std::string reason =
-      "; a tap consumes every packet that comes in, so it can carry nothing of its own. ";
+  if (auto done = read_addresses(interface); !done)
+    return std::move(done.error()).in("interface " + name);
+  auto stacked = stacked_on(interface);
+  if (!stacked) return std::move(stacked.error()).in("interface " + name);
   if (interface.master != bundle && !interface.master.empty()) {
-    return fail(Code::invalid, "interface " + name + " belongs to " + interface.master + reason +
+    return fail(Code::invalid, "interface " + name + " belongs to " + interface.master + kReason +
                                    "Run: ip link set dev " + name + " nomaster");
   }
   if (!interface.addresses.empty()) {
     return fail(Code::invalid, "interface " + name + " has the address " +
-                                   join(interface.addresses) + reason + "Run: ip link set dev " +
+                                   join(interface.addresses) + kReason + "Run: ip link set dev " +
                                    name + " addrgenmode none && ip address flush dev " + name);
   }
+  if (!stacked->empty()) {
+    return fail(Code::invalid, "interface " + name + " carries " + join(*stacked) + kReason +
+                                   "Run: ip link delete dev " + stacked->front() +
+                                   ", or list the interface in in_path");
+  }
+  return {};
+}
+
+Result<void> check_is_tap(const Interface& tap, const std::string& bundle) {
+  if (auto checked = check_carries_nothing(tap, bundle); !checked) return checked;
+  Interface interface = tap;
+  const std::string& name = interface.name;
+  if (auto done = read_routes(interface); !done)
+    return std::move(done.error()).in("interface " + name);
   if (!interface.routes.empty()) {
     return fail(Code::invalid, "interface " + name + " has the route " + join(interface.routes) +
-                                   reason + "Run: ip -4 route flush dev " + name +
+                                   kReason + "Run: ip -4 route flush dev " + name +
                                    "; ip -6 route flush dev " + name);
   }
   if (!interface.up) {

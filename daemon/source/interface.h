@@ -25,10 +25,13 @@ struct Interface {
 Result<Interface> read_interface(const std::string& name);  // all but addresses and routes
 
 Result<void> check_has_ethernet(const Interface& interface);
-// A tap consumes each packet after use, so that an interface with an address, a route or a master
-// would go dead. The error says how to mend it. bundle: the master that is to be; a bond or a team
-// of taps carries nothing itself.
+// A tap consumes each packet after use, so that an interface with an address, a route, a master or
+// others on top of it would go dead. The error says how to mend it. bundle: the master that is to
+// be; a bond or a team of taps carries nothing itself.
 Result<void> check_is_tap(const Interface& interface, const std::string& bundle = "");
+// The same but for routes, which a router may have a million of, and for being up: cheap enough to
+// ask of a tap whenever something changes.
+Result<void> check_carries_nothing(const Interface& interface, const std::string& bundle = "");
 // The interfaces whose master it is.
 Result<std::vector<std::string>> members_of(const Interface& interface);
 

@@ -53,10 +53,11 @@ Result<Fd> attach_native(const Interface& interface, int program_fd, std::string
       return Fd();
     case ERANGE:
     case EINVAL:
-      why =
-          "its driver refuses native XDP at its present settings (see the kernel's log; often: "
-          "ip link set dev " +
-          interface.name + " mtu 1500)";
+    case ENOSPC:
+      // Too long frames, too few queues: each driver has errors and reasons of its own.
+      why = "its driver refuses native XDP at its present settings (" +
+            std::string(std::strerror(errno)) + "; see dmesg; often helps: ip link set dev " +
+            interface.name + " mtu 1500, or ethtool -L " + interface.name + " with fewer queues)";
       return Fd();
     default:
       return fail(Code::io, cause);

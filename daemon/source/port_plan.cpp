@@ -66,6 +66,13 @@ Result<Interface> read_for(const PortPlan& plan) {
   return interface;
 }
 
+Result<void> check_still(const PortPlan& plan) {
+  if (plan.place != Place::tap) return {};
+  auto interface = read_interface(plan.interface);
+  if (!interface) return interface.error();
+  return check_carries_nothing(*interface, plan.bundle);
+}
+
 Result<std::vector<PortPlan>> plan_ports(const Options& options) {
   std::vector<PortPlan> plans;
   const std::size_t named = options.interfaces.size() + 2 * options.in_path.size();

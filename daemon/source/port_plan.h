@@ -29,5 +29,7 @@ Result<std::vector<PortPlan>> plan_ports(const Options& options);
 
 // The interface, if it can be the port now.
 Result<Interface> read_for(const PortPlan& plan);
+// Asked of a port that is attached: nobody has come to need what it consumes.
+Result<void> check_still(const PortPlan& plan);
 
 }  // namespace fieldline::source

@@ -98,7 +98,7 @@ class KernelSource final : public Source {
                         "that name is back");
       }
       if (ports_[i]) {
-        auto still = read_for(plans_[i]);
+        auto still = check_still(plans_[i]);
         if (still) continue;
         std::string why = std::move(still.error()).in("port " + plans_[i].name()).text();
         lines.push_back("let go: " + why);

@@ -77,9 +77,9 @@ class Source {
   using NicQuestion = std::function<std::vector<NicDrops>()>;
   virtual NicQuestion nic_question() const = 0;
   // Readable when an interface came, went or changed: follow_links() lets go of a port whose
-  // interface is gone, or a tap no more (it was given an address or a master, whose packets would be
-  // consumed), and attaches one that can be again, under its number. What there is to say of it, a
-  // line each.
+  // interface is gone, or a tap no more (it was given an address or a master, whose packets would
+  // be consumed), and attaches one that can be again, under its number. What there is to say of it,
+  // a line each.
   virtual int links_fd() const = 0;
   virtual std::vector<std::string> follow_links() = 0;
   virtual Result<fl_flow_counters> flow_counters(std::uint32_t slot) const = 0;  // summed over CPUs

@@ -30,6 +30,8 @@ TEST_CASE(
            "ip -6 route flush dev tap0"},
       Case{"ip link add bridge0 type bridge && ip link set dev tap0 master bridge0", "bridge0",
            "ip link set dev tap0 nomaster"},
+      Case{"ip link add link tap0 name mac0 type macvlan", "carries mac0;",
+           "ip link delete dev mac0"},
       Case{"ip link set dev tap0 down", "is down", "ip link set dev tap0 up"});
   shell(now.spoil);
   const std::string said = refusal_of(small({"tap0"}));
@@ -156,6 +158,26 @@ TEST_CASE("A tap of several queues is one port, and each record says by which it
   CHECK(*queues.rbegin() < 4);
 }
 
+TEST_CASE("A driver that refuses native XDP as it is set is read by tc, and what it said is told") {
+  OwnNetwork network(0);
+  // A veth has to have as many receive queues as its peer has to send by.
+  shell(
+      "ip link add wire0 numtxqueues 4 numrxqueues 1 type veth peer name tap0 numtxqueues 1 "
+      "numrxqueues 1");
+  for (const std::string name : {"wire0", "tap0"})
+    shell("ip link set dev " + name + " addrgenmode none && ip link set dev " + name + " up");
+  auto source = must_open(small({"tap0"}));
+  CHECK(source->ports()[0].attachment != "native XDP");
+  const std::string remark = source->ports()[0].remark;
+  CAPTURE(remark);
+  CHECK(remark.find("at its present settings (No space left on device; see dmesg") !=
+        std::string::npos);
+  REQUIRE(source->apply({default_entry(5)}).has_value());
+  Wire("wire0").send(ethernet(kIpv4, ipv4({}, tcp({}, filler(200)))));
+  wait_for_packets(*source, 0, 1);
+  CHECK(source->flow_counters(5)->lifted == 1);
+}
+
 TEST_CASE("A port whose interface goes takes nobody with it, and goes on when it is back") {
   OwnNetwork network;
   auto source = must_open(small({"tap0", "tap1"}));
@@ -206,7 +228,7 @@ TEST_CASE("A port that came back with an address stays away, and the reason is s
   CHECK(back[0] == "port tap0: is back: native XDP");
 }
 
-TEST_CASE("A tap that is given an address or a master consumes nothing that is meant for it") {
+TEST_CASE("A tap that is given something of its own consumes nothing that is meant for it") {
   OwnNetwork network;
   auto source = must_open(small({"tap0", "tap1"}));
   for (const auto& [give, mend, take] :
@@ -214,7 +236,9 @@ TEST_CASE("A tap that is given an address or a master consumes nothing that is m
                    "ip address flush dev tap0"},
         std::tuple{"ip link add br0 type bridge && ip link set dev tap0 master br0",
                    "ip link set dev tap0 nomaster",
-                   "ip link set dev tap0 nomaster && ip link delete dev br0"}}) {
+                   "ip link set dev tap0 nomaster && ip link delete dev br0"},
+        std::tuple{"ip link add link tap0 name mac0 type macvlan", "ip link delete dev mac0",
+                   "ip link delete dev mac0"}}) {
     CAPTURE(give);
     shell(give);
     const auto let_go = source->follow_links();
