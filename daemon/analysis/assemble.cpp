@@ -13,7 +13,7 @@ void take(EndEvidence&& evidence, Section& section) {
   section.lost = evidence.lost;
   section.reordered = evidence.reordered;
   section.undecided = evidence.undecided;
-  section.undecided_digests = std::move(evidence.undecided_digests);
+  section.undecided_packets = std::move(evidence.undecided_packets);
   section.lost_packets = std::move(evidence.packets);
   section.note = std::move(evidence.note);
 }
@@ -27,6 +27,21 @@ std::uint64_t records_of(const Stop& stop, const std::vector<Lane>& lanes) {
 unsigned coarser(const Stop& up, const Stop& down, const Ledger& ledger) {
   return std::max(ledger.watch(up.key.sensor).sample_bits,
                   ledger.watch(down.key.sensor).sample_bits);
+}
+
+// All of a flow's packets by one name, whichever they had when they were noted.
+void rename(Direction& direction, const WireFlows& wire_flows) {
+  const auto settle = [&](PacketName& packet) {
+    if (packet.wire != 0 && wire_flows.has(packet.flow)) packet.digest = packet.wire;
+  };
+  for (Section& section : direction.sections) {
+    for (LostPacket& packet : section.lost_packets) settle(packet);
+    for (PacketName& packet : section.undecided_packets) settle(packet);
+  }
+  for (Again& again : direction.again) {
+    settle(again.packet);
+    settle(again.before);
+  }
 }
 
 // A stream's holes are told from all of its packets.
@@ -60,8 +75,9 @@ Direction Matcher::direction(bool reverse, const Ledger& ledger, const Loads& lo
     direction.sections.push_back(between(at, reverse, direction.points, ledger));
   direction.sections.push_back(std::move(after));
   // Of a sample nothing follows that needs every packet: what was sent again, when, and why not.
+  if (first.sample_bits == 0) direction.again = ends_[reverse].again->finish();
+  rename(direction, way.wire_flows());
   if (first.sample_bits != 0) return direction;
-  direction.again = ends_[reverse].again->finish();
   direction.flows = ends_[reverse].stats->counts();
   if (ends_[reverse].sequences) direction.sequences = ends_[reverse].sequences->lines();
   direction.other_flows = ends_[reverse].stats->others();
@@ -112,7 +128,7 @@ Point Matcher::point_of(const Stop& stop, bool reverse, const Ledger& ledger,
       sessions.insert(known->second.begin(), known->second.end());
     point.bytes += lane.bytes;
     point.late += lane.late;
-    point.unjoined += lane.unjoined;
+    point.unjoined += lane.unjoined_sum();
     const auto load = loads.load(lane.key);
     if (load && point.load) point.load->add(*load);
     if (load && !point.load) point.load = load;
@@ -173,7 +189,7 @@ Section Matcher::between(std::size_t at, bool reverse, const std::vector<Point>&
     const Point& point = points[side];
     if (point.late)
       add_note(section.note, "records of " + point.name + " came too late to be joined");
-    note(point.unjoined, " packets of " + point.name + " came in super-packets: not joined");
+    note(point.unjoined, " packets of " + point.name + " were not joined");
   }
   const auto dropped = ledger.tally(down.key.sensor, reverse).dropped_sum();
   if (dropped && section.lost.value_or(0) > 0) {

@@ -4,10 +4,11 @@
 #include <algorithm>
 #include <cstring>
 
+#include "analysis/wire_key.h"
+
 namespace fieldline::analysis {
 namespace {
 
-constexpr std::uint8_t kPush = 8;
 constexpr std::uint32_t kEthernetPayload = 1460;
 constexpr std::uint32_t kSmallest = 256;  // full segments are not smaller
 constexpr std::size_t kSizesMax = 1024;
@@ -342,38 +343,25 @@ std::uint64_t CaptureSurvey::key(const Sender& sender, const PacketInfo& packet)
   return sip.digest();
 }
 
-// Offloads keep the acknowledgement and the options, and neither the IP id, PSH nor the window of
-// each segment: those count where no capture has offloads, and for what carries no data.
+// Where no capture has offloads, and of what carries no data, all headers count.
 std::uint64_t CaptureSurvey::key(const Sender& sender, const PacketInfo& packet,
                                  const WireSegment& segment) const {
   constexpr std::uint32_t kKept = kSyn | kFin | kRst | kAck;
-  const bool whole = !offloaded_ || segment.payload == 0;
+  const TcpInfo& tcp = packet.tcp;
   Sip sip = sender.key;
-  sip.take(words(segment.sequence, packet.tcp.ack));
+  if (offloaded_ && segment.payload > 0) {
+    if (!options_cut_) sip.take(tcp.tsecr);
+    return wire_key(sip, segment.sequence, segment.payload, segment.flags, tcp.ack,
+                    options_cut_ ? 0 : tcp.tsval);
+  }
+  sip.take(words(segment.sequence, tcp.ack));
   sip.take(words(segment.payload,
-                 (whole ? segment.ip_id : 0u) << 16 | (segment.flags & kKept) << 8 | whole));
-  if (!options_cut_) sip.take(words(packet.tcp.tsval, packet.tcp.tsecr));
-  if (whole) {
-    sip.take(packet.tcp.window);
-    for (std::size_t at = 0; at < packet.tcp.sacks && !options_cut_; ++at)
-      sip.take(words(packet.tcp.sack[at].left, packet.tcp.sack[at].right));
-  }
+                 std::uint32_t{segment.ip_id} << 16 | (segment.flags & kKept) << 8 | 1u));
+  if (!options_cut_) sip.take(words(tcp.tsval, tcp.tsecr));
+  sip.take(tcp.window);
+  for (std::size_t at = 0; at < tcp.sacks && !options_cut_; ++at)
+    sip.take(words(tcp.sack[at].left, tcp.sack[at].right));
   return sip.digest();
-}
-
-std::vector<WireSegment> split(const PacketInfo& packet, std::uint32_t segment_size) {
-  std::vector<WireSegment> segments;
-  for (std::uint32_t at = 0; at < packet.payload; at += segment_size) {
-    WireSegment segment;
-    segment.sequence = packet.tcp.sequence + at;
-    segment.payload = std::min(segment_size, packet.payload - at);
-    const bool last = at + segment.payload == packet.payload;
-    segment.flags =
-        last ? packet.tcp.flags : static_cast<std::uint8_t>(packet.tcp.flags & ~(kFin | kPush));
-    segment.ip_id = static_cast<std::uint16_t>(packet.ip_id + segments.size());
-    segments.push_back(segment);
-  }
-  return segments;
 }
 
 }  // namespace fieldline::analysis

@@ -14,6 +14,7 @@
 
 #include "analysis/flows.h"
 #include "analysis/sip.h"
+#include "analysis/super_packet.h"
 #include "base/pcapng.h"
 
 namespace fieldline::analysis {
@@ -31,13 +32,6 @@ struct Capture {
 // The two hosts whose packets are joined; a is the one that sends more payload.
 struct HostPair {
   Address a, b;
-};
-
-// A segment as the wire has it: of a packet that offloads made (GSO, GRO), or a packet itself.
-struct WireSegment {
-  std::uint32_t sequence = 0, payload = 0;
-  std::uint8_t flags = 0;
-  std::uint16_t ip_id = 0;
 };
 
 // First all blocks of all files are shown to it, then settle(), then it is asked. Or it assumes
@@ -158,7 +152,5 @@ class CaptureSurvey {
   bool wrong_ = false;
   std::uint64_t other_packets_ = 0;
 };
-
-std::vector<WireSegment> split(const PacketInfo& packet, std::uint32_t segment_size);
 
 }  // namespace fieldline::analysis

@@ -77,6 +77,15 @@ class InOrder {
     }
   }
 
+  // visit(T&) must leave its time alone.
+  template <class Visit>
+  void for_each(Visit visit) {
+    for (Run& run : runs_) {
+      for (Item& item : run) visit(item.value);
+    }
+    for (Item& item : strays_) visit(item.value);
+  }
+
   std::size_t size() const { return size_; }
 
  private:

@@ -29,16 +29,33 @@ std::uint32_t Matcher::lane_of(const VantageKey& key, bool reverse) {
   return lane;
 }
 
-void Matcher::see(std::uint32_t lane, bool reverse, Sighting sighting, bool joins) {
-  const std::uint64_t time = sighting.seen.time;
+void Matcher::see(std::uint32_t lane, bool reverse, Sighting sighting) {
+  sighting.seen.digest = ways_[reverse].wire_flows().name(sighting.seen);
+  ways_[reverse].see(lane, sighting.seen, sighting.rank);
+  queue(lane, reverse, std::move(sighting));
+}
+
+void Matcher::see_unjoined(std::uint32_t lane, bool reverse, Sighting sighting, Unjoined why,
+                           std::uint64_t packets) {
+  ways_[reverse].see_unjoined(lane, sighting.seen.time, why, packets);
+  queue(lane, reverse, std::move(sighting));
+}
+
+void Matcher::queue(std::uint32_t lane, bool reverse, Sighting sighting) {
   if (limits_.spacing) space(lane, reverse, sighting.seen);
-  if (joins) {
-    ways_[reverse].see(lane, sighting.seen, sighting.rank);
-  } else {
-    ways_[reverse].see_unjoined(lane, time);
-  }
   places_[place_of_[reverse][lane]].queue.push({std::move(sighting), lane, reverse});
   ++since_;
+}
+
+// What passes the ends later passes under the name that its sections know it by.
+void Matcher::go_over(bool reverse, std::uint32_t flow) {
+  if (!ways_[reverse].go_over(flow)) return;
+  const WireFlows& wire_flows = ways_[reverse].wire_flows();
+  for (Place& place : places_) {
+    place.queue.for_each([&](Passing& one) {
+      if (one.reverse == reverse) one.sighting.seen.digest = wire_flows.name(one.sighting.seen);
+    });
+  }
 }
 
 // A place's records come in order of time, but for a clock that is set back.

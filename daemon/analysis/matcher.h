@@ -35,8 +35,12 @@ class Matcher {
   void open(const VantageKey& key, const std::string& session);
   std::uint32_t lane_of(const VantageKey& key, bool reverse);  // a new one on first use
   Lane& lane(std::uint32_t number, bool reverse) { return ways_[reverse].lane(number); }
-  // joins: false for what stands for several packets, one does not know which.
-  void see(std::uint32_t lane, bool reverse, Sighting sighting, bool joins = true);
+  void see(std::uint32_t lane, bool reverse, Sighting sighting);
+  // One that joins with nothing, and for how many packets it stands.
+  void see_unjoined(std::uint32_t lane, bool reverse, Sighting sighting, Unjoined why,
+                    std::uint64_t packets = 1);
+  // A super-packet of the flow was seen: its segments are joined by wire key.
+  void go_over(bool reverse, std::uint32_t flow);
   // Judges what no later record can change; cheap to call for each record.
   void advance(const Ledger& ledger);
   // No record will come any more.
@@ -77,6 +81,8 @@ class Matcher {
     bool first = false, last = false;
   };
   using Horizons = std::array<std::int64_t, 2>;
+
+  void queue(std::uint32_t lane, bool reverse, Sighting sighting);
 
   void order();
   void conclude(const Horizons& horizons, const Ledger& ledger);

@@ -19,6 +19,19 @@ using nlohmann::json;
 
 constexpr std::size_t kDocumentMax = 1 << 20;
 constexpr std::size_t kPairsListed = 1024;
+constexpr const char* kUnjoinedRecords =
+    " records are of several wire packets each and join with nothing; turn tso, gso and gro off, "
+    "or capture from the handshake on";
+// By Unjoined.
+constexpr std::array<const char*, kUnjoinedReasons> kUnjoinedPackets{
+    " packets came in super-packets of no TCP (UDP segmentation, tunnels), whose segments join "
+    "with nothing; judge them by points behind which they are single",
+    " packets came in super-packets of which a sample was recorded, whose segments join with "
+    "nothing; ask for every packet",
+    " packets came in super-packets whose length contradicts their number, and join with nothing; "
+    "turn lro off there",
+    " packets join with nothing: their records end inside the TCP options, and some point shows "
+    "super-packets; ask for whole headers"};
 
 json parse_document(std::string_view text) {
   if (text.size() > kDocumentMax) return json();
@@ -163,7 +176,6 @@ class Analyzer final : public PathAnalyzer {
     if (!packet.meta) return ignore("packet_without_digest");
     const bool reverse = packet.meta->flags & FL_RECORD_REVERSE;
     const std::uint32_t packets = std::max<std::uint32_t>(packet.meta->gso_segs, 1);
-    if (packets > most_segments(info.payload)) return ignore("packet_segments_invalid");
     if (!Ledger::record(source.page, reverse, packet.sequence, packets))
       return ignore("packet_twice");
     // A later fragment has no more than its IP header, which joins it like any packet.
@@ -175,7 +187,7 @@ class Analyzer final : public PathAnalyzer {
     const std::uint32_t flow = flows_.number(info, reverse);
     matcher_.lane(lane, reverse).bytes += bytes;
     if (packets > 1) {
-      see_super(lane, reverse, packet, info, flow);
+      see_super(source, lane, reverse, packet, info, flow);
     } else {
       Sighting sighting = sighting_of(info, flow, packet.meta->digest, packet.timestamp_ns);
       sighting.rank = static_cast<std::uint8_t>(packet.meta->flags >> FL_RECORD_RANK_SHIFT);
@@ -185,12 +197,6 @@ class Analyzer final : public PathAnalyzer {
     return {};
   }
 
-  // Linux: TCP's segments carry 8 bytes at least (TCP_MIN_GSO_SIZE), UDP's are 128 at most
-  // (UDP_MAX_SEGMENTS). A sensor that claims more would only cost time.
-  static std::uint32_t most_segments(std::uint32_t payload) {
-    return std::max(payload / 8 + 1, 128u);
-  }
-
   // On the wire each of its segments has headers of its own.
   static std::uint64_t wire_bytes(const pcapng::Packet& packet, const PacketInfo& info,
                                   std::uint32_t packets) {
@@ -198,29 +204,36 @@ class Analyzer final : public PathAnalyzer {
     return packet.wire_len + std::uint64_t{packets - 1} * (packet.wire_len - info.payload);
   }
 
-  // Its one digest is none of its segments': they are counted and followed by sequence, and join
-  // with nothing. How many they are its sensor said.
-  void see_super(std::uint32_t lane, bool reverse, const pcapng::Packet& packet,
-                 const PacketInfo& info, std::uint32_t flow) {
-    ++matcher_.lane(lane, reverse).super_packets;
+  // Its one digest is none of its segments'. How many they are its sensor said.
+  void see_super(const Source& source, std::uint32_t lane, bool reverse,
+                 const pcapng::Packet& packet, const PacketInfo& info, std::uint32_t flow) {
+    const auto sighting = [&](const PacketInfo& part) {
+      return sighting_of(part, flow, packet.meta->digest, packet.timestamp_ns);
+    };
     const std::uint32_t packets = packet.meta->gso_segs;
-    const std::uint32_t size =
-        std::max<std::uint32_t>({packet.meta->gso_size, info.payload / packets, 1});
-    const auto segments = split(info, size);
-    for (std::uint32_t at = 0; at < packets; ++at) {
-      const PacketInfo part = at < segments.size() ? part_of(info, segments[at]) : info;
-      matcher_.see(lane, reverse, sighting_of(part, flow, packet.meta->digest, packet.timestamp_ns),
-                   false);
+    const auto unjoined = why_unjoined(source, info, packet.meta->gso_size, packets);
+    if (unjoined && !is_whole(info, packet.meta->gso_size, packets))
+      return matcher_.see_unjoined(lane, reverse, sighting(info), *unjoined, packets);
+    if (!unjoined) matcher_.go_over(reverse, flow);
+    for (const WireSegment& segment : split(info, packet.meta->gso_size)) {
+      Sighting part = sighting(part_of(info, segment));
+      part.rank = 0;
+      if (unjoined) {
+        matcher_.see_unjoined(lane, reverse, std::move(part), *unjoined);
+      } else {
+        matcher_.see(lane, reverse, std::move(part));
+      }
     }
   }
 
-  static PacketInfo part_of(const PacketInfo& whole, const WireSegment& segment) {
-    PacketInfo part = whole;
-    part.tcp.sequence = segment.sequence;
-    part.tcp.flags = segment.flags;
-    part.payload = segment.payload;
-    part.ip_id = segment.ip_id;
-    return part;
+  // No value: its segments join.
+  std::optional<Unjoined> why_unjoined(const Source& source, const PacketInfo& info,
+                                       std::uint32_t size, std::uint32_t packets) const {
+    if (info.transport && info.protocol != kTcp) return Unjoined::no_tcp;
+    if (!is_whole(info, size, packets)) return Unjoined::unclear;
+    if (info.problem) return Unjoined::cut;
+    if (ledger_.watch(source.vantage.sensor).sample_bits > 0) return Unjoined::sampled;
+    return std::nullopt;
   }
 
   CaptureSurvey::Sender* sender_of(const pcapng::Packet& packet, const PacketInfo& info) {
@@ -247,9 +260,12 @@ class Analyzer final : public PathAnalyzer {
     const auto size = CaptureSurvey::segment_size(info, sender->size);
     if (!size || *size == 0) {
       Ledger::record(source.page, reverse, std::nullopt);
-      matcher_.see(lane, reverse,
-                   sighting_of(info, flow, survey_->key(*sender, info), packet.timestamp_ns),
-                   !size);
+      Sighting sighting = sighting_of(info, flow, survey_->key(*sender, info), packet.timestamp_ns);
+      if (size) {
+        matcher_.see_unjoined(lane, reverse, std::move(sighting), Unjoined::unclear);
+      } else {
+        matcher_.see(lane, reverse, std::move(sighting));
+      }
     } else {
       for (const WireSegment& segment : split(info, *size)) {
         Ledger::record(source.page, reverse, std::nullopt);
@@ -258,7 +274,6 @@ class Analyzer final : public PathAnalyzer {
                                  packet.timestamp_ns));
       }
     }
-    matcher_.lane(lane, reverse).super_packets += size.has_value();
     matcher_.advance(ledger_);
     return {};
   }
@@ -381,11 +396,9 @@ class Analyzer final : public PathAnalyzer {
     if (unused)
       lines.push_back(std::to_string(unused) + " blocks of the input could not be used (" + why +
                       ")");
-    std::map<VantageKey, std::uint64_t> unjoined;
     std::set<std::string> late;
     for (const bool reverse : {false, true}) {
       for (const Lane& lane : matcher_.lanes(reverse)) {
-        unjoined[lane.key] += lane.unjoined;
         if (lane.late) late.insert(lane.key.sensor);
       }
     }
@@ -401,17 +414,27 @@ class Analyzer final : public PathAnalyzer {
                       ": some of its records came long behind the others' and were not joined; "
                       "losses beside it are undecided then");
     }
-    for (const auto& [key, count] : unjoined) {
-      if (count == 0) continue;
-      lines.push_back((survey_ ? "" : "sensor ") + key.sensor + ", " + key.interface + ": " +
-                      std::to_string(count) +
-                      (survey_ ? " records are of several wire packets each and join"
-                               : " packets came in super-packets, whose segments join") +
-                      " with nothing; turn tso, gso and gro off" +
-                      (survey_ ? ", or capture from the handshake on" : ""));
-    }
+    doubt_unjoined(lines);
     if (matcher_.records() == 0 && !ledger_.counts_alone())
       lines.push_back("no header records: no sensor saw a packet of this run");
+  }
+
+  void doubt_unjoined(std::vector<std::string>& lines) const {
+    std::map<VantageKey, std::array<std::uint64_t, kUnjoinedReasons>> unjoined;
+    for (const bool reverse : {false, true}) {
+      for (const Lane& lane : matcher_.lanes(reverse)) {
+        auto& sum = unjoined[lane.key];
+        for (std::size_t why = 0; why < sum.size(); ++why) sum[why] += lane.unjoined[why];
+      }
+    }
+    for (const auto& [key, counts] : unjoined) {
+      for (std::size_t why = 0; why < counts.size(); ++why) {
+        if (counts[why] == 0) continue;
+        lines.push_back((survey_ ? "" : "sensor ") + key.sensor + ", " + key.interface + ": " +
+                        std::to_string(counts[why]) +
+                        (survey_ ? kUnjoinedRecords : kUnjoinedPackets[why]));
+      }
+    }
   }
 
   void doubt_captures(std::vector<std::string>& lines) const {

@@ -29,12 +29,16 @@
 
 namespace fieldline::analysis {
 
-// Both ports of a tap are one vantage point in the path: each direction is seen by the port that
-// carries it. A vantage point is named "sensor", and "sensor:interface" where one direction was
-// seen on several ports.
-struct LostPacket {
+// By what a packet is known in a report: its digest or, where its flow went over to it, its wire
+// key. It may have had the one when it was noted, and the other later.
+struct PacketName {
+  std::uint64_t digest = 0;         // 0: never seen (a sequence hole)
+  std::uint64_t wire = 0;           // see wire_key.h; 0: none
+  std::uint32_t flow = UINT32_MAX;  // in PathReport::flows, if it is one of those
+};
+
+struct LostPacket : PacketName {
   std::uint64_t timestamp_ns = 0;  // where it was last seen, or of the hole's other edge
-  std::uint64_t digest = 0;        // 0: never seen (a sequence hole)
   std::uint8_t protocol = 0;
   std::uint16_t sport = 0, dport = 0;
   std::uint32_t ip_id = 0;
@@ -79,11 +83,14 @@ struct Section {
   DelaySeries delays;
   std::vector<DelaySample> delay_samples;  // in no order: all, or a uniform sample of 262,144
   std::vector<LostPacket> lost_packets;
-  std::vector<std::uint64_t> undecided_digests;
+  std::vector<PacketName> undecided_packets;
   bool by_counters = false;  // of a run that is counted alone: nothing is known of single packets
   std::string note;
 };
 
+// Both ports of a tap are one vantage point in the path: each direction is seen by the port that
+// carries it. A vantage point is named "sensor", and "sensor:interface" where one direction was
+// seen on several ports.
 struct Point {
   std::string name, sensor, interface, domain, session;
   std::uint64_t seen =

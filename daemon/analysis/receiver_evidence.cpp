@@ -176,8 +176,8 @@ void ReceiverEvidence::judge(const Watch& watch) {
 
 void ReceiverEvidence::doubt(const Observation& packet) {
   ++evidence_.undecided;
-  if (evidence_.undecided_digests.size() < kListedMax)
-    evidence_.undecided_digests.push_back(packet.digest);
+  if (evidence_.undecided_packets.size() < kListedMax)
+    evidence_.undecided_packets.push_back(packet_name(packet));
 }
 
 void ReceiverEvidence::restart(Receiver& receiver) {

@@ -19,6 +19,16 @@ std::int64_t shift_of(const Direction& direction, std::size_t at) {
   return shift;
 }
 
+// By how much a packet's way from the first point through a section may differ from another's.
+std::int64_t spread_of(const Direction& direction, std::size_t section) {
+  std::int64_t spread = 0;
+  for (std::size_t i = 1; i <= section; ++i) {
+    const Delay& delay = direction.sections[i].delay;
+    spread += delay.p99_ns - delay.min_ns;
+  }
+  return spread;
+}
+
 // What became of a packet, by its digest; of packets that look alike, by when they left the first
 // point.
 class Fates {
@@ -26,6 +36,7 @@ class Fates {
   explicit Fates(const Direction& direction) {
     for (std::size_t at = 0; at < direction.sections.size(); ++at) {
       const Section& section = direction.sections[at];
+      spreads_.push_back(spread_of(direction, at));
       const std::int64_t shift =
           section.upstream < 0 ? 0
                                : shift_of(direction, static_cast<std::size_t>(section.upstream));
@@ -35,10 +46,11 @@ class Fates {
             packet.digest,
             Lost{at, static_cast<std::int64_t>(packet.timestamp_ns) - shift, packet.or_its_ack});
       }
-      for (const std::uint64_t digest : section.undecided_digests) undecided_.emplace(digest, at);
+      for (const PacketName& packet : section.undecided_packets)
+        undecided_.emplace(packet.digest, at);
       const bool inner = section.upstream >= 0;  // a hole in front of all has no digest
       whole_ &= !inner || (section.lost.value_or(0) == section.lost_packets.size() &&
-                           section.undecided == section.undecided_digests.size());
+                           section.undecided == section.undecided_packets.size());
     }
   }
 
@@ -46,16 +58,24 @@ class Fates {
     std::size_t section;
     std::int64_t at_start;
     bool or_its_ack;
+    bool in_doubt = false;  // it, or the one that looks like it
   };
-  // Each loss is taken once.
-  std::optional<Lost> take_lost(const LostPacket& packet) {
-    const auto [begin, end] = lost_.equal_range(packet.digest);
+  // Of the sending before. Each loss is taken once, and is of the sending that it is nearest to: of
+  // two that look alike the later one may be the lost one.
+  std::optional<Lost> take_lost(const Again& again) {
+    const auto [begin, end] = lost_.equal_range(again.before.digest);
     if (begin == end) return std::nullopt;
-    const auto time = static_cast<std::int64_t>(packet.timestamp_ns);
+    const auto time = static_cast<std::int64_t>(again.before.timestamp_ns);
     const auto nearest = std::min_element(begin, end, [&](const auto& a, const auto& b) {
       return std::abs(a.second.at_start - time) < std::abs(b.second.at_start - time);
     });
-    const Lost lost = nearest->second;
+    Lost lost = nearest->second;
+    if (again.packet.digest == again.before.digest) {
+      const auto later = static_cast<std::int64_t>(again.packet.timestamp_ns);
+      lost.in_doubt = (later - time) / 2 <= spreads_[lost.section];
+      const bool is_laters = std::abs(lost.at_start - later) < std::abs(lost.at_start - time);
+      if (is_laters && !lost.in_doubt) return std::nullopt;
+    }
     lost_.erase(nearest);
     return lost;
   }
@@ -68,6 +88,7 @@ class Fates {
   }
 
  private:
+  std::vector<std::int64_t> spreads_;  // by section
   std::unordered_multimap<std::uint64_t, Lost> lost_;
   std::unordered_map<std::uint64_t, std::size_t> undecided_;
   bool whole_ = true;
@@ -127,7 +148,7 @@ class Judge {
     if (again.acknowledged) {
       verdict.cause = Cause::spurious;
       verdict.why = "acknowledged at " + data_.points.front().name + " before";
-    } else if (const auto lost = fates_.take_lost(again.before)) {
+    } else if (const auto lost = fates_.take_lost(again)) {
       judge_lost(*lost, verdict);
     } else if (const auto where = fates_.undecided(again.before.digest)) {
       verdict.section = *where;
@@ -149,6 +170,11 @@ class Judge {
   // What the point behind a section dropped itself may be what is missing there.
   void judge_lost(const Fates::Lost& lost, Verdict& verdict) {
     verdict.section = lost.section;
+    if (lost.in_doubt) {
+      verdict.why =
+          "it and the one before it look alike, and came too close to tell which was lost";
+      return;
+    }
     if (lost.or_its_ack) verdict.why = "it, or the acknowledgement of it";
     convict(data_, lost.section, Cause::lost, verdict);
   }

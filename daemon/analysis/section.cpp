@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "analysis/sequence.h"
+#include "analysis/wire_key.h"
 
 namespace fieldline::analysis {
 namespace {
@@ -106,10 +107,13 @@ void Stretch::include(std::uint64_t time) {
   any = true;
 }
 
+PacketName packet_name(const Observation& seen) {
+  return {seen.digest, wire_key(seen), seen.flow};
+}
+
 LostPacket lost_packet(const Observation& seen, const FlowTable& flows, bool reverse) {
-  LostPacket lost;
+  LostPacket lost{packet_name(seen)};
   lost.timestamp_ns = seen.time;
-  lost.digest = seen.digest;
   lost.ip_id = seen.ip_id;
   lost.sequence = seen.sequence;
   lost.payload = seen.payload;
@@ -237,7 +241,7 @@ void SectionMatcher::make_room() {
 
 void SectionMatcher::doubt(const Observation& packet) {
   ++undecided_;
-  if (doubted_.size() < kListedMax) doubted_.push_back(packet.digest);
+  if (doubted_.size() < kListedMax) doubted_.push_back(packet_name(packet));
 }
 
 // Of a flow that only one end shows nothing is known: the other may not have been asked for it.
@@ -320,7 +324,7 @@ void SectionMatcher::fill(const Side& up, const Side& down, const FlowTable& flo
     if (a.timestamp_ns != b.timestamp_ns) return a.timestamp_ns < b.timestamp_ns;
     return before(a.sequence, b.sequence);
   });
-  section.undecided_digests = std::move(doubted_);
+  section.undecided_packets = std::move(doubted_);
   section.lost = lost_;
   section.lost_packets = std::move(listed_);
   section.reordered = reordered_;

@@ -58,6 +58,7 @@ struct Side {
 
 using Times = std::span<const std::uint64_t>;
 
+PacketName packet_name(const Observation& seen);
 LostPacket lost_packet(const Observation& seen, const FlowTable& flows, bool reverse);
 
 class SectionMatcher {
@@ -126,7 +127,7 @@ class SectionMatcher {
   std::vector<Surplus> surplus_;
   std::vector<bool> joined_flows_;
   std::vector<LostPacket> listed_;
-  std::vector<std::uint64_t> doubted_;  // digests of the undecided, as far as they are kept
+  std::vector<PacketName> doubted_;  // the undecided, as far as they are kept
   std::uint64_t lost_ = 0, undecided_ = 0, unseen_ = 0, appeared_ = 0, duplicated_ = 0;
   std::uint64_t unsampled_ = 0;
 };

@@ -17,7 +17,7 @@ namespace fieldline::analysis {
 struct EndEvidence {
   std::optional<std::uint64_t> lost;  // no value: the traffic has no such evidence
   std::uint64_t reordered = 0, undecided = 0;
-  std::vector<std::uint64_t> undecided_digests;
+  std::vector<PacketName> undecided_packets;
   std::vector<LostPacket> packets;  // at most kListedMax of them; `lost` counts all
   std::string note;
 };

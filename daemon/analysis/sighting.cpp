@@ -27,6 +27,7 @@ Sighting sighting_of(const PacketInfo& packet, std::uint32_t flow, std::uint64_t
   sighting.window_scale = packet.tcp.window_scale;
   seen.flags = packet.tcp.flags & kTcpFlags;
   if (packet.problem) seen.flags |= kOptionsCut;
+  if (packet.payload > 0) seen.flags |= kCarriesTcp;
   if (packet.tcp.has_timestamp) {
     seen.flags |= kHasTimestamp;
     seen.tsval = packet.tcp.tsval;

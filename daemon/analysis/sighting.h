@@ -13,8 +13,8 @@
 
 namespace fieldline::analysis {
 
-// Beside the low TCP flags.
-enum ObservationFlag : std::uint8_t { kOptionsCut = 32, kHasTimestamp = 64 };
+// Beside the low TCP flags. kCarriesTcp: it is of TCP, and carries payload.
+enum ObservationFlag : std::uint8_t { kOptionsCut = 32, kHasTimestamp = 64, kCarriesTcp = 128 };
 
 struct Observation {
   std::uint64_t digest = 0;

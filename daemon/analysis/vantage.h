@@ -2,11 +2,14 @@
 // A port of a sensor, and what it recorded of one direction.
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <numeric>
 #include <string>
 #include <tuple>
 
 #include "analysis/section.h"
+#include "analysis/super_packet.h"
 
 namespace fieldline::analysis {
 
@@ -20,13 +23,17 @@ struct VantageKey {
 struct Lane {
   VantageKey key;
   std::uint64_t records = 0, bytes = 0;  // packets as the wire has them
-  std::uint64_t super_packets = 0;       // records that stood for several
-  std::uint64_t unjoined = 0;            // of these: what they stood for cannot be told
+  // Packets that join with nothing, by reason.
+  std::array<std::uint64_t, kUnjoinedReasons> unjoined{};
   std::uint64_t late = 0;
   std::uint64_t first_ns = UINT64_MAX, newest_ns = 0;
   std::int64_t shift = 0;  // see Shifts; a guess until it is placed
   bool placed = false;
   Stretch blind;  // see Side
+
+  std::uint64_t unjoined_sum() const {
+    return std::accumulate(unjoined.begin(), unjoined.end(), std::uint64_t{0});
+  }
 };
 
 }  // namespace fieldline::analysis

@@ -22,6 +22,9 @@ std::uint32_t Way::lane_of(const VantageKey& key) {
 }
 
 void Way::see(std::uint32_t number, const Observation& seen, std::uint8_t rank) {
+  constexpr std::uint8_t kNameless = kCarriesTcp | kOptionsCut;
+  if ((seen.flags & kNameless) == kNameless && wire_flows().has(seen.flow))
+    return see_unjoined(number, seen.time, Unjoined::cut, 1);
   Lane& lane = lanes_[number];
   count(lane, seen.time);
   if (at_start(seen.time, lane.shift) < concluded_) {
@@ -31,16 +34,24 @@ void Way::see(std::uint32_t number, const Observation& seen, std::uint8_t rank) 
   window_.add(number, lane.shift, seen, rank);
 }
 
-void Way::see_unjoined(std::uint32_t number, std::uint64_t time) {
+void Way::see_unjoined(std::uint32_t number, std::uint64_t time, Unjoined why,
+                       std::uint64_t packets) {
   Lane& lane = lanes_[number];
-  count(lane, time);
+  count(lane, time, packets);
   lane.blind.include(time);
-  ++lane.unjoined;
+  lane.unjoined[static_cast<std::size_t>(why)] += packets;
 }
 
-void Way::count(Lane& lane, std::uint64_t time) {
-  ++lane.records;
-  ++records_;
+bool Way::go_over(std::uint32_t flow) {
+  return window_.go_over(flow, [this](std::uint32_t number, std::uint64_t time) {
+    lanes_[number].blind.include(time);
+    ++lanes_[number].unjoined[static_cast<std::size_t>(Unjoined::cut)];
+  });
+}
+
+void Way::count(Lane& lane, std::uint64_t time, std::uint64_t packets) {
+  lane.records += packets;
+  records_ += packets;
   lane.first_ns = std::min(lane.first_ns, time);
   lane.newest_ns = std::max(lane.newest_ns, time);
 }
@@ -205,7 +216,11 @@ void Way::group(const Bundle& bundle) {
 void Way::join(const Bundle& bundle) {
   if (path_.size() < 2) return;
   group(bundle);
-  const std::uint8_t rank = bundle.sights.front().rank;
+  // Which sample a super-packet's segment is of was not told (0).
+  const std::uint8_t rank =
+      std::max_element(bundle.sights.begin(), bundle.sights.end(),
+                       [](const Sight& a, const Sight& b) { return a.rank < b.rank; })
+          ->rank;
   std::size_t most = 0, counted = groups_.size();
   const auto beyond = [&](std::size_t at) {
     while (counted > 0 && groups_[counted - 1].stop > at + 1)

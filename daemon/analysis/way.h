@@ -39,10 +39,13 @@ class Way {
   const std::vector<Lane>& lanes() const { return lanes_; }
   std::size_t held() const { return window_.sights(); }
 
-  // A record of lane(number).
+  // A record of lane(number); its digest is what wire_flows() name it by.
   void see(std::uint32_t lane, const Observation& seen, std::uint8_t rank);
-  // One that joins with nothing: it stands for several packets.
-  void see_unjoined(std::uint32_t lane, std::uint64_t time);
+  // Packets that join with nothing.
+  void see_unjoined(std::uint32_t lane, std::uint64_t time, Unjoined why, std::uint64_t packets);
+  // A super-packet of the flow was seen: its segments are joined by wire key.
+  bool go_over(std::uint32_t flow);
+  const WireFlows& wire_flows() const { return window_.wire_flows(); }
   // Everything that started its way before this (at_start) has been seen wherever it will be.
   // patient: lanes that are behind, or whose place is not known yet, are waited for.
   std::int64_t horizon(const Ledger& ledger, bool patient) const;
@@ -65,7 +68,7 @@ class Way {
  private:
   using Ends = std::pair<std::uint32_t, std::uint32_t>;  // ids of stops
 
-  void count(Lane& lane, std::uint64_t time);
+  void count(Lane& lane, std::uint64_t time, std::uint64_t packets = 1);
   bool is_waiting() const;
   std::vector<Seat> seats() const;
   void name_stops();

@@ -40,10 +40,28 @@ void Window::settle() {
   fresh_.clear();
 }
 
+std::uint32_t Window::find(std::uint64_t digest) const {
+  return table_.find(
+      digest, [&](std::uint32_t candidate) { return bundles_[candidate].packet.digest == digest; });
+}
+
+// Sendings whose digests differed may have one wire key.
+void Window::rename(std::uint32_t slot) {
+  Bundle& bundle = bundles_[slot];
+  const std::uint64_t name = wire_flows_.name(bundle.packet);
+  if (name == bundle.packet.digest) return;
+  table_.erase(bundle.packet.digest, slot);
+  bundle.packet.digest = name;
+  const std::uint32_t other = find(name);
+  if (other == DigestTable::kNone) return table_.insert(name, slot);
+  auto& sights = bundles_[other].sights;
+  sights.insert(sights.end(), bundle.sights.begin(), bundle.sights.end());
+  bundle.sights.clear();
+}
+
 void Window::file(const Met& met) {
   const std::uint64_t digest = met.seen.digest;
-  std::uint32_t slot = table_.find(
-      digest, [&](std::uint32_t candidate) { return bundles_[candidate].packet.digest == digest; });
+  std::uint32_t slot = find(digest);
   if (slot == DigestTable::kNone) {
     if (free_.empty()) {
       free_.push_back(static_cast<std::uint32_t>(bundles_.size()));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The packets that are under way: what each vantage point has shown of them, joined by digest,
-// until no record that is still to come can change it. This is all that is held of a run's packets.
+// The packets that are under way: what each vantage point has shown of them, joined by digest (or
+// what stands for it, wire_key.h), until no record that is still to come can change it. This is all
+// that is held of a run's packets.
 #pragma once
 
 #include <cstdint>
@@ -13,6 +14,7 @@
 #include "analysis/digest_table.h"
 #include "analysis/in_order.h"
 #include "analysis/sighting.h"
+#include "analysis/wire_key.h"
 
 namespace fieldline::analysis {
 
@@ -25,7 +27,7 @@ struct Sight {
 };
 
 // All sightings of one digest in the window, in order of arrival. More than one at a lane: copies,
-// or retransmissions that look alike.
+// or retransmissions that look alike. None: another bundle has them now.
 struct Bundle {
   Observation packet;  // as first met
   boost::container::small_vector<Sight, 4> sights;
@@ -38,11 +40,29 @@ std::int64_t at_start(std::uint64_t time, std::int64_t shift);  // ns; saturates
 
 class Window {
  public:
-  // shift: the lane's.
+  // shift: the lane's. The digest is what wire_flows() name it by.
   void add(std::uint32_t lane, std::int64_t shift, const Observation& seen, std::uint8_t rank);
   std::size_t sights() const { return sights_; }
   // There are several lanes: until then nothing can join, and sightings only wait in line.
   void begin_to_join();
+  // The flow's segments are joined by wire key from now on, those that are held too. False: they
+  // were before. lost(lane, time): a sighting that cannot be, for want of its options.
+  template <class Lost>
+  bool go_over(std::uint32_t flow, Lost lost) {
+    if (!wire_flows_.add(flow)) return false;
+    settle();
+    alone_.for_each([this](Met& met) { met.seen.digest = wire_flows_.name(met.seen); });
+    queue_.for_each([&](Due& due) {
+      Bundle& bundle = bundles_[due.slot];
+      if (!wire_flows_.has(bundle.packet.flow) || !(bundle.packet.flags & kCarriesTcp)) return;
+      if (bundle.packet.flags & kOptionsCut) {
+        for (const Sight& sight : bundle.sights) lost(sight.lane, sight.time);
+      }
+      rename(due.slot);
+    });
+    return true;
+  }
+  const WireFlows& wire_flows() const { return wire_flows_; }
 
   // Gives and forgets the bundles whose newest sighting is older than the horizon (at_start); what
   // one lane alone has shown is only forgotten.
@@ -96,6 +116,7 @@ class Window {
 
   template <class Visit>
   void conclude(std::uint32_t slot, std::int64_t horizon, Shifts shifts, Visit& visit) {
+    if (bundles_[slot].sights.empty()) return free_.push_back(slot);
     const std::int64_t newest = newest_of(bundles_[slot], shifts);
     if (newest < horizon) {
       visit(static_cast<const Bundle&>(bundles_[slot]));
@@ -111,10 +132,13 @@ class Window {
 
   static std::int64_t newest_of(const Bundle& bundle, Shifts shifts);
   void file(const Met& met);
+  std::uint32_t find(std::uint64_t digest) const;
+  void rename(std::uint32_t slot);
   void forget(std::uint32_t slot);
   Bundle split(Bundle& bundle, std::int64_t horizon, Shifts shifts);
 
   bool joins_ = false;
+  WireFlows wire_flows_;
   InOrder<Met> alone_;
   std::vector<Met> fresh_;  // at most kBatch, not yet filed
   DigestTable table_;       // digest -> bundle

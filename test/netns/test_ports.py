@@ -120,13 +120,16 @@ def compare_segments(site, clients, archived):
 
 
 def require_accounts(site, run):
-    """Everybody counted what he recorded; what is in doubt are the super-packets alone, which join with nothing."""
+    """Everybody counted what he recorded, and what is a super-packet here and single there has joined."""
     report = site.path(run)
     for point in report["forward"]["points"] + report["reverse"]["points"]:
         assert point["seen"] == point["recorded"] > 0, point
-        assert point["sensor"] in "ab" or not point["unjoined"], point
-    strange = [line for line in report["incomplete"] if "came in super-packets" not in line]
-    assert not strange, strange
+        assert not point["unjoined"], point
+    assert report["complete"], report["incomplete"]
+    for direction in ("forward", "reverse"):
+        for section in report[direction]["sections"][1:-1]:
+            assert section["lost"] == section["undecided"] == section["appeared"] == 0, (direction, section)
+            assert section["delay"]["samples"] == section["packets"] > 0, (direction, section)
 
 
 def require_status(site):

@@ -322,6 +322,8 @@ void feed_record(analysis::PathAnalyzer& analyzer, const Record& record, bool wi
   fl_chunk_packet meta{};
   meta.magic = FL_PCAPNG_MAGIC;
   meta.digest = record.digest;
+  meta.gso_size = record.gso_size;
+  meta.gso_segs = record.gso_segs;
   const std::uint32_t rank = with_rank ? fl_sample_rank(record.digest) : 0;
   meta.flags =
       static_cast<__le16>((record.reverse ? FL_RECORD_REVERSE : 0) | rank << FL_RECORD_RANK_SHIFT);
@@ -347,8 +349,9 @@ void feed_reports(analysis::PathAnalyzer& analyzer, const World& world, const Fe
     std::uint64_t seen[2] = {0, 0}, kept[2] = {0, 0};
     for (const Record& record : world.records) {
       if (record.sensor != i) continue;
-      ++seen[record.reverse];
-      kept[record.reverse] += static_cast<unsigned>(feed.keeps(world, record));
+      const std::uint64_t packets = std::max<std::uint16_t>(record.gso_segs, 1);
+      seen[record.reverse] += packets;
+      kept[record.reverse] += feed.keeps(world, record) ? packets : 0;
     }
     const auto find = [&](const auto& map) {
       const auto found = map.find(name);

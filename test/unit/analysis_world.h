@@ -41,6 +41,7 @@ struct Record {
   std::uint64_t number = 0;  // of the item in the session
   std::uint64_t sent = 0;    // Wire::number
   std::uint32_t wire_len = 0;
+  std::uint16_t gso_size = 0, gso_segs = 0;
   Bytes frame;
 };
 
