@@ -40,6 +40,9 @@ struct Options {
   FileSystem* files = nullptr;              // nullptr: the real one
   Rules rules;
   const Clock* clock = nullptr;  // nullptr: the real one
+  // Remembered of those whose last trace has gone: so many, up to twice of it between two
+  // clearings.
+  std::size_t deletions_kept = 20'000;
 };
 
 // One header record to be stored, all in host byte order.

@@ -87,12 +87,10 @@ std::string describe(const Deletion& deletion) {
   return text + "by " + deletion.by + " (fieldline runs --prune)";
 }
 
-Result<Deletions> Deletions::open(const Shelf& shelf, std::size_t kept,
-                                  const std::function<Result<bool>(const RunId&)>& stands) {
+Result<Deletions> Deletions::open(const Shelf& shelf) {
   Deletions deletions(shelf);
-  auto done = deletions.load();
-  if (done && deletions.size() > 2 * kept) done = deletions.shorten(kept, stands);
-  if (!done) return Error(done.error()).in("reading " + deletions.path());
+  if (auto done = deletions.load(); !done)
+    return Error(done.error()).in("reading " + deletions.path());
   return deletions;
 }
 

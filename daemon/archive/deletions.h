@@ -19,13 +19,15 @@ namespace fieldline::archive {
 
 class Deletions {
  public:
-  // What a crash left behind the last whole line is cut. Of runs that are gone from the chunks the
-  // newest `kept` deletions are remembered: `stands` says which runs are not.
-  static Result<Deletions> open(const Shelf& shelf, std::size_t kept,
-                                const std::function<Result<bool>(const RunId&)>& stands);
+  // What a crash left behind the last whole line is cut.
+  static Result<Deletions> open(const Shelf& shelf);
 
   // All of them durably, or an error and none: it may be tried again.
   Result<void> add(const std::vector<Deletion>& deletions);
+
+  // Of runs that are gone from the chunks the newest `kept` deletions are remembered: `stands` says
+  // which runs are not. After an error the list is as it was.
+  Result<void> shorten(std::size_t kept, const std::function<Result<bool>(const RunId&)>& stands);
 
   const Deletion* find(const RunId& run) const;
   bool has(const RunId& run) const { return by_run_.contains(run); }
@@ -40,7 +42,6 @@ class Deletions {
   explicit Deletions(const Shelf& shelf) : shelf_(shelf) {}
   std::string path() const { return shelf_.directory + "/deletions.jsonl"; }
   Result<void> load();
-  Result<void> shorten(std::size_t kept, const std::function<Result<bool>(const RunId&)>& stands);
   void take(Deletion deletion);
 
   Shelf shelf_;

@@ -130,13 +130,14 @@ class FileArchive final : public Archive {
   }
   Result<void> open_deletions();
   Result<Tended> keep(bool clock_is_synchronised);
+  Result<bool> stands(const RunId& run);  // something of it, in a chunk
+  Result<void> shorten_deletions();
   Result<std::vector<Pruned>> prune_some(const PruneRequest& request);
 
   void look_at_disk();
   Error full() const;
   bool has_gone_away(const RunId& session, std::uint64_t newest_ns) const;
   bool is_open(const RunStanding& run) const;
-  bool may_go(const RunId& run) const;
   Result<bool> is_removable(const ChunkRow& chunk);
   Result<void> close_idle();
   Result<void> delete_old(Tended& tended);

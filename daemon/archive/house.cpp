@@ -16,8 +16,6 @@ constexpr std::size_t kRunsAtOnce = 1024, kChunksAtOnce = 16, kLooksAtOnce = 64,
 // An open chunk into which nothing came for so long, and of which no run is on, is sealed: only
 // sealed ones go.
 constexpr std::uint64_t kIdleNs = 3600 * kNanosPerSecond;
-// Deletions that are remembered after the last trace of their runs has gone.
-constexpr std::size_t kDeletionsKept = 20'000;
 
 constexpr const char* kNothingMayGo =
     "there is less room than [archive.retention] asks for, and what is left is open, being read, "
@@ -29,13 +27,14 @@ bool is_enough(const Tended& tended) {
 
 }  // namespace
 
+Result<bool> FileArchive::stands(const RunId& run) {
+  auto parts = index_->parts_of(run, {});
+  if (!parts) return parts.error();
+  return !parts->empty();
+}
+
 Result<void> FileArchive::open_deletions() {
-  auto stands = [this](const RunId& run) -> Result<bool> {
-    auto parts = index_->parts_of(run, {});
-    if (!parts) return parts.error();
-    return !parts->empty();
-  };
-  auto opened = Deletions::open(shelf_, kDeletionsKept, stands);
+  auto opened = Deletions::open(shelf_);
   if (!opened) return opened.error();
   deletions_.emplace(std::move(*opened));
   for (const auto& deletion : deletions_->newest(deletions_->size(), {})) {
@@ -44,6 +43,13 @@ Result<void> FileArchive::open_deletions() {
     if (*left) leftovers_.insert(deletion.run);
   }
   return {};
+}
+
+// Old ones whose runs still stand stay: leftovers are not asked for again and again.
+Result<void> FileArchive::shorten_deletions() {
+  if (deletions_->size() <= 2 * options_.deletions_kept + leftovers_.size()) return {};
+  return deletions_->shorten(options_.deletions_kept,
+                             [this](const RunId& run) { return stands(run); });
 }
 
 std::vector<Deletion> FileArchive::deletions(std::size_t limit, const Principal& reader) {
@@ -124,7 +130,10 @@ Result<Tended> FileArchive::keep(bool clock_is_synchronised) {
   auto done = sweep_leftovers(tended);
   if (done) done = delete_old(tended);
   if (done) done = delete_for_room(tended);
-  if (!closed && tended.remark.empty()) tended.remark = closed.error().text();
+  const auto shortened = shorten_deletions();
+  for (const auto& may_wait : {closed, shortened}) {
+    if (!may_wait && tended.remark.empty()) tended.remark = may_wait.error().text();
+  }
   if (!done) return Error(done.error()).in("keeping house");
   tended.has_more = is_enough(tended);
   return tended;

@@ -121,3 +121,60 @@ TEST_CASE("a list of deletions with a torn end, lines of others and a line witho
     std::filesystem::remove(path);
   }
 }
+
+namespace {
+
+constexpr std::size_t kKept = 100, kMost = 2 * kKept;
+
+// So many runs, which no chunk knows any more.
+void write_deletions(const std::string& path, std::size_t count) {
+  std::string lines;
+  for (std::size_t n = 0; n < count; ++n) {
+    char run[33];
+    std::snprintf(run, sizeof run, "%032zx", n + 1);
+    lines += std::string(R"({"schema":"fieldline.deletion/1","run":")") + run +
+             R"(","principals":["ops@site-a"],"started_ns":1,"ended_ns":2,"records":3,)" +
+             R"("deleted_ns":4,"reason":"age","by":""})" + "\n";
+  }
+  spit(path, Bytes(lines.begin(), lines.end()));
+}
+
+}  // namespace
+
+TEST_CASE(
+    "a list of deletions is shortened while the archive runs, on a disk whose n-th operation "
+    "fails") {
+  for (std::uint64_t n = 0, operations = 0; n <= operations; ++n) {
+    INFO("operation " << n << " of " << operations);
+    House house;
+    const std::string path = house.dir.path() + "/deletions.jsonl";
+    house.make_run(1, 10);
+    house.archive.reset();
+    house.deletions_kept = kKept;
+    write_deletions(path, kMost);
+    house.open();
+    house.connect(0);
+    REQUIRE(house.archive->prune({{run_id(1)}, {}, false, kOwner, false}));
+    const Bytes before = slurp(path);
+    house.files.fail_at(n, FaultFiles::After::recovers);
+    (void)house.archive->tend(true);
+    if (n == 0) operations = house.files.count();
+    house.files.fail_at(0, FaultFiles::After::recovers);
+    REQUIRE((n > 0 || operations > 4));
+    const std::size_t left = house.archive->deletions(2 * kMost).size();
+    if (left != kKept) {
+      REQUIRE(n > 0);
+      REQUIRE(left == kMost + 1);
+      REQUIRE(slurp(path) == before);
+    }
+    house.tend();
+    // The newest stayed, on disk as in memory, and more can be noted.
+    house.make_run(2, 10);
+    REQUIRE(house.archive->prune({{run_id(2)}, {}, false, kOwner, false}));
+    house.reopen();
+    const auto deletions = house.archive->deletions(2 * kMost);
+    REQUIRE(deletions.size() == kKept + 1);
+    REQUIRE(deletions[0].run == run_id(2));
+    REQUIRE(deletions[1].run == run_id(1));
+  }
+}

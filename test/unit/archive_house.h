@@ -41,7 +41,7 @@ struct House {
   explicit House(std::uint64_t chunk_bytes = 64 << 10) : chunk_bytes_(chunk_bytes) { open(); }
 
   archive::Options options() {
-    archive::Options options{dir.path(), chunk_bytes_, &files, rules, &clock};
+    archive::Options options{dir.path(), chunk_bytes_, &files, rules, &clock, deletions_kept};
     return options;
   }
   void open() {
@@ -120,6 +120,7 @@ struct House {
   FaultFiles files{system_files()};
   SetClock clock;
   archive::Rules rules;
+  std::size_t deletions_kept = archive::Options{}.deletions_kept;
   std::unique_ptr<archive::Archive> archive;
 
  private:

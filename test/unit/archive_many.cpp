@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Thousands of small runs.
+#include <malloc.h>
+
 #include <set>
 
 #include "archive_house.h"
@@ -79,4 +81,78 @@ TEST_CASE("thousands of small runs: few files, a list by pages, and they go as o
   REQUIRE(house.archive->runs(10'000)->empty());
   REQUIRE(house.archive->counters().chunks_deleted == kRuns / 1024);
   REQUIRE(house.archive->deletions(10'000).size() == kRuns);
+}
+
+namespace {
+
+// A run each 360 ms, so that 10,000 are an hour; retention looks once a minute, as the daemon does.
+class Hours {
+ public:
+  Hours() : house_(1 << 20) {
+    house_.rules.max_age_ns = 600 * kNanosPerSecond;
+    house_.archive->set_rules(house_.rules);
+    session_ = house_.connect(0);
+    REQUIRE(house_.archive->append(session_, configuration(house_.next(0)).report()));
+  }
+
+  void make_runs(std::uint64_t count) {
+    for (std::uint64_t n = 0; n < count; ++n) {
+      if (n % 166 == 0) house_.tend_all();
+      make_run(small(made_++));
+      house_.clock.pass(kNanosPerSecond * 3600 / kRunsAnHour);
+    }
+    house_.clock.pass(2 * house_.rules.max_age_ns);
+    house_.tend_all();
+  }
+  House& house() { return house_; }
+
+  static constexpr std::uint64_t kRunsAnHour = 10'000;
+
+ private:
+  void make_run(const RunId& run) {
+    archive::Archive& archive = *house_.archive;
+    const std::uint64_t at_ns = house_.clock.utc_ns();
+    REQUIRE(archive.append(session_,
+                           activation(run, house_.next(0), "started", at_ns, kOwner).report()));
+    REQUIRE(archive.append(session_, record(run, house_.next(0), kFrame, at_ns)));
+    REQUIRE(archive.append(session_, counts(run, house_.next(0), true, at_ns + 1).report()));
+    if (made_ % 50 == 0) sync(archive);
+  }
+
+  House house_;
+  RunId session_;
+  std::uint64_t made_ = 0;
+};
+
+struct Held {
+  std::uint64_t bytes, index_bytes;
+  std::size_t chunks, files, memory;
+};
+
+Held held_by(Hours& hours) {
+  const std::string dir = hours.house().dir.path();
+  return {hours.house().bytes(), std::filesystem::file_size(dir + "/index.sqlite"),
+          chunk_files(dir, "open").size() + chunk_files(dir, "sealed").size(), open_files(),
+          ::mallinfo2().uordblks};
+}
+
+}  // namespace
+
+TEST_CASE("an hour of 10,000 runs leaves files, index and memory where they began") {
+  Hours hours;
+  constexpr std::uint64_t kBefore = 5'000;  // for longer than runs are kept
+  hours.make_runs(kBefore);
+  const Held first = held_by(hours);
+  hours.make_runs(Hours::kRunsAnHour);
+  const Held second = held_by(hours);
+  REQUIRE(hours.house().archive->runs(10)->empty());
+  REQUIRE(hours.house().archive->deletions(100'000).size() == kBefore + Hours::kRunsAnHour);
+  // The newest chunk of a sensor stays, and the one that is open.
+  CHECK(second.chunks <= 2);
+  CHECK(second.bytes < 2 << 20);
+  CHECK(second.files == first.files);
+  // Pages are not all filled: 25,000 runs more add 72 KiB.
+  CHECK(second.index_bytes <= first.index_bytes + (64 << 10));
+  // What is remembered of each deleted run, of which there are at most 40,000.
+  CHECK(second.memory < first.memory + Hours::kRunsAnHour * 512 + (64 << 10));
 }
