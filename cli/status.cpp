@@ -143,7 +143,9 @@ std::string house_text(const json& archive) {
 
 std::string render_status(const json& answer, bool all) {
   const json& archive = member(answer, "archive");
-  std::string text = "archive\n" + counters(archive, all, "") + house_text(archive);
+  std::string text = "archive\n" + counters(archive, all, "") +
+                     counters(member(archive, "applications"), all, "applications ") +
+                     house_text(archive);
   const json& sensors = member(answer, "sensors");
   if (!sensors.is_array() || sensors.empty()) {
     return text + "no sensor is connected; one dials its archive at its start, see its log\n";

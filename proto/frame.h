@@ -34,6 +34,7 @@ enum fl_frame_type {
 	FL_FRAME_DATA = 13,	       /* archive -> reader: bytes of a pcapng file */
 	FL_FRAME_END = 14,	       /* archive -> reader, JSON: the answer is complete; its result */
 	FL_FRAME_ERROR = 15,	       /* JSON: code, text, what to do; the connection may close after it */
+	FL_FRAME_APPLICATION_EVENT = 16, /* durable, binary: fl_application_event (proto/application.h) */
 };
 
 enum fl_frame_encoding {
@@ -41,7 +42,9 @@ enum fl_frame_encoding {
 	FL_ENCODING_JSON = 1,
 };
 
-#define FL_FRAME_IS_DURABLE(type) ((type) >= FL_FRAME_HEADER_RECORDS && (type) <= FL_FRAME_CONFIGURATION)
+#define FL_FRAME_IS_DURABLE(type)                                                      \
+	(((type) >= FL_FRAME_HEADER_RECORDS && (type) <= FL_FRAME_CONFIGURATION) || \
+	 (type) == FL_FRAME_APPLICATION_EVENT)
 
 struct fl_frame_header {
 	__u8 type;

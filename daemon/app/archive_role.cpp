@@ -68,6 +68,7 @@ ArchiveRole::ArchiveRole(boost::asio::io_context& io, const ArchiveConfig& confi
       readers_(std::move(readers)),
       archive_(std::move(archive)),
       house_(io, *archive_),
+      applications_(config_.applications),
       source_{io.get_executor(), *archive_, {}},
       refusals_(io) {
   house_.set_rules(config_.retention);
@@ -83,6 +84,7 @@ Result<void> ArchiveRole::reload(const ArchiveConfig& config) {
   config_.producers = config.producers;
   config_.see_all = config.see_all;
   config_.admins = config.admins;
+  applications_.set_limits(config.applications);
   house_.set_rules(config.retention);
   server_->recheck();
   source_.followers.wake_all();  // whoever saw more than he may now ends
@@ -105,6 +107,13 @@ std::string ArchiveRole::summary() const {
 
 Result<void> ArchiveRole::admit(const stream::ProducerHello& hello) {
   const std::string key = stream::to_string(hello.key);
+  if (hello.proof) {
+    auto owner = applications_.admit(hello, readers_, clock_.utc_ns());
+    if (owner) return {};
+    refusals_.warn("an application on '" + hello.name + "' with key " + key +
+                   " was refused: " + owner.error().text());
+    return owner.error();
+  }
   for (const ProducerPin& pin : config_.producers) {
     if (pin.key != hello.key) continue;
     if (pin.name == hello.name) return {};
@@ -122,8 +131,18 @@ Result<void> ArchiveRole::admit(const stream::ProducerHello& hello) {
 }
 
 Result<std::uint64_t> ArchiveRole::open_session(const stream::ProducerHello& hello) {
-  auto resume =
-      archive_->open_session(hello.session, stream::to_string(hello.key), hello.name, hello.domain);
+  const std::string key = stream::to_string(hello.key);
+  if (hello.proof) {
+    auto owner = applications_.admit(hello, readers_, clock_.utc_ns());
+    if (!owner) return owner.error();
+    auto resume = archive_->open_session(hello.session, key, hello.name, {}, *owner);
+    if (!resume) return resume;
+    applications_.opened(hello.session, owner->run);
+    spdlog::info("application of {} on {} connected, run {}, resumes after {}", owner->principal,
+                 hello.name, owner->run.brief(), *resume);
+    return resume;
+  }
+  auto resume = archive_->open_session(hello.session, key, hello.name, hello.domain);
   if (resume)
     spdlog::info("sensor {} connected, session {}, resumes after {}", hello.name,
                  hello.session.brief(), *resume);
@@ -132,6 +151,8 @@ Result<std::uint64_t> ArchiveRole::open_session(const stream::ProducerHello& hel
 
 Result<void> ArchiveRole::store(const RunId& session, const stream::Frame& frame,
                                 const stream::Item& item) {
+  auto taken = applications_.judge(session, frame.type, item);
+  if (!taken) return taken;
   if (frame.type == FL_FRAME_EVENT_RECORDS) {
     auto events = parse_events(item.body);
     if (events && events->session != session)
@@ -169,11 +190,13 @@ Result<void> ArchiveRole::store(const RunId& session, const stream::Frame& frame
 }
 
 void ArchiveRole::status(const RunId& session, const json& status) {
+  if (applications_.refuse_status(session)) return;
   status_[session] = status;
 }
 
 void ArchiveRole::close_session(const RunId& session) {
   status_.erase(session);
+  applications_.closed(session);
   auto closed = archive_->close_session(session);
   if (!closed) spdlog::error("session {}: {}", session.brief(), closed.error().text());
 }
@@ -291,6 +314,7 @@ json ArchiveRole::status_document() const {
                   {"store_errors", s.store_errors},
                   {"faults", s.faults}};
   archive.update(house_.status());
+  archive["applications"] = applications_.status();
   return {{"archive", archive}, {"sensors", sensors}};
 }
 

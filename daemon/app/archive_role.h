@@ -10,6 +10,7 @@
 #include <boost/asio/io_context.hpp>
 
 #include "app/answers.h"
+#include "app/applications.h"
 #include "app/bounded_log.h"
 #include "app/config.h"
 #include "app/house.h"
@@ -55,6 +56,7 @@ class ArchiveRole final : public stream::Backend {
   sense::Trust readers_;
   std::unique_ptr<archive::Archive> archive_;
   House house_;
+  Applications applications_;
   std::map<RunId, nlohmann::json> status_;  // the newest of each session
   AnswerSource source_;
   BoundedLog refusals_;

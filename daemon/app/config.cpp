@@ -150,6 +150,13 @@ archive::Rules read_retention(Settings at) {
   return rules;
 }
 
+ApplicationLimits read_applications(Settings at) {
+  ApplicationLimits limits;
+  limits.connections = at.integer("connections", limits.connections, 0, 1 << 16);
+  limits.events = at.integer("events", limits.events, 1, 1ull << 40);
+  return limits;
+}
+
 ArchiveConfig read_archive(Settings at) {
   ArchiveConfig archive;
   archive.address = at.string("address", "::");
@@ -165,6 +172,8 @@ ArchiveConfig read_archive(Settings at) {
   } else {
     archive.retention.keep_free_share = kKeepFreeShare;
   }
+  if (auto applications = at.table("applications"))
+    archive.applications = read_applications(*applications);
   for (Settings& entry : at.tables("producer")) {
     archive.producers.push_back({entry.required_string("name"), read_key(entry, "key")});
   }

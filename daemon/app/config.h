@@ -49,12 +49,19 @@ struct ProducerPin {
   stream::Fingerprint key{};
 };
 
+// What an archive takes of applications that come with a grant (libfieldline).
+struct ApplicationLimits {
+  std::uint64_t connections = 64;    // at a time; 0: none are taken
+  std::uint64_t events = 1'000'000;  // of one run
+};
+
 struct ArchiveConfig {
   std::string address, directory, identity, readers;  // readers: an allowed_signers file
   std::uint16_t port = FL_STREAM_PORT;
   std::uint64_t chunk_bytes = 0;
   archive::Rules retention;
   std::vector<ProducerPin> producers;
+  ApplicationLimits applications;
   std::vector<std::string> see_all, admins;  // patterns of principals
 };
 

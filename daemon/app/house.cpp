@@ -34,9 +34,16 @@ const char* name_of(archive::Pruned::Fate fate) {
 }  // namespace
 
 json to_json(const archive::RunSummary& run) {
-  return {{"run", run.run.hex()},     {"principal", run.principal}, {"started_ns", run.started_ns},
-          {"ended_ns", run.ended_ns}, {"records", run.records},     {"events", run.events},
-          {"grant", run.grant},       {"sensors", run.sensors},     {"complete", run.complete}};
+  return {{"run", run.run.hex()},
+          {"principal", run.principal},
+          {"started_ns", run.started_ns},
+          {"ended_ns", run.ended_ns},
+          {"records", run.records},
+          {"events", run.events},
+          {"application_events", run.application_events},
+          {"grant", run.grant},
+          {"sensors", run.sensors},
+          {"complete", run.complete}};
 }
 
 void House::set_rules(const archive::Rules& rules) {

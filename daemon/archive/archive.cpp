@@ -58,9 +58,8 @@ Result<void> FileArchive::start() {
   return open_deletions();
 }
 
-Result<std::uint64_t> FileArchive::begin_session(const RunId& id, const std::string& producer,
-                                                 const std::string& name,
-                                                 const std::string& domain) {
+Result<std::uint64_t> FileArchive::begin_session(const SessionInfo& info) {
+  const RunId& id = info.id;
   if (!index_) return fail(Code::closed, kClosed);
   look_at_disk();
   if (disk_.is_full) return full();
@@ -70,18 +69,16 @@ Result<std::uint64_t> FileArchive::begin_session(const RunId& id, const std::str
     at = sessions_.end();
   }
   if (at != sessions_.end()) {
-    if (at->second->info().producer != producer) {
-      return fail(Code::denied,
-                  "session " + id.hex() + " belongs to another key; restart the producer");
-    }
+    auto his = at->second->info().check_same(info);
+    if (!his) return his.error();
     return at->second->synced_sequence();
   }
-  if (id.is_zero() || producer.size() > kMaxName || name.size() > kMaxName ||
-      domain.size() > kMaxName) {
-    return fail(Code::invalid, "a session has an id, and names of at most 256 bytes");
+  const std::string& principal = info.owner ? info.owner->principal : std::string();
+  for (const auto* name : {&info.producer, &info.name, &info.domain, &principal}) {
+    if (id.is_zero() || name->size() > kMaxName)
+      return fail(Code::invalid, "a session has an id, and names of at most 256 bytes");
   }
-  auto session = std::make_unique<Session>(shelf_, options_.chunk_bytes,
-                                           SessionInfo{id, producer, name, domain}, counters_);
+  auto session = std::make_unique<Session>(shelf_, options_.chunk_bytes, info, counters_);
   auto resumed = session->resume(*index_);
   if (!resumed) return Error(resumed.error()).in("opening session " + id.hex());
   stale_.reserve(sessions_.size() + 1);

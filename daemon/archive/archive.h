@@ -62,6 +62,13 @@ struct Record {
 // all.
 using Principal = std::optional<std::string>;
 
+// Of a session that is an application's: whose it is, and the one run of which it may tell.
+struct Owner {
+  RunId run;
+  std::string principal;
+  bool operator==(const Owner&) const = default;
+};
+
 struct Query {
   RunId run;                                    // required
   std::optional<std::string> vantage;           // "s1", "s1:tap0": sensor, or sensor and interface
@@ -90,7 +97,8 @@ struct RunSummary {
   // for both.
   std::uint64_t records = 0;
   std::uint64_t events = 0;  // of hosts, as their final counts say: 0 while they are on
-  nlohmann::json grant;      // as the first activation report gave it
+  std::uint64_t application_events = 0;
+  nlohmann::json grant;  // as the first activation report gave it
   std::vector<std::string> sensors;
   bool complete = false;  // final counts from every session that reported an activation
 };
@@ -168,10 +176,11 @@ class Archive {
   static Result<std::unique_ptr<Archive>> open(const Options& options);
   virtual ~Archive() = default;
 
-  // The last item number of the session that is on disk; 0 for a new one.
+  // The last item number of the session that is on disk; 0 for a new one. An owner's session is no
+  // part of what makes a run open or complete, but for the time that it is open itself.
   virtual Result<std::uint64_t> open_session(const RunId& session, const std::string& producer,
-                                             const std::string& name,
-                                             const std::string& domain) = 0;
+                                             const std::string& name, const std::string& domain,
+                                             const std::optional<Owner>& owner = {}) = 0;
   virtual Result<void> append(const RunId& session, const Record& record) = 0;
   virtual Result<void> append(const RunId& session, const pcapng::Report& report) = 0;
   // Both appends: an error means that the item was not stored and may be offered again.

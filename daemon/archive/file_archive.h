@@ -42,8 +42,11 @@ class FileArchive final : public Archive {
 
   Result<void> start();
   Result<std::uint64_t> open_session(const RunId& session, const std::string& producer,
-                                     const std::string& name, const std::string& domain) override {
-    return guarded([&] { return begin_session(session, producer, name, domain); });
+                                     const std::string& name, const std::string& domain,
+                                     const std::optional<Owner>& owner) override {
+    return guarded([&] {
+      return begin_session({session, producer, name, domain, owner, clock_.utc_ns()});
+    });
   }
   Result<void> append(const RunId& session, const Record& record) override {
     return append_item(session, record);
@@ -117,8 +120,7 @@ class FileArchive final : public Archive {
   Result<nlohmann::json> finish_rebuild();
   template <class Item>
   Result<void> append_item(const RunId& session, const Item& item);
-  Result<std::uint64_t> begin_session(const RunId& session, const std::string& producer,
-                                      const std::string& name, const std::string& domain);
+  Result<std::uint64_t> begin_session(const SessionInfo& info);
   Result<void> end_session(const RunId& session);
   Result<void> sync_all(const std::function<void(const RunId&, std::uint64_t)>& safe);
   Result<void> refresh_index();

@@ -7,10 +7,10 @@ namespace fieldline::archive {
 
 namespace {
 
-constexpr std::uint64_t kVersion = 3;
+constexpr std::uint64_t kVersion = 4;
 
 constexpr const char* kTables = R"(
-  CREATE TABLE sessions(session BLOB PRIMARY KEY, producer TEXT, name TEXT, domain TEXT) WITHOUT ROWID;
+  CREATE TABLE sessions(session BLOB PRIMARY KEY, producer TEXT, name TEXT, domain TEXT, owner TEXT) WITHOUT ROWID;
   CREATE TABLE chunks(session BLOB, number INTEGER, sealed INTEGER, bytes INTEGER, skipped INTEGER,
     first_sequence INTEGER, last_sequence INTEGER, newest_ns INTEGER,
     PRIMARY KEY(session, number)) WITHOUT ROWID;
@@ -26,21 +26,25 @@ constexpr const char* kTables = R"(
     principal TEXT, PRIMARY KEY(run, session, number, sequence)) WITHOUT ROWID;
   CREATE INDEX reports_of_chunk ON reports(session, number);
   CREATE INDEX reports_of_principal ON reports(run, session, principal);
-  PRAGMA user_version=3;
+  PRAGMA user_version=4;
 )";
 
 constexpr const char* kChunkColumns =
     "SELECT c.session, c.number, c.sealed, c.bytes, c.last_sequence, c.newest_ns, s.producer "
     "FROM chunks c LEFT JOIN sessions s ON s.session = c.session ";
 
-// Of run_chunks r: the sessions in which a report of the run names ?2; all of them if ?1 is 0.
+// Of run_chunks r: the sessions in which a report of the run names ?2, and the applications' that
+// are ?2's; all of them if ?1 is 0.
 constexpr const char* kSeenByReader =
     "(?1 = 0 OR EXISTS (SELECT 1 FROM reports p WHERE p.run = r.run AND p.session = r.session "
-    "AND p.principal = ?2)) ";
+    "AND p.principal = ?2) OR EXISTS (SELECT 1 FROM sessions o WHERE o.session = r.session "
+    "AND o.owner = ?2)) ";
 
 // The same of runs r, whichever the session.
 constexpr const char* kGrantedToReader =
-    "(?1 = 0 OR EXISTS (SELECT 1 FROM reports p WHERE p.run = r.run AND p.principal = ?2)) ";
+    "(?1 = 0 OR EXISTS (SELECT 1 FROM reports p WHERE p.run = r.run AND p.principal = ?2) "
+    "OR EXISTS (SELECT 1 FROM run_chunks k JOIN sessions o ON o.session = k.session "
+    "WHERE k.run = r.run AND o.owner = ?2)) ";
 
 // The earlier of two times of which 0 is none.
 constexpr const char* kAddRun =
@@ -152,11 +156,13 @@ Result<void> Index::put(const std::vector<Summary*>& summaries) {
 
 Result<void> Index::write(Summary& summary) {
   const auto& session = summary.head.session;
-  Statement sessions(db_, "INSERT OR REPLACE INTO sessions VALUES(?,?,?,?)");
+  // No owner is NULL, which equals no name.
+  Statement sessions(db_, "INSERT OR REPLACE INTO sessions VALUES(?,?,?,?,NULLIF(?,''))");
   auto done = sessions.bind(session.id)
                   .bind(session.producer)
                   .bind(session.name)
                   .bind(session.domain)
+                  .bind(session.owner ? session.owner->principal : std::string())
                   .finish();
   if (!done) return done.error();
   Statement chunks(db_, "INSERT OR REPLACE INTO chunks VALUES(?,?,?,?,?,?,?,?)");
@@ -252,8 +258,8 @@ Result<std::vector<RunChunk>> Index::parts_of(const RunId& run, const Principal&
   const std::string sql =
       std::string(
           "SELECT c.session, c.number, c.sealed, c.bytes, s.name, r.records, r.reports, "
-          "r.first_ns, r.last_ns, c.first_sequence, c.last_sequence, r.newest_ns, c.newest_ns FROM "
-          "run_chunks r "
+          "r.first_ns, r.last_ns, c.first_sequence, c.last_sequence, r.newest_ns, c.newest_ns, "
+          "s.owner FROM run_chunks r "
           "JOIN chunks c ON c.session = r.session AND c.number = r.number "
           "LEFT JOIN sessions s ON s.session = r.session WHERE ") +
       kSeenByReader + "AND r.run=?3 ORDER BY r.session, r.number";
@@ -274,6 +280,7 @@ Result<std::vector<RunChunk>> Index::parts_of(const RunId& run, const Principal&
     chunk.last_sequence = row.number(10);
     chunk.newest_ns = row.number(11);
     chunk.chunk_newest_ns = row.number(12);
+    chunk.owner = row.text(13);
     return chunk;
   });
 }

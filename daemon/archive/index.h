@@ -32,6 +32,7 @@ struct RunChunk {
   bool sealed = false;
   std::uint64_t bytes = 0;
   std::string sensor;
+  std::string owner;                                    // whose session it is, of an application's
   std::uint64_t first_sequence = 0, last_sequence = 0;  // of all its items
   std::uint64_t newest_ns = 0, chunk_newest_ns = 0;     // of the run there, of all that is there
   RunPart part;

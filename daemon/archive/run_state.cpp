@@ -86,6 +86,14 @@ struct RunState {
     session.ended_ns = number_of(report, "at_ns");
   }
 
+  // Each of its reports is an event: there are no copies of them. It is no evidence of the run's
+  // begin or end.
+  void application(const std::string& owner, std::uint64_t events) {
+    named.insert(owner);
+    summary.application_events += events;
+    if (summary.principal.empty()) summary.principal = owner;
+  }
+
   void conclude() {
     bool any = false, over = true, counted = true;
     for (const auto& [id, session] : sessions) {
@@ -139,6 +147,7 @@ Result<RunStanding> Index::standing_of(const RunId& run, const Principal& reader
   if (!parts) return parts.error();
   for (const auto& part : *parts) {
     standing.newest_ns = std::max(standing.newest_ns, part.newest_ns);
+    if (!part.owner.empty()) state.application(part.owner, part.part.reports);
     if (part.part.records == 0) continue;
     const Owners& owners = state.owners[part.name.session];
     if (reader && !owners.reader_has_any(part.first_sequence, part.last_sequence)) continue;

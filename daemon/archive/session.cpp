@@ -39,10 +39,9 @@ Result<void> Session::resume(Index& index) {
     std::visit([this](const auto& one) { see(one); }, block);
   });
   if (!scanned) return scanned.error();
-  const std::string& owner = scanned->summary.head.session.producer;
-  if (!owner.empty() && owner != info_.producer) {
-    return fail(Code::denied,
-                "session " + info_.id.hex() + " belongs to another key; restart the producer");
+  if (scanned->summary.known) {
+    auto his = scanned->summary.head.session.check_same(info_);
+    if (!his) return his.error();
   }
   // Of a session that was given up the file may be empty, or not synced.
   if (!is_sealed && scanned->end.good_end == 0) {
@@ -134,10 +133,21 @@ void Session::accepted(std::uint64_t sequence) {
   last_ = sequence;
 }
 
+// An application tells of its own run, and only what applications tell; nobody else does.
+Result<void> Session::check_kind(std::uint8_t type, const RunId& run) const {
+  const bool is_event = type == FL_FRAME_APPLICATION_EVENT;
+  if (is_event == info_.owner.has_value() && (!is_event || info_.is_of(run))) return {};
+  return fail(Code::denied, info_.owner
+                                ? "an application writes application events of its own run alone"
+                                : "application events from a session that is no application's");
+}
+
 Result<bool> Session::append(const Record& record) {
   if (record.run.is_zero() || record.data.size() > kMaxRecord) {
     return fail(Code::invalid, "a header record names its run and has at most 65535 bytes");
   }
+  if (auto allowed = check_kind(FL_FRAME_HEADER_RECORDS, record.run); !allowed)
+    return allowed.error();
   if (!is_new(record.sequence)) return false;
   auto room = make_room();
   if (!room) return room.error();
@@ -160,6 +170,7 @@ Result<bool> Session::append(const pcapng::Report& report) {
   if (report.payload.size() > FL_FRAME_MAX) {
     return fail(Code::invalid, "a report has at most " + std::to_string(FL_FRAME_MAX) + " bytes");
   }
+  if (auto allowed = check_kind(report.type, report.run); !allowed) return allowed.error();
   if (!is_new(report.sequence)) return false;
   auto room = make_room();
   if (!room) return room.error();

@@ -39,7 +39,8 @@ class Session {
   bool has_unsynced() const { return synced_ != last_ || (chunk_ && chunk_->unsynced() > 0); }
   std::uint64_t last_sequence() const { return last_; }
   bool any_run_on() const { return !started_.empty(); }
-  bool is_on(const RunId& run) const { return started_.contains(run); }
+  // What an application writes into is not deleted under it.
+  bool is_on(const RunId& run) const { return started_.contains(run) || info_.is_of(run); }
   bool touched = false;  // items came since `safe` was last called
   // An item ended in the middle, for want of memory: what is in the file is whole, what is here is
   // not, and is never written. The session is closed, and goes on from the file.
@@ -67,6 +68,7 @@ class Session {
   };
   using Vantage = std::pair<RunId, std::uint16_t>;
 
+  Result<void> check_kind(std::uint8_t type, const RunId& run) const;
   Result<void> make_room();
   Result<void> begin_chunk();
   std::uint32_t interface_of(const RunId& run, std::uint16_t port);

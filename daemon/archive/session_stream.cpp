@@ -97,9 +97,12 @@ Result<const SessionStream::Item*> SessionStream::front() {
   return &*item_;
 }
 
-void SessionStream::take(const pcapng::Section&) {
+// All of an application's session is its owner's.
+void SessionStream::take(const pcapng::Section& section) {
   interfaces_.clear();
   is_on_ = false;
+  auto head = query_.reader ? ChunkHead::parse(section.comment) : std::nullopt;
+  if (head && head->session.owner) is_readers_ = head->session.owner->principal == *query_.reader;
 }
 
 void SessionStream::take(const pcapng::Interface& interface) {
@@ -132,6 +135,7 @@ bool SessionStream::is_wanted(const pcapng::Report& report) const {
   if (!query_.reports) return false;
   switch (report.type) {
     case FL_FRAME_EVENT_RECORDS:
+    case FL_FRAME_APPLICATION_EVENT:
       // What sockets did is its run's readers' alone: of no run, it is nobody's.
       return query_.events && !report.run.is_zero();
     case FL_FRAME_CLOCK_QUALITY:

@@ -61,7 +61,7 @@ class SessionStream {
   void leave_chunk();
   // False: the chunk has no more bytes now.
   Result<bool> read_more();
-  void take(const pcapng::Section&);
+  void take(const pcapng::Section& section);
   void take(const pcapng::Interface& interface);
   void take(const pcapng::Packet& packet);
   void take(const pcapng::Report& report);

@@ -55,14 +55,23 @@ std::optional<bool> says_on(const pcapng::Report& report) {
   return std::nullopt;
 }
 
+Result<void> SessionInfo::check_same(const SessionInfo& other) const {
+  if (producer == other.producer && owner == other.owner) return {};
+  return fail(Code::denied,
+              "session " + id.hex() + " belongs to another key or run; restart the producer");
+}
+
 std::string ChunkHead::comment() const {
-  return dump({{"schema", kChunkSchema},
-               {"session", session.id.hex()},
-               {"producer", session.producer},
-               {"name", session.name},
-               {"domain", session.domain},
-               {"number", number},
-               {"first", first}});
+  nlohmann::json object = {
+      {"schema", kChunkSchema}, {"session", session.id.hex()}, {"producer", session.producer},
+      {"name", session.name},   {"domain", session.domain},    {"number", number},
+      {"first", first}};
+  if (session.owner) {
+    object["application"] = {{"run", session.owner->run.hex()},
+                             {"principal", session.owner->principal},
+                             {"opened_ns", session.opened_ns}};
+  }
+  return dump(object);
 }
 
 std::optional<ChunkHead> ChunkHead::parse(std::string_view comment) {
@@ -72,6 +81,12 @@ std::optional<ChunkHead> ChunkHead::parse(std::string_view comment) {
   ChunkHead head;
   head.session = {*session, string_of(object, "producer"), string_of(object, "name"),
                   string_of(object, "domain")};
+  if (auto application = object.find("application"); application != object.end()) {
+    auto run = RunId::parse(string_of(*application, "run"));
+    if (!run) return std::nullopt;
+    head.session.owner = Owner{*run, string_of(*application, "principal")};
+    head.session.opened_ns = number_of(*application, "opened_ns");
+  }
   head.number = static_cast<std::uint32_t>(number_of(object, "number"));
   head.first = number_of(object, "first");
   return head;
@@ -150,6 +165,7 @@ void Summary::add(const pcapng::Report& report) {
   part.reports++;
   part.changed = true;
   earliest(part.began_ns, number_of(object, "at_ns"));
+  if (head.session.owner) earliest(part.began_ns, head.session.opened_ns);
   bool final_counts = report.type == FL_FRAME_FINAL_COUNTS && flag_of(object, "final");
   if (report.type == FL_FRAME_ACTIVATION || final_counts) {
     std::string principal =

@@ -12,6 +12,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "archive/archive.h"
 #include "archive/chunk.h"
 #include "base/pcapng.h"
 #include "base/run_id.h"
@@ -21,6 +22,12 @@ namespace fieldline::archive {
 struct SessionInfo {
   RunId id;
   std::string producer, name, domain;
+  std::optional<Owner> owner = std::nullopt;  // it is an application's
+  std::uint64_t opened_ns = 0;                // of such a one: by the archive's own clock
+
+  bool is_of(const RunId& run) const { return owner && owner->run == run; }
+  // denied: who comes as `other` is not whose session this is.
+  Result<void> check_same(const SessionInfo& other) const;
 };
 
 // What of one run stands in one chunk.

@@ -157,6 +157,12 @@ Refused read_pulse(const fl_pulse& wire, const Grant& grant, Pulse& pulse) {
   return {};
 }
 
+Error error_of(const char* what, const Refusal& refusal) {
+  Code code = refusal.reason == Reason::malformed ? Code::invalid : Code::unsupported;
+  return fail(code, what + std::string(name_of(refusal.reason)) + ": " + refusal.detail + "; " +
+                        remedy_of(refusal.reason));
+}
+
 }  // namespace
 
 Bytes encode(const Grant& grant) {
@@ -245,12 +251,14 @@ std::variant<Trigger, Refusal> read_trigger(ByteView bytes) {
 
 Result<Trigger> decode_trigger(ByteView bytes) {
   auto read = read_trigger(bytes);
-  if (auto* refusal = std::get_if<Refusal>(&read)) {
-    Code code = refusal->reason == Reason::malformed ? Code::invalid : Code::unsupported;
-    return fail(code, std::string("trigger ") + name_of(refusal->reason) + ": " + refusal->detail +
-                          "; " + remedy_of(refusal->reason));
-  }
+  if (auto* refusal = std::get_if<Refusal>(&read)) return error_of("trigger ", *refusal);
   return std::get<Trigger>(std::move(read));
+}
+
+Result<Grant> decode_grant(ByteView bytes) {
+  Grant grant;
+  if (auto refused = read_grant(bytes, grant)) return error_of("grant ", *refused);
+  return grant;
 }
 
 }  // namespace fieldline::sense

@@ -69,6 +69,7 @@ Bytes encode(const Pulse& pulse);
 Bytes encode_trigger(ByteView grant, ByteView grant_signature, ByteView pulse,
                      const Signature& pulse_signature);
 // Every length checked; trailing bytes are an error.
+Result<Grant> decode_grant(ByteView bytes);
 Result<Trigger> decode_trigger(ByteView bytes);
 // The same, with the reason under which a refusal is counted.
 std::variant<Trigger, Refusal> read_trigger(ByteView bytes);

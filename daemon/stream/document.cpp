@@ -15,6 +15,7 @@ namespace {
 constexpr int kMaxDepth = 32;
 constexpr std::size_t kMaxName = 255;
 constexpr std::size_t kMaxErrorText = 4096;
+constexpr std::size_t kMaxProof = 2048;  // of each part, in base64; a grant has at most 280 bytes
 constexpr const char* kHelloSchema = "fieldline.hello/1";
 
 struct CodeName {
@@ -79,6 +80,21 @@ Result<Hello> versions_of(const json& document, Hello hello) {
   return hello;
 }
 
+Result<std::optional<RunProof>> proof_of(const json& document) {
+  if (!document.contains("grant")) return std::optional<RunProof>();
+  RunProof proof;
+  for (auto [member, into] :
+       {std::pair{"grant", &proof.grant}, std::pair{"grant_signature", &proof.signature}}) {
+    const std::string base64 = string_of(document, member);
+    auto bytes = base64.size() <= kMaxProof ? from_base64(base64) : Result<Bytes>(Bytes{});
+    if (!bytes || bytes->empty()) {
+      return fail(Code::invalid, std::string("hello: \"") + member + "\" is not base64");
+    }
+    *into = std::move(*bytes);
+  }
+  return std::optional(std::move(proof));
+}
+
 json versions() {
   return json::array({FL_STREAM_VERSION, FL_STREAM_VERSION});
 }
@@ -139,16 +155,21 @@ Result<Hello> parse_hello(ByteView payload) {
   if (!is_name(hello.name) || !is_name(hello.domain)) {
     return fail(Code::invalid, "hello: a name is too long or has control characters");
   }
+  auto proof = proof_of(*document);
+  if (!proof) return proof.error();
+  hello.proof = std::move(*proof);
   return versions_of(*document, std::move(hello));
 }
 
-Bytes producer_hello(const RunId& session, const std::string& name, const std::string& domain) {
-  return json_frame(FL_FRAME_HELLO, {{"schema", kHelloSchema},
-                                     {"role", "producer"},
-                                     {"versions", versions()},
-                                     {"session", session.hex()},
-                                     {"name", name},
-                                     {"domain", domain}});
+Bytes producer_hello(const RunId& session, const std::string& name, const std::string& domain,
+                     const std::optional<RunProof>& proof) {
+  json hello = {{"schema", kHelloSchema},   {"role", "producer"}, {"versions", versions()},
+                {"session", session.hex()}, {"name", name},       {"domain", domain}};
+  if (proof) {
+    hello["grant"] = to_base64(proof->grant);
+    hello["grant_signature"] = to_base64(proof->signature);
+  }
+  return json_frame(FL_FRAME_HELLO, hello);
 }
 
 Bytes reader_hello() {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -12,6 +13,7 @@
 #include "base/bytes.h"
 #include "base/result.h"
 #include "base/run_id.h"
+#include "stream/identity.h"
 
 namespace fieldline::stream {
 
@@ -32,9 +34,11 @@ struct Hello {
   RunId session;                         // of a producer
   std::uint64_t resume = 0;              // of an archive
   std::string name, domain;
+  std::optional<RunProof> proof;  // of an application
 };
 Result<Hello> parse_hello(ByteView payload);
-Bytes producer_hello(const RunId& session, const std::string& name, const std::string& domain);
+Bytes producer_hello(const RunId& session, const std::string& name, const std::string& domain,
+                     const std::optional<RunProof>& proof = {});
 Bytes reader_hello();
 Bytes archive_hello(std::uint64_t resume, const std::string& name);
 

@@ -4,6 +4,7 @@
 #include <cassert>
 #include <limits>
 
+#include "base/application_event.h"
 #include "base/event.h"
 #include "base/port_totals.h"
 #include "stream/document.h"
@@ -152,6 +153,16 @@ Result<Item> check_item(const Frame& frame) {
       if (!item->run.is_zero()) return fail(Code::invalid, "port totals of one run");
       auto totals = parse_totals(item->body);
       if (!totals && totals.error().code != Code::unsupported) return totals.error();
+      break;
+    }
+    case FL_FRAME_APPLICATION_EVENT: {
+      if (frame.encoding != FL_ENCODING_BINARY) {
+        return fail(Code::invalid,
+                    "an application event in encoding " + std::to_string(frame.encoding));
+      }
+      if (item->run.is_zero()) return fail(Code::invalid, "an application event of no run");
+      auto event = parse_application_event(item->body);
+      if (!event && event.error().code != Code::unsupported) return event.error();
       break;
     }
     default:

@@ -5,6 +5,7 @@
 #include <openssl/bio.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
+#include <openssl/sha.h>
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 #include <sys/stat.h>
@@ -81,12 +82,16 @@ Result<Owned<X509>> self_signed(EVP_PKEY* key, const std::string& common_name) {
   return certificate;
 }
 
-Result<Identity> make_identity(const std::string& common_name) {
-  Owned<EVP_PKEY> key(EVP_PKEY_Q_keygen(nullptr, nullptr, "ED25519"));
+Result<Identity> identity_with(Owned<EVP_PKEY> key, const std::string& common_name) {
   if (!key) return fail(Code::io, "making an Ed25519 key" + openssl_errors());
   auto certificate = self_signed(key.get(), common_name.empty() ? "fieldline" : common_name);
   if (!certificate) return certificate.error();
   return identity_of(key.get(), certificate->get());
+}
+
+Result<Identity> make_identity(const std::string& common_name) {
+  return identity_with(Owned<EVP_PKEY>(EVP_PKEY_Q_keygen(nullptr, nullptr, "ED25519")),
+                       common_name);
 }
 
 // Another daemon that made the file at the same time wins: its key may have been shown to somebody
@@ -197,6 +202,28 @@ Result<Fingerprint> parse_fingerprint(std::string_view text) {
   auto parsed = from_hex(text.substr(prefix.size()), fingerprint);
   if (!parsed) return Error(parsed.error()).in("a key's fingerprint");
   return fingerprint;
+}
+
+// The DER SubjectPublicKeyInfo of an Ed25519 key is these bytes and the key (RFC 8410).
+Fingerprint fingerprint_of_key(const std::array<std::uint8_t, 32>& key) {
+  Bytes der = {0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00};
+  append(der, key);
+  Fingerprint fingerprint;
+  SHA256(der.data(), der.size(), fingerprint.data());
+  return fingerprint;
+}
+
+RunId session_of_key(const Fingerprint& key) {
+  RunId session;
+  std::copy_n(key.begin(), session.bytes.size(), session.bytes.begin());
+  return session;
+}
+
+Result<Identity> identity_of_seed(const std::array<std::uint8_t, 32>& seed,
+                                  const std::string& common_name) {
+  return identity_with(Owned<EVP_PKEY>(EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, nullptr,
+                                                                    seed.data(), seed.size())),
+                       common_name);
 }
 
 Result<Identity> load_or_create_identity(const std::string& path, const std::string& common_name) {

@@ -11,7 +11,9 @@
 
 #include <boost/asio/ssl/context.hpp>
 
+#include "base/bytes.h"
 #include "base/result.h"
+#include "base/run_id.h"
 
 namespace fieldline::stream {
 
@@ -24,6 +26,19 @@ struct Identity {
   std::string key_pem, certificate_pem;
   Fingerprint fingerprint{};
 };
+
+// What an application shows that is pinned nowhere: the grant of its run, signed by its user. It
+// names the run's key, with which the application proves itself in TLS.
+struct RunProof {
+  Bytes grant, signature;
+};
+// Of an Ed25519 public key as it stands in a grant.
+Fingerprint fingerprint_of_key(const std::array<std::uint8_t, 32>& key);
+// An application's one session: no other key has it, and no other session has this key.
+RunId session_of_key(const Fingerprint& key);
+// seed: of an Ed25519 key (RFC 8032).
+Result<Identity> identity_of_seed(const std::array<std::uint8_t, 32>& seed,
+                                  const std::string& common_name);
 
 // Reads the PEM file (private key, certificate; mode 0600), or makes both and writes it if it does
 // not exist.

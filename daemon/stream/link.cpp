@@ -100,7 +100,7 @@ asio::awaitable<void> Link::connect_and_serve() {
 
 // The limit that is set covers it.
 asio::awaitable<Result<void>> Link::greet() {
-  Bytes hello = producer_hello(options.session, options.name, options.domain);
+  Bytes hello = producer_hello(options.session, options.name, options.domain, options.proof);
   auto written = co_await connection_->write(hello);
   if (!written) co_return written;
   for (;;) {

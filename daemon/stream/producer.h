@@ -32,8 +32,9 @@ struct ProducerOptions {
   // What a dead session left in the folder: sent as that session's rest. Nothing is offered.
   std::optional<Leftover> leftover = std::nullopt;
   std::string name, domain;    // of the sensor, for the hello
-  RunId session;               // random, one per daemon start
+  RunId session;               // random, one per daemon start; of an application session_of_key()
   std::uint64_t numbered = 0;  // items of the session that an earlier producer offered
+  std::optional<RunProof> proof = std::nullopt;  // of an application
   std::uint64_t backoff_min_ns = 200'000'000, backoff_max_ns = 10'000'000'000;
   std::uint64_t dial_timeout_ns = 5'000'000'000;
   // An archive that acknowledges nothing for so long while items wait is taken for dead; dialled

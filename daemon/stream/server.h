@@ -24,6 +24,7 @@ struct ProducerHello {
   Fingerprint key{};
   RunId session;
   std::string name, domain;
+  std::optional<RunProof> proof = std::nullopt;  // of an application
 };
 
 // An answer under way: pcapng bytes piece by piece, then a result.

@@ -18,7 +18,7 @@ namespace {
 constexpr std::uint64_t kFarewell = 1'000'000'000;
 
 bool is_known(std::uint8_t type) {
-  return type >= FL_FRAME_HELLO && type <= FL_FRAME_ERROR;
+  return type >= FL_FRAME_HELLO && type <= FL_FRAME_APPLICATION_EVENT;
 }
 
 // The next frame of one of the types of this version, the others skipped and counted.
@@ -96,7 +96,8 @@ Result<nlohmann::json> judge_auth(const Frame& frame) {
 asio::awaitable<void> serve_producer(std::shared_ptr<Hub> hub,
                                      std::shared_ptr<Connection> connection,
                                      Registration& registration, Hello hello) {
-  ProducerHello producer{connection->peer(), hello.session, hello.name, hello.domain};
+  ProducerHello producer{connection->peer(), hello.session, hello.name, hello.domain,
+                         std::move(hello.proof)};
   auto resume = open_session(*hub, producer);
   if (!resume) {
     ++(resume.error().code == Code::denied ? hub->counters.refused_keys

@@ -139,7 +139,7 @@ TEST_CASE("frames of a later version are skipped and counted") {
   RawClient client(archive.port(), &identity("s1"));
   client.send(encode_frame(200, 3, Bytes(100)));
   client.send(producer_hello(id_of(9), "s1", "site-a"));
-  client.send(encode_frame(16, 0, Bytes(100'000)));
+  client.send(encode_frame(17, 0, Bytes(100'000)));
   client.send(one_record(1));
   client.send(encode_frame(0, 0, {}));
   CHECK(client.receive()->first == FL_FRAME_HELLO);

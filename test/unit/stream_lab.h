@@ -105,7 +105,7 @@ class MemoryAnswer final : public Answer {
   std::atomic<int>& alive_;
 };
 
-class MemoryBackend final : public Backend {
+class MemoryBackend : public Backend {
  public:
   struct Session {
     std::vector<std::string>
