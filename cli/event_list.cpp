@@ -13,6 +13,7 @@
 #include "cli/fields.h"
 #include "cli/text.h"
 #include "proto/frame.h"
+#include "sense/trust.h"
 
 namespace fieldline::cli {
 
@@ -47,16 +48,29 @@ Result<EventList> EventList::create(const EventsOptions& options) {
   if (!options.until.empty()) {
     if (auto until = list.filter_.until(options.until); !until) return until.error();
   }
-  list.want_samples_ = options.events.empty();
+  const bool all = options.events.empty();
+  list.want_samples_ = all && !options.bp;
+  if (all) list.names_.push_back("*");
   for (const auto& name : options.events) {
-    if (is_samples(name)) {
-      list.want_samples_ = true;
-    } else if (auto added = list.filter_.add_event(name); !added) {
-      return fail(added.error().code, added.error().context + ", " + kSampleName);
-    }
+    if (auto wanted = list.want(name); !wanted) return wanted.error();
   }
-  list.want_events_ = options.events.empty() || list.filter_.names_events();
+  list.want_events_ = !options.bp && (all || list.filter_.names_events());
   return list;
+}
+
+// An application names its events as it likes: what has a dot or a star is taken for one of them.
+Result<void> EventList::want(const std::string& name) {
+  if (is_samples(name)) {
+    want_samples_ = !options_.bp;
+  } else if (name == kApplicationLayer) {
+    names_.push_back("*");
+  } else if (name.find_first_of(".*") != std::string::npos) {
+    names_.push_back(name);
+  } else if (auto added = filter_.add_event(name); !added) {
+    return fail(added.error().code, added.error().context + ", " + kSampleName + ", " +
+                                        kApplicationLayer + ", or an application's, as gridftp.*");
+  }
+  return {};
 }
 
 std::uint16_t EventList::host_of(const RunId& session) {
@@ -70,6 +84,7 @@ std::uint16_t EventList::host_of(const RunId& session) {
 }
 
 void EventList::take(const pcapng::Report& report) {
+  if (report.type == FL_FRAME_APPLICATION_EVENT) return take_application(report.payload);
   if (report.type != FL_FRAME_EVENT_RECORDS) return take_document(report);
   auto body = parse_events(report.payload);
   if (body) {
@@ -144,6 +159,25 @@ void EventList::take_samples(const EventBody& body) {
   }
 }
 
+void EventList::take_application(ByteView body) {
+  constexpr std::size_t kMostLosses = 64;
+  auto event = parse_application_event(body);
+  if (!event) {
+    ++unreadable_;
+    return;
+  }
+  first_ns_ = std::min(first_ns_, event->timestamp_ns);
+  if (auto loss = loss_of(*event); !loss.empty() && application_losses_.size() < kMostLosses)
+    application_losses_.push_back(std::move(loss));
+  const bool is_named = std::any_of(names_.begin(), names_.end(), [&](const auto& pattern) {
+    return sense::matches_pattern(pattern, event->name);
+  });
+  if (!is_named || (options_.sockid && event->sockid != *options_.sockid)) return;
+  if (!options_.host.empty() && event->host != options_.host) return;
+  if (!filter_.is_relative() && !filter_.passes_time(event->timestamp_ns)) return;
+  if (has_room()) applications_.push_back({event->timestamp_ns, Bytes(body.begin(), body.end())});
+}
+
 bool EventList::is_host(std::uint16_t host) const {
   return options_.host.empty() || hosts_[host].name == options_.host;
 }
@@ -171,16 +205,20 @@ void EventList::settle() {
     std::erase_if(lines, [&](const SampleLine& line) { return !filter_.passes_time(line.time()); });
     make_order(lines);
   }
+  std::erase_if(applications_,
+                [&](const ApplicationLine& line) { return !filter_.passes_time(line.time()); });
+  make_order(applications_);
 }
 
 std::size_t EventList::size() const {
-  std::size_t size = 0;
+  std::size_t size = applications_.size();
   for (const auto& [stream, lines] : events_) size += lines.size();
   for (const auto& [host, lines] : samples_) size += lines.size();
   return size;
 }
 
 std::string EventList::head() const {
+  if (options_.bp) return {};
   if (!options_.json) {
     std::string text;
     for (const Host& host : hosts_) {
@@ -213,7 +251,13 @@ std::string EventList::text(const SampleLine& line) const {
   return options_.json ? json_of(line, host) : text_of(line, host);
 }
 
-// The oldest of what each stream has next; where times are equal, events before samples.
+std::string EventList::text(const ApplicationLine& line) const {
+  const ApplicationEvent event = line.event();
+  return options_.bp ? bp_of(event) : options_.json ? json_of(event) : text_of(event);
+}
+
+// The oldest of what each stream has next; where times are equal, events before samples, and
+// applications' last: what they tell of was done by then.
 void EventList::print(const std::function<bool(const std::string&)>& to) const {
   struct Next {
     std::uint64_t time;
@@ -222,33 +266,34 @@ void EventList::print(const std::function<bool(const std::string&)>& to) const {
       return std::tie(time, stream) > std::tie(other.time, other.stream);
     }
   };
-  std::vector<const std::deque<EventLine>*> events;
-  std::vector<const std::deque<SampleLine>*> samples;
-  for (const auto& [stream, lines] : events_) events.push_back(&lines);
-  for (const auto& [host, lines] : samples_) samples.push_back(&lines);
-  std::vector<std::size_t> at(events.size() + samples.size());
+  struct Stream {
+    std::function<std::uint64_t(std::size_t)> time;
+    std::function<std::string(std::size_t)> text;
+    std::size_t size, at = 0;
+  };
+  std::vector<Stream> streams;
+  auto add = [&](const auto& lines) {
+    streams.push_back({[&lines](std::size_t i) { return lines[i].time(); },
+                       [this, &lines](std::size_t i) { return text(lines[i]); }, lines.size()});
+  };
+  for (const auto& [stream, lines] : events_) add(lines);
+  for (const auto& [host, lines] : samples_) add(lines);
+  add(applications_);
   std::priority_queue<Next, std::vector<Next>, std::greater<>> next;
   auto push = [&](std::size_t i) {
-    const bool is_event = i < events.size();
-    const std::size_t size = is_event ? events[i]->size() : samples[i - events.size()]->size();
-    if (at[i] == size) return;
-    next.push(
-        {is_event ? (*events[i])[at[i]].time() : (*samples[i - events.size()])[at[i]].time(), i});
+    if (streams[i].at < streams[i].size) next.push({streams[i].time(streams[i].at), i});
   };
-  for (std::size_t i = 0; i < at.size(); ++i) push(i);
+  for (std::size_t i = 0; i < streams.size(); ++i) push(i);
   while (!next.empty()) {
     const std::size_t i = next.top().stream;
     next.pop();
-    const std::size_t line = at[i]++;
-    if (!to(i < events.size() ? text((*events[i])[line])
-                              : text((*samples[i - events.size()])[line])))
-      return;
+    if (!to(streams[i].text(streams[i].at++))) return;
     push(i);
   }
 }
 
 std::vector<std::string> EventList::missing() const {
-  std::vector<std::string> lines;
+  std::vector<std::string> lines = application_losses_;
   for (const Host& host : hosts_) {
     std::string text;
     for (const auto& [name, count] : host.lost) {

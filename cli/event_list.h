@@ -13,6 +13,7 @@
 #include "base/event.h"
 #include "base/pcapng.h"
 #include "base/run_id.h"
+#include "cli/application_line.h"
 #include "cli/event_join.h"
 #include "cli/event_line.h"
 #include "cli/magnet/event_filter.h"
@@ -22,15 +23,18 @@ namespace fieldline::cli {
 struct EventsOptions {
   std::string run;
   std::optional<std::uint64_t> sockid;
-  std::vector<std::string> events;  // names as printed, or layers; none: all
-  std::string since, until;         // as magnet-parse takes them; empty: no limit
-  std::string host;                 // as its records name it; empty: all
+  std::vector<std::string>
+      events;                // names as printed, layers, patterns of applications' names; none: all
+  std::string since, until;  // as magnet-parse takes them; empty: no limit
+  std::string host;          // as its records name it; empty: all
   bool json = false;
+  bool bp = false;  // applications' events alone, as NetLogger writes them
 };
 
 // Takes an answer's blocks. Held in memory until they are printed, since one host's records come
-// behind another's and any may be the oldest: 72 bytes an event and 152 a sample. Those of one CPU
-// come in their order, so that nothing is sorted: the CPUs' are merged while they are printed.
+// behind another's and any may be the oldest: 72 bytes an event, 152 a sample, and an application's
+// event as it came. Those of one CPU come in their order, so that nothing is sorted: the CPUs' are
+// merged while they are printed.
 class EventList {
  public:
   static constexpr std::size_t kMost = 32'000'000;  // events and samples; what is more is counted
@@ -66,21 +70,27 @@ class EventList {
   void take_document(const pcapng::Report& report);
   void take_events(const EventBody& body);
   void take_samples(const EventBody& body);
+  void take_application(ByteView body);
+  Result<void> want(const std::string& event);
   bool has_room();
   bool is_asked(const EventLine& line) const;
   bool is_his(EventLine& line) const;
   bool is_host(std::uint16_t host) const;
   std::string text(const EventLine& line) const;
   std::string text(const SampleLine& line) const;
+  std::string text(const ApplicationLine& line) const;
 
   EventsOptions options_;
   EventFilter filter_;
   bool want_samples_ = true, want_events_ = true;
+  std::vector<std::string> names_;  // of applications' events: patterns
   std::vector<Host> hosts_;
   std::uint64_t first_ns_ = UINT64_MAX;  // of all, before any filter
   // Deques: growing a vector holds it three times.
   std::map<std::pair<std::uint16_t, std::uint16_t>, std::deque<EventLine>> events_;  // host, CPU
   std::map<std::uint16_t, std::deque<SampleLine>> samples_;                          // host
+  std::deque<ApplicationLine> applications_;
+  std::vector<std::string> application_losses_;  // what they say of themselves; the first few
   std::size_t held_ = 0;
   std::uint64_t left_out_ = 0;
   EventJoin join_;  // with a sockid

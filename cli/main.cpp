@@ -207,14 +207,16 @@ void declare_archive_commands(CLI::App& app, Typed& typed) {
   query->add_flag("--json", typed.query.json, "the counts on stderr as JSON");
 
   auto* events = app.add_subcommand(
-      "events", "what the hosts' sockets did in a run: event records and tcp_info by time");
+      "events",
+      "what the hosts' sockets did in a run and what applications said: records, tcp_info, events");
   events->add_option("RUN", typed.events.run, "a run's id or its first digits, or last")
       ->required();
   events->add_option("--sockid", typed.events.sockid, "only this socket, as `ss -e` shows it (sk:)")
       ->type_name("N");
   events
-      ->add_option("--event", typed.events.events,
-                   "only these: SOCK_SEND, TCP_INFO, or a layer as tcp; may be repeated")
+      ->add_option(
+          "--event", typed.events.events,
+          "only these: SOCK_SEND, TCP_INFO, a layer as tcp or app, gridftp.*; may be repeated")
       ->type_name("NAME")
       ->allow_extra_args(false);
   events
@@ -223,7 +225,12 @@ void declare_archive_commands(CLI::App& app, Typed& typed) {
       ->type_name("TIME");
   events->add_option("--until", typed.events.until, "up to, not including")->type_name("TIME");
   events->add_option("--host", typed.events.host, "only this host's")->type_name("NAME");
-  events->add_flag("--json", typed.events.json, "one JSON document a line (fieldline.events/1)");
+  auto* lines = events->add_flag("--json", typed.events.json,
+                                 "one JSON document a line (fieldline.events/1)");
+  events
+      ->add_flag("--bp", typed.events.bp,
+                 "applications' alone, as NetLogger writes them: ts= event=")
+      ->excludes(lines);
 
   auto* status = app.add_subcommand("status", "counters of the archive and of its sensors");
   status->add_flag("--all", typed.status.all, "zeros too");
