@@ -37,14 +37,6 @@ std::string joined(const std::vector<Address>& addresses) {
 
 }  // namespace
 
-std::uint64_t next_pulse_ns(std::uint64_t after_ns, std::uint64_t renew_ns) {
-  std::uint64_t next = (after_ns / renew_ns + 1) * renew_ns;
-  for (std::uint64_t early : {200 * kNanosPerMilli, 500 * kNanosPerMilli}) {
-    if (early > after_ns) next = std::min(next, early);
-  }
-  return next;
-}
-
 PingSession::PingSession(const PingOptions& options, const UserSettings& settings)
     : options_(options), settings_(settings), output_(form_of(options)) {}
 

@@ -39,10 +39,6 @@ struct PingOptions {
 // Two lost pulses in a row must fit into a pulse's life.
 constexpr std::uint64_t kRenewMin = 100'000'000, kRenewMax = 4ull * 1'000'000'000;
 
-// When pulses are due, counted from the run's start: 0, 200 and 500 ms, then every `renew_ns`. The
-// first due time after `after_ns`; what was missed is not made up for.
-std::uint64_t next_pulse_ns(std::uint64_t after_ns, std::uint64_t renew_ns);
-
 // The exit code. Blocks SIGINT and SIGTERM, which end the run in order.
 int ping(const PingOptions& options, const UserSettings& settings);
 

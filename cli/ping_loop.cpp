@@ -17,7 +17,6 @@ using nlohmann::json;
 namespace {
 
 constexpr std::uint64_t kDrawEvery = kNanosPerSecond;
-constexpr std::uint64_t kEndingGap = 100 * kNanosPerMilli;  // between the two ending pulses
 constexpr std::uint64_t kFinalWait = 10 * kNanosPerSecond;
 constexpr std::uint64_t kFirstAnswerWait = 3 * kNanosPerSecond;
 

@@ -44,7 +44,7 @@ Result<Pipe> make_input() {
 // The child gets an empty mask, and default signals but for `ignored`, whatever this process blocks
 // or ignores.
 Result<pid_t> spawn(const std::vector<std::string>& arguments, const std::array<int, 3>& fds,
-                    int ignored = 0) {
+                    int ignored = 0, Terminal terminal = Terminal::shared) {
   std::vector<char*> argv;
   for (const auto& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
   argv.push_back(nullptr);
@@ -62,7 +62,9 @@ Result<pid_t> spawn(const std::vector<std::string>& arguments, const std::array<
   }
   posix_spawnattr_setsigmask(&attributes, &none);
   posix_spawnattr_setsigdefault(&attributes, &defaults);
-  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+  const int session = terminal == Terminal::none ? POSIX_SPAWN_SETSID : 0;
+  posix_spawnattr_setflags(
+      &attributes, static_cast<short>(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | session));
 
   pid_t pid = 0;
   int error = posix_spawnp(&pid, argv[0], &actions, &attributes, argv.data(), environ);
@@ -124,13 +126,13 @@ Result<void> exchange(Fd in, Fd out, Fd err, ByteView input, int end_by, Finishe
 
 }  // namespace
 
-Result<Finished> run_process(const std::vector<std::string>& arguments, ByteView input,
-                             int end_by) {
+Result<Finished> run_process(const std::vector<std::string>& arguments, ByteView input, int end_by,
+                             Terminal terminal) {
   auto in = make_input(), out = make_pipe(), err = make_pipe();
   for (const auto* pipe : {&in, &out, &err}) {
     if (!*pipe) return pipe->error();
   }
-  auto pid = spawn(arguments, {in->read.get(), out->write.get(), err->write.get()});
+  auto pid = spawn(arguments, {in->read.get(), out->write.get(), err->write.get()}, 0, terminal);
   if (!pid) return pid.error();
   in->read.reset();
   out->write.reset();
@@ -143,6 +145,8 @@ Result<Finished> run_process(const std::vector<std::string>& arguments, ByteView
   if (!exchanged) ::kill(*pid, SIGTERM);
   int status = 0;
   while (::waitpid(*pid, &status, 0) < 0) {
+    // An application that ignores SIGCHLD, or waits for any child.
+    if (errno == ECHILD) break;
     if (errno != EINTR) return fail_errno("waiting for " + arguments[0]);
   }
   if (!exchanged) return std::move(exchanged).error().in(arguments[0]);

@@ -18,11 +18,15 @@ struct Finished {
   std::string out, err;
 };
 
+// Whether a program has this process's terminal, and can ask for a passphrase there.
+enum class Terminal { shared, none };
+
 // Runs a program found in PATH, without a shell: input to its stdin, what it writes comes back (at
-// most 1 MiB each, the rest is an error). It has this process's terminal, so that it can ask for a
-// passphrase. When end_by (a descriptor, if not -1) becomes readable, the program is ended: closed.
+// most 1 MiB each, the rest is an error). When end_by (a descriptor, if not -1) becomes readable,
+// the program is ended: closed. Where somebody else of this process waited for it, its status is
+// not known and taken to be 0.
 Result<Finished> run_process(const std::vector<std::string>& arguments, ByteView input,
-                             int end_by = -1);
+                             int end_by = -1, Terminal terminal = Terminal::shared);
 
 // A program found in PATH that goes on beside this one. It has this process's terminal and standard
 // error; Ctrl-C there is this process's alone to answer.

@@ -5,7 +5,17 @@
 
 #include <algorithm>
 
+#include "base/clock.h"
+
 namespace fieldline::cli {
+
+std::uint64_t next_pulse_ns(std::uint64_t after_ns, std::uint64_t renew_ns) {
+  std::uint64_t next = (after_ns / renew_ns + 1) * renew_ns;
+  for (std::uint64_t early : {200 * kNanosPerMilli, 500 * kNanosPerMilli}) {
+    if (early > after_ns) next = std::min(next, early);
+  }
+  return next;
+}
 
 Result<RunGrant> RunGrant::make(const Plan& plan, const GrantLimits& limits, const Signer& signer) {
   if (sodium_init() < 0) return fail(Code::unsupported, "libsodium does not start on this machine");

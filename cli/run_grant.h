@@ -15,6 +15,12 @@ namespace fieldline::cli {
 
 constexpr std::uint64_t kPulseLife = 10ull * 1'000'000'000;
 
+// When pulses are due, counted from the run's start: 0, 200 and 500 ms, then every `renew_ns`. The
+// first due time after `after_ns`; what was missed is not made up for.
+std::uint64_t next_pulse_ns(std::uint64_t after_ns, std::uint64_t renew_ns);
+// Between the two ending pulses.
+constexpr std::uint64_t kEndingGap = 100'000'000;
+
 struct GrantLimits {
   std::uint64_t issued_at_ns = 0, not_after_ns = 0;
   std::uint16_t snaplen = FL_SNAPLEN_HEADERS;
@@ -31,6 +37,10 @@ class RunGrant {
   const sense::Grant& grant() const { return grant_; }
   const RunId& run() const { return grant_.run; }
   std::uint32_t pulses() const { return sequence_; }
+  // What shows elsewhere than in a trigger whose run this is.
+  const Bytes& grant_bytes() const { return grant_bytes_; }
+  const Bytes& signature() const { return signature_; }
+  const sense::RunKey& key() const { return key_; }
 
   // The next trigger: good for kPulseLife, never beyond the grant, so that one lost pulse leaves no
   // gap.

@@ -26,7 +26,6 @@ namespace {
 constexpr std::uint64_t kLookEvery = 20 * kNanosPerMilli, kLookAtMost = 500 * kNanosPerMilli;
 constexpr std::uint64_t kLookShare = 40;
 constexpr std::uint64_t kRenew = kNanosPerSecond;
-constexpr std::uint64_t kEndingGap = 100 * kNanosPerMilli;  // between the two ending pulses
 // Of this thread, the kernel's work on its questions with it: a busy machine makes a look no
 // dearer.
 std::uint64_t cpu_ns() {

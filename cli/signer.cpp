@@ -37,7 +37,7 @@ std::string last_line(std::string text) {
 }
 
 // The public key's line: IDENTITY.pub, IDENTITY itself if it is public, or what ssh-keygen derives.
-Result<std::string> public_line(const std::string& identity) {
+Result<std::string> public_line(const std::string& identity, Terminal terminal, int end_by) {
   constexpr std::size_t kLimit = 16384;
   if (!identity.ends_with(".pub")) {
     auto beside = read_file(identity + ".pub", kLimit);
@@ -49,7 +49,7 @@ Result<std::string> public_line(const std::string& identity) {
     return fail(content.error().code, content.error().context + "; " + kMakeOne);
   }
   if (content->find("PRIVATE KEY-----") == std::string::npos) return *content;
-  auto derived = run_process({"ssh-keygen", "-y", "-f", identity}, {});
+  auto derived = run_process({"ssh-keygen", "-y", "-f", identity}, {}, end_by, terminal);
   if (!derived) return derived.error();
   if (derived->status != 0) {
     return fail(Code::denied,
@@ -86,8 +86,8 @@ Result<std::pair<sense::PublicKey, std::string>> parse_public_key(std::string_vi
   return std::pair{key, std::string(line)};
 }
 
-Result<Signer> Signer::open(const std::string& identity) {
-  auto line = public_line(identity);
+Result<Signer> Signer::open(const std::string& identity, Terminal terminal, int end_by) {
+  auto line = public_line(identity, terminal, end_by);
   if (!line) return fail(line.error().code, "identity: " + line.error().context);
   auto parsed = parse_public_key(*line);
   if (!parsed) {
@@ -95,6 +95,8 @@ Result<Signer> Signer::open(const std::string& identity) {
   }
   Signer signer;
   signer.identity_ = identity;
+  signer.terminal_ = terminal;
+  signer.end_by_ = end_by;
   signer.key_ = parsed->first;
   signer.comment_ = parsed->second;
   return signer;
@@ -103,7 +105,7 @@ Result<Signer> Signer::open(const std::string& identity) {
 Result<ArmoredSignature> Signer::sign(std::string_view name_space, ByteView message) const {
   auto done =
       run_process({"ssh-keygen", "-Y", "sign", "-n", std::string(name_space), "-f", identity_},
-                  message, end_by_);
+                  message, end_by_, terminal_);
   if (!done) return done.error();
   if (done->status != 0) {
     return fail(Code::denied,

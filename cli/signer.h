@@ -8,6 +8,7 @@
 
 #include "base/bytes.h"
 #include "base/result.h"
+#include "cli/process.h"
 #include "sense/trigger.h"
 
 namespace fieldline::cli {
@@ -21,7 +22,9 @@ class Signer {
  public:
   // identity: a private key file (its .pub beside it, or ssh-keygen makes it), or a .pub whose key
   // an agent holds.
-  static Result<Signer> open(const std::string& identity);
+  // ssh-keygen asks on the terminal, or fails where it would; end_by: as below, from the start.
+  static Result<Signer> open(const std::string& identity, Terminal terminal = Terminal::shared,
+                             int end_by = -1);
 
   const sense::PublicKey& key() const { return key_; }
   std::string fingerprint() const { return sense::ssh_fingerprint(key_); }
@@ -37,6 +40,7 @@ class Signer {
  private:
   std::string identity_, comment_;
   sense::PublicKey key_{};
+  Terminal terminal_ = Terminal::shared;
   int end_by_ = -1;
 };
 

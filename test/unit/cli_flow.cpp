@@ -9,6 +9,7 @@
 #include "cli/flow_spec.h"
 #include "cli/ping.h"
 #include "cli/plan.h"
+#include "cli/run_grant.h"
 #include "sense/activation.h"
 
 using namespace fieldline;
