@@ -219,7 +219,8 @@ void require_port_sums(const fl_port_counters& port, std::uint64_t triggers_lift
 #define ADD(constant, counter) unparsed += port.counter;
   FL_UNPARSED(ADD)
 #undef ADD
-  REQUIRE(port.packets + port.taken_again == port.unmatched + port.matched + port.triggers + unparsed);
+  REQUIRE(port.packets + port.taken_again ==
+          port.unmatched + port.matched + port.triggers + unparsed);
   REQUIRE(port.matched == port.lifted + port.sampled_out + port.dropped_ring + port.dropped_read);
   REQUIRE(port.triggers == triggers_lifted + port.triggers_dropped_ring + port.triggers_bad_length +
                                port.triggers_fragmented);
