@@ -5,7 +5,9 @@
 #include <unistd.h>
 
 #include <bit>
+#include <map>
 #include <optional>
+#include <set>
 
 #include "source/classifier.h"
 #include "source/flow_table.h"
@@ -46,6 +48,8 @@ class KernelSource final : public Source {
     source->states_.resize(source->plans_.size());
     for (std::uint16_t i = 0; i < source->plans_.size(); ++i) {
       if (auto attached = source->attach(i); !attached) return attached.error();
+      const std::string& bundle = source->plans_[i].bundle;
+      if (!bundle.empty()) source->bundles_.try_emplace(bundle);
     }
     return source;
   }
@@ -112,6 +116,7 @@ class KernelSource final : public Source {
         states_[i].remark = std::move(why);
       }
     }
+    for (auto& [bundle, unseen] : bundles_) follow_bundle(bundle, unseen, lines);
     return lines;
   }
 
@@ -165,6 +170,30 @@ class KernelSource final : public Source {
     return {};
   }
 
+  // A member that joins later is no port: ports are numbered at the start, for the whole session.
+  void follow_bundle(const std::string& bundle, std::set<std::string>& unseen,
+                     std::vector<std::string>& lines) {
+    std::set<std::string> now;
+    if (auto interface = read_interface(bundle)) {
+      auto members = members_of(*interface);
+      if (!members) return;
+      now.insert(members->begin(), members->end());
+    }
+    for (const PortPlan& plan : plans_) now.erase(plan.interface);
+    if (now == unseen) return;
+    unseen = std::move(now);
+    std::string remark;
+    for (const std::string& member : unseen) {
+      remark = bundle + " has a new member, " + member +
+               ", of which no packet is seen: restart fieldlined";
+      lines.push_back(remark);
+    }
+    for (std::size_t i = 0; i < plans_.size(); ++i) {
+      if (plans_[i].bundle == bundle && ports_[i])
+        states_[i].remark = remark.empty() ? ports_[i]->remark() : remark;
+    }
+  }
+
   void detach(std::uint16_t number, std::string why) {
     ports_[number].reset();
     states_[number].attachment.clear();
@@ -179,6 +208,8 @@ class KernelSource final : public Source {
   std::optional<LinkWatch> links_;
   std::vector<PortPlan> plans_;
   std::vector<PortState> states_;
+  // By the name of each bond, team or bridge: members that joined since the start.
+  std::map<std::string, std::set<std::string>> bundles_;
   std::vector<std::optional<Port>> ports_;
 };
 

@@ -228,6 +228,24 @@ TEST_CASE("A port that came back with an address stays away, and the reason is s
   CHECK(back[0] == "port tap0: is back: native XDP");
 }
 
+TEST_CASE("A member that joins a bundle is told, because it is no port until the next start") {
+  OwnNetwork network;
+  shell("ip link add bridge0 type bridge && ip link set dev tap0 master bridge0");
+  Options options = small({});
+  options.in_path = {"bridge0"};
+  auto source = must_open(options);
+  REQUIRE(source->ports().size() == 2);
+  shell("ip link set dev tap1 master bridge0");
+  const std::string told =
+      "bridge0 has a new member, tap1, of which no packet is seen: restart fieldlined";
+  CHECK(source->follow_links() == std::vector{told});
+  CHECK(source->ports()[0].remark == told);
+  CHECK(source->follow_links().empty());
+  shell("ip link set dev tap1 nomaster");
+  CHECK(source->follow_links().empty());
+  CHECK(source->ports()[0].remark.empty());
+}
+
 TEST_CASE("A tap that is given something of its own consumes nothing that is meant for it") {
   OwnNetwork network;
   auto source = must_open(small({"tap0", "tap1"}));
