@@ -3,6 +3,7 @@
 #ifndef FIELDLINE_BPF_LIFT_H
 #define FIELDLINE_BPF_LIFT_H
 
+#include "bpf/clock.h"
 #include "bpf/digest.h"
 #include "bpf/flow.h"
 #include "bpf/maps.h"
@@ -33,7 +34,8 @@ static __always_inline int fl_is_ascending(const struct fl_flow_key *key)
 
 /* s->lift has its hits already, s->wanted and s->sample_bits what they ask for. */
 static __always_inline enum fl_lift_result fl_lift_packet(struct fl_context *ctx, const struct fl_packet *p,
-							  struct fl_scratch *s, __u16 port_index, __u16 segments)
+							  struct fl_scratch *s, __u16 port_index, __u16 segments,
+							  int time_per_poll)
 {
 	struct fl_lift *lift = &s->lift;
 	__u32 cap_len = s->wanted, size;
@@ -44,7 +46,7 @@ static __always_inline enum fl_lift_result fl_lift_packet(struct fl_context *ctx
 		cap_len = FL_SNAPLEN_MAX;
 	if (s->sample_bits == FL_SAMPLE_NONE)
 		return FL_SAMPLED_OUT;
-	lift->timestamp_ns = bpf_ktime_get_tai_ns();
+	lift->timestamp_ns = fl_packet_time(time_per_poll);
 	if (fl_digest_packet(ctx, p, &s->digest, &lift->digest))
 		return FL_DROPPED_READ;
 	if (!fl_sample_keeps(lift->digest, s->sample_bits))

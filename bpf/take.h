@@ -9,6 +9,7 @@
 
 /* One loaded instance per port; the maps are shared. */
 const volatile __u16 fl_port = 0;
+const volatile __u8 fl_time_per_poll = 0;
 
 static __always_inline void fl_count_matched(struct fl_port_counters *port, enum fl_lift_result result, __u32 packets)
 {
@@ -45,7 +46,7 @@ __noinline int fl_take_matched(struct fl_context *ctx, struct fl_scratch *s, str
 		return 0;
 	if (s->packet.fragmented)
 		fl_fragment_keep(&s->packet);
-	result = fl_lift_packet(ctx, &s->packet, s, fl_port, segments);
+	result = fl_lift_packet(ctx, &s->packet, s, fl_port, segments, fl_time_per_poll);
 	fl_flow_count(&s->lift, segments, fl_wire_bytes(ctx, &s->packet, segments), result);
 	fl_count_matched(port, result, segments);
 	return 0;

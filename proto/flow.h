@@ -100,6 +100,13 @@ FL_ASSERT_SIZE(struct fl_flow_counters, 56);
 	X(FL_TUNNEL_FRAGMENTED, tunnel_fragmented) /* a first fragment of a tunnel's packet */    \
 	X(FL_TUNNELS_TOO_MANY, tunnels_too_many)   /* one inside the other */
 
+/* Per CPU, where packets of a NAPI poll share one reading of the clock (CLOCK_TAI). */
+struct fl_poll {
+	__u64 began_ns;	  /* when its first packet was lifted; 0: none yet */
+	__u64 longest_ns; /* from then to the end of a poll, so far */
+};
+FL_ASSERT_SIZE(struct fl_poll, 16);
+
 #define FL_CONSTANT(constant, counter) constant,
 #define FL_COUNTER(constant, counter) __u64 counter;
 enum fl_unparsed { FL_PARSED = 0, FL_UNPARSED(FL_CONSTANT) FL_UNPARSED_END };

@@ -99,6 +99,10 @@ SensorConfig read_sensor(Settings at) {
   check_interfaces(at, sensor.interfaces.size() + 2 * sensor.in_path.size(),
                    "tap ports, less two for each interface in 'in_path'");
   sensor.port_totals = at.boolean("port_totals", true);
+  const std::string timestamps = at.string("timestamps", "packet");
+  if (timestamps != "packet" && timestamps != "poll")
+    at.complain("timestamps", "'timestamps' is \"packet\" or \"poll\"");
+  sensor.time_per_poll = timestamps == "poll";
   sensor.header_ring_bytes = read_ring(at, "header_ring_mib", 16);
   sensor.max_flows =
       static_cast<std::uint32_t>(at.integer("max_flows", FL_FLOWS_DEFAULT, 1, 1 << 20));

@@ -35,6 +35,7 @@ struct RoleConfig {
 
 struct SensorConfig : RoleConfig {
   std::vector<std::string> in_path;  // beside the taps, which are `interfaces`
+  bool time_per_poll = false;        // taps read the clock once for what one poll took in
   bool port_totals = true;           // readers of a run are told what else its ports carried
   std::uint32_t header_ring_bytes = 0;
 };

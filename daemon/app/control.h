@@ -52,6 +52,8 @@ class Role {
                                    std::size_t copy) = 0;
   virtual void forget(const RunId& run) = 0;
   virtual nlohmann::json status() = 0;
+  // Packets came so much later than they are stamped, at most.
+  virtual std::uint64_t stamps_early_by_ns() const { return 0; }
 };
 
 Result<sense::Trust> load_trust(const std::string& path);

@@ -86,6 +86,7 @@ void Control::report_clock() {
   auto document = clock_report({.sensor = name_,
                                 .at_ns = clock_.utc_ns(),
                                 .tai_offset_s = tai_offset_ns(clock_) / kNanosPerSecond,
+                                .stamps_early_by_ns = role_.stamps_early_by_ns(),
                                 .kernel = source::read_clock_facts(),
                                 .chrony = chrony,
                                 .steps_so_far = clock_watch_.steps(),

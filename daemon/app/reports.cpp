@@ -106,7 +106,8 @@ json system_json(const source::SystemFacts& facts) {
 
 // chronyd is believed where it follows a source: it knows what it has told the kernel, and more.
 json clock_report(const ClockQuality& quality) {
-  const auto& [sensor, at_ns, tai_offset_s, kernel, chrony, steps_so_far, steps] = quality;
+  const auto& [sensor, at_ns, tai_offset_s, early_ns, kernel, chrony, steps_so_far, steps] =
+      quality;
   json list = json::array(), of_chrony;
   for (const ClockStep& step : steps) {
     list.push_back({{"what", name_of(step.what)},
@@ -129,7 +130,8 @@ json clock_report(const ClockQuality& quality) {
           {"source", kernel.source},
           {"by", by_chrony ? "chrony" : "kernel"},
           {"synchronized", by_chrony || kernel.synchronized},
-          {"error_ns", by_chrony ? chrony->error_ns() : kernel.error_ns()},
+          {"error_ns", early_ns + (by_chrony ? chrony->error_ns() : kernel.error_ns())},
+          {"stamps_early_by_ns", early_ns},
           {"kernel",
            {{"synchronized", kernel.synchronized},
             {"offset_ns", kernel.offset_ns},

@@ -36,6 +36,7 @@ struct RoleStatus {
 struct ClockQuality {
   std::string sensor;
   std::uint64_t at_ns = 0, tai_offset_s = 0;
+  std::uint64_t stamps_early_by_ns = 0;  // where packets share a reading of the clock
   source::ClockFacts kernel;
   std::optional<source::ChronyTracking> chrony;
   std::uint64_t steps_so_far = 0;

@@ -50,6 +50,7 @@ Result<std::unique_ptr<Sensor>> Sensor::start(asio::io_context& io, const Sensor
   source::Options options;
   options.interfaces = config.interfaces;
   options.in_path = config.in_path;
+  options.time_per_poll = config.time_per_poll;
   options.header_ring_bytes = config.header_ring_bytes;
   options.max_flows = config.max_flows;
   auto source = source::Source::open(options);

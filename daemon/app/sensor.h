@@ -47,6 +47,7 @@ class Sensor final : public Role {
   void drain() override;
   void wind_up(Done done) override;
   void begun(const sense::Activation& activation) override;
+  std::uint64_t stamps_early_by_ns() const override { return source_->stamps_early_by_ns(); }
   nlohmann::json counts_of(const sense::Activation& activation, bool final,
                            std::size_t copy) override;
   void forget(const RunId& run) override;

@@ -41,7 +41,7 @@ void size_maps(bpf_object* object, const MapSizes& sizes) {
 }  // namespace
 
 template <class Skeleton>
-Result<Classifier::Loaded> Classifier::load(std::uint16_t port, std::uint32_t action) const {
+Result<Classifier::Loaded> Classifier::load(std::uint16_t port, const PortTraits& traits) const {
   LibbpfLog log;
   auto* skeleton = Skeleton::open();
   if (!skeleton) return log.load_error("the classifier");
@@ -49,7 +49,8 @@ Result<Classifier::Loaded> Classifier::load(std::uint16_t port, std::uint32_t ac
   loaded.skeleton = {skeleton, [](Skeleton* open) { Skeleton::destroy(open); }};
   loaded.object = skeleton->obj;
   skeleton->rodata->fl_port = port;
-  skeleton->rodata->fl_action = action;
+  skeleton->rodata->fl_action = traits.action;
+  skeleton->rodata->fl_time_per_poll = traits.time_per_poll;
   if (!maps_) {
     size_maps(loaded.object, sizes_);
   } else if (share_maps(maps_, loaded.object)) {
@@ -63,11 +64,11 @@ Result<Classifier::Loaded> Classifier::load(std::uint16_t port, std::uint32_t ac
   return loaded;
 }
 
-Result<int> Classifier::program(std::uint16_t port, Hook hook, std::uint32_t action) {
+Result<int> Classifier::program(std::uint16_t port, Hook hook, const PortTraits& traits) {
   const std::pair key{port, hook};
   if (auto found = programs_.find(key); found != programs_.end()) return found->second.program;
   auto loaded =
-      hook == Hook::xdp ? load<classifier>(port, action) : load<classifier_tc>(port, action);
+      hook == Hook::xdp ? load<classifier>(port, traits) : load<classifier_tc>(port, traits);
   if (!loaded) return loaded.error();
   if (!maps_) maps_ = loaded->object;
   return programs_.emplace(key, std::move(*loaded)).first->second.program;

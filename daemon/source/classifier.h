@@ -21,13 +21,20 @@ struct MapSizes {
 
 enum class Hook : std::uint8_t { xdp, tc };
 
+// What a program is told of its port.
+struct PortTraits {
+  std::uint32_t action = 0;    // with which every packet ends: enum xdp_action, or TC_ACT_
+  bool time_per_poll = false;  // packets of a NAPI poll share one reading of the clock
+
+  bool operator==(const PortTraits&) const = default;
+};
+
 class Classifier {
  public:
   explicit Classifier(const MapSizes& sizes) : sizes_(sizes) {}
 
-  // The program that counts as this port and ends every packet with `action` (enum xdp_action, or
-  // TC_ACT_); it is loaded when it is first asked for, and stays.
-  Result<int> program(std::uint16_t port, Hook hook, std::uint32_t action);
+  // The program that counts as this port; it is loaded when it is first asked for, and stays.
+  Result<int> program(std::uint16_t port, Hook hook, const PortTraits& traits);
   int map_fd(const char* name) const;  // a map of bpf/maps.h; there must be a program
 
  private:
@@ -37,7 +44,7 @@ class Classifier {
     int program = -1;
   };
   template <class Skeleton>
-  Result<Loaded> load(std::uint16_t port, std::uint32_t action) const;
+  Result<Loaded> load(std::uint16_t port, const PortTraits& traits) const;
 
   MapSizes sizes_;
   bpf_object* maps_ = nullptr;  // the first one's: its maps are everybody's

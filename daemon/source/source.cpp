@@ -12,6 +12,7 @@
 #include "source/classifier.h"
 #include "source/flow_table.h"
 #include "source/link_watch.h"
+#include "source/poll_clock.h"
 #include "source/port.h"
 #include "source/rings.h"
 
@@ -72,6 +73,8 @@ class KernelSource final : public Source {
     return sum_counters<fl_port_counters>(classifier_.map_fd("port_counters"), port);
   }
 
+  std::uint64_t stamps_early_by_ns() const override { return polls_ ? polls_->longest_ns() : 0; }
+
   NicQuestion nic_question() const override {
     std::vector<std::optional<Interface>> asked;
     std::vector<bool> in_path;
@@ -131,13 +134,19 @@ class KernelSource final : public Source {
  private:
   explicit KernelSource(const Options& options)
       : sizes_{2 * options.max_flows, options.header_ring_bytes, options.trigger_ring_bytes},
+        time_per_poll_(options.time_per_poll),
         classifier_(sizes_) {}
+
+  // What goes out was not polled for.
+  PortTraits traits(const PortPlan& plan, Hook hook) const {
+    return {Port::action(plan.place, hook), time_per_poll_ && plan.place == Place::tap};
+  }
 
   // The first port's program brings the maps.
   Result<void> prepare(const PortPlan& first) {
     // Asked for now, not at the first trigger: whether this kernel can wait for running programs.
     if (auto waited = source::quiesce(); !waited) return waited.error();
-    auto program = classifier_.program(0, first.hook(), Port::action(first.place, first.hook()));
+    auto program = classifier_.program(0, first.hook(), traits(first, first.hook()));
     if (!program) return std::move(program.error()).in("port " + first.name());
     auto flows = FlowTable::open([this](const char* name) { return classifier_.map_fd(name); },
                                  sizes_.slots);
@@ -146,6 +155,11 @@ class KernelSource final : public Source {
     auto rings = Rings::open(classifier_, sizes_);
     if (!rings) return rings.error();
     rings_ = std::move(*rings);
+    if (time_per_poll_) {
+      auto polls = PollClock::open(classifier_.map_fd("polls"));
+      if (!polls) return polls.error();
+      polls_.emplace(std::move(*polls));
+    }
     // Before the first port is attached: what happens to one from then on is told.
     auto links = LinkWatch::open();
     if (!links) return links.error();
@@ -155,9 +169,8 @@ class KernelSource final : public Source {
 
   Result<void> attach(std::uint16_t number) {
     const PortPlan& plan = plans_[number];
-    auto port = Port::open(plan, [&](Hook hook) {
-      return classifier_.program(number, hook, Port::action(plan.place, hook));
-    });
+    auto port = Port::open(
+        plan, [&](Hook hook) { return classifier_.program(number, hook, traits(plan, hook)); });
     if (!port) return std::move(port.error()).in("port " + plan.name());
     states_[number] = {plan.name(),
                        plan.interface,
@@ -202,7 +215,9 @@ class KernelSource final : public Source {
 
   // Destroyed from the last to the first: ports are detached before the maps go.
   MapSizes sizes_;
+  bool time_per_poll_;
   Classifier classifier_;
+  std::optional<PollClock> polls_;
   std::unique_ptr<FlowTable> flows_;
   std::unique_ptr<Rings> rings_;
   std::optional<LinkWatch> links_;

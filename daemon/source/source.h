@@ -22,6 +22,9 @@ struct Options {
   std::uint32_t trigger_ring_bytes = 1u << 18;  // power of two
   std::uint32_t max_flows = FL_FLOWS_DEFAULT;   // two entries each
   std::vector<std::string> in_path;             // of a host or router: packets go on untouched
+  // Packets that a tap took in by one NAPI poll bear the time at which the first of them was
+  // lifted.
+  bool time_per_poll = false;
 };
 
 // Of an interface in the path, what comes in and what goes out are two places.
@@ -71,6 +74,8 @@ class Source {
   virtual Result<void> quiesce() = 0;
 
   virtual const std::vector<PortState>& ports() const = 0;
+  // Packets came so much later than they are stamped, at most, so far: 0 but for time_per_poll.
+  virtual std::uint64_t stamps_early_by_ns() const = 0;
   // What the NICs of the ports dropped so far, as the ports stand now; of an absent port, and of
   // packets that go out, nothing. Asking may take milliseconds for each port, and may be done on
   // another thread.

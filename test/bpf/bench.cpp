@@ -51,7 +51,7 @@ struct Bench::Loaded {
 
   bool fits(const Setup& wanted) const {
     return std::memcmp(&setup.sizes, &wanted.sizes, sizeof wanted.sizes) == 0 &&
-           setup.ports == wanted.ports && setup.action == wanted.action &&
+           setup.ports == wanted.ports && setup.traits == wanted.traits &&
            setup.hook == wanted.hook;
   }
 };
@@ -73,7 +73,7 @@ Bench::Bench(const Setup& setup) {
   loaded_->setup = setup;
   loaded_->classifier = std::make_unique<source::Classifier>(setup.sizes);
   for (std::uint16_t port = 0; port < setup.ports; ++port)
-    must(loaded_->classifier->program(port, setup.hook, setup.action));
+    must(loaded_->classifier->program(port, setup.hook, setup.traits));
   loaded_->table = must(source::FlowTable::open(
       [this](const char* name) { return loaded_->classifier->map_fd(name); }, setup.sizes.slots));
   loaded_->rings = must(source::Rings::open(*loaded_->classifier, setup.sizes));
@@ -99,7 +99,7 @@ source::FlowTable& Bench::table() {
 }
 int Bench::program_fd(std::uint16_t port) {
   const Setup& setup = loaded_->setup;
-  return must(loaded_->classifier->program(port, setup.hook, setup.action));
+  return must(loaded_->classifier->program(port, setup.hook, setup.traits));
 }
 int Bench::map_fd(const char* name) const {
   return loaded_->classifier->map_fd(name);

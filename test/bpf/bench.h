@@ -33,7 +33,7 @@ class Bench {
   struct Setup {
     source::MapSizes sizes{1024, 1 << 16, 1 << 14};
     std::uint16_t ports = 1;
-    std::uint32_t action = XDP_DROP;
+    source::PortTraits traits{XDP_DROP};
     source::Hook hook = source::Hook::xdp;
   };
   Bench() : Bench(Setup{}) {}

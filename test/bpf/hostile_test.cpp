@@ -42,10 +42,10 @@ std::vector<Bytes> specimens() {
 class Duel {
  public:
   explicit Duel(source::Hook hook = source::Hook::xdp)
-      : bench_(
-            hook == source::Hook::xdp
-                ? Bench::Setup{}
-                : Bench::Setup{.action = static_cast<std::uint32_t>(TC_ACT_UNSPEC), .hook = hook}) {
+      : bench_(hook == source::Hook::xdp
+                   ? Bench::Setup{}
+                   : Bench::Setup{.traits = {.action = static_cast<std::uint32_t>(TC_ACT_UNSPEC)},
+                                  .hook = hook}) {
     bench_.apply({entry({}, fl_flow_key{}, 0)});
   }
 

@@ -96,7 +96,8 @@ TEST_CASE("A record carries the time of day on TAI and no gso fields") {
 }
 
 TEST_CASE("A super-packet is one record, and counts as the segments that it is on the wire") {
-  Bench bench({.action = static_cast<std::uint32_t>(TC_ACT_UNSPEC), .hook = source::Hook::tc});
+  Bench bench(
+      {.traits = {.action = static_cast<std::uint32_t>(TC_ACT_UNSPEC)}, .hook = source::Hook::tc});
   bench.apply({default_entry(4)});
   const Bytes frame = ethernet(kIpv4, ipv4({}, tcp({.options = Bytes(12, 1)}, filler(3000))));
   const std::uint32_t segments = 3, headers = 66;
@@ -132,7 +133,8 @@ TEST_CASE("A super-packet is one record, and counts as the segments that it is o
 }
 
 TEST_CASE("Triggers that were glued into a super-packet are a bad length, each of them") {
-  Bench bench({.action = static_cast<std::uint32_t>(TC_ACT_UNSPEC), .hook = source::Hook::tc});
+  Bench bench(
+      {.traits = {.action = static_cast<std::uint32_t>(TC_ACT_UNSPEC)}, .hook = source::Hook::tc});
   Bytes two(2 * FL_TRIGGER_MIN, 1);
   std::memcpy(two.data(), FL_TRIGGER_MAGIC, FL_TRIGGER_MAGIC_LEN);
   bench.run_super(ethernet(kIpv4, ipv4({.protocol = kUdp}, udp({}, two))), FL_TRIGGER_MIN, 2);

@@ -284,7 +284,7 @@ TEST_CASE("A frame longer than a page is read across its fragments") {
 }
 
 TEST_CASE("The program's action is its port's, and ports count apart") {
-  Bench passing({.action = XDP_PASS});
+  Bench passing({.traits = {.action = XDP_PASS}});
   Bench bench({.ports = 3});
   const Bytes frame = ethernet(kIpv4, ipv4({}, tcp({}, {})));
   bench.apply({default_entry(7)});

@@ -3,6 +3,7 @@
 #include <bpf/bpf.h>
 #include <sys/wait.h>
 
+#include "base/clock.h"
 #include "bench.h"
 #include "proto/trigger.h"
 #include "source_network.h"
@@ -121,6 +122,41 @@ TEST_CASE("A VLAN tag that the stack took off before tc counts with the bytes on
   CHECK(*drained == 1);
   CHECK(source->flow_counters(5)->bytes == tagged.size());
   CHECK(source->port_counters(0)->bytes == tagged.size());
+}
+
+TEST_CASE(
+    "With one time for each poll, what came in between the ends of two polls bears one time") {
+  Bench bench({.traits = {.action = XDP_DROP, .time_per_poll = true}});
+  bench.apply({default_entry(1)});
+  const Bytes frame = ethernet(kIpv4, ipv4({}, tcp({}, filler(20))));
+  // Nothing says yet that a poll is over.
+  const std::uint64_t first = bench.lift_of(frame).lift.timestamp_ns;
+  CHECK(first > 0);
+  CHECK(bench.lift_of(frame).lift.timestamp_ns == first);
+
+  OwnNetwork network;
+  Options options = small({"tap0"});
+  options.time_per_poll = true;
+  auto source = must_open(options);
+  REQUIRE(source->apply({default_entry(5)}).has_value());
+  CHECK(source->stamps_early_by_ns() == 0);
+  const SystemClock clock;
+  const Wire wire("wire0");
+  std::uint64_t before = clock.tai_ns();
+  for (std::uint64_t n = 1; n <= 20; ++n) {
+    wire.send(frame);
+    wait_for_packets(*source, 0, n);  // its poll is over, or about to be
+    std::uint64_t stamp = 0;
+    auto drained =
+        source->drain_headers([&](const fl_lift& lift, ByteView) { stamp = lift.timestamp_ns; });
+    REQUIRE(drained.has_value());
+    REQUIRE(*drained == 1);
+    CHECK(stamp + source->stamps_early_by_ns() + 1'000'000 > before);
+    CHECK(stamp < clock.tai_ns());
+    before = clock.tai_ns();
+  }
+  CHECK(source->stamps_early_by_ns() > 0);
+  CHECK(source->stamps_early_by_ns() < 1'000'000'000);
 }
 
 TEST_CASE("A tap whose driver has no native XDP is read by tc, and consumed all the same") {
