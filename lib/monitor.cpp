@@ -152,6 +152,11 @@ Result<void> Monitor::start(std::unique_ptr<Engine> engine) {
   return {};
 }
 
+void Monitor::wake(void (Engine::*what)()) {
+  std::lock_guard lock(engine_mutex_);
+  if (engine_ != nullptr) (engine_->*what)();
+}
+
 Result<void> Monitor::write(std::string_view name, Pairs pairs) {
   const bool is_ours = name.starts_with(FL_APPLICATION_RESERVED);
   auto body =
@@ -164,7 +169,7 @@ Result<void> Monitor::write(std::string_view name, Pairs pairs) {
     return body.error();
   }
   const auto put = shared_->outbox.put(std::move(*body));
-  if (put == Outbox::Put::first) engine_->collect_soon();
+  if (put == Outbox::Put::first) wake(&Engine::collect_soon);
   if (put != Outbox::Put::dropped) return {};
   return fail(Code::exhausted,
               "no room for the event, which is dropped and counted; a larger "
@@ -193,7 +198,7 @@ Counts Monitor::counts() {
   std::unique_lock lock(shared_->mutex);
   const std::uint64_t before = shared_->told;
   lock.unlock();
-  engine_->tell_soon();
+  wake(&Engine::tell_soon);
   lock.lock();
   shared_->changed.wait_for(lock, kTold, [&] { return shared_->told != before; });
   lock.unlock();
@@ -201,8 +206,11 @@ Counts Monitor::counts() {
 }
 
 Counts Monitor::switch_off(std::uint64_t timeout_ns) {
-  engine_->finish(timeout_ns);
-  engine_ = nullptr;
+  {
+    std::lock_guard lock(engine_mutex_);
+    engine_->finish(timeout_ns);
+    engine_ = nullptr;
+  }
   std::unique_lock lock(shared_->mutex);
   const bool gone = shared_->changed.wait_for(lock, std::chrono::nanoseconds(timeout_ns) + kLeave,
                                               [&] { return shared_->gone; });

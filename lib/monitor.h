@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -55,10 +56,14 @@ class Monitor {
  private:
   explicit Monitor(const MonitorOptions& options);
   Result<void> start(std::unique_ptr<Engine> engine);
+  void wake(void (Engine::*what)());
   Counts known();
 
   std::shared_ptr<Shared> shared_;
-  Engine* engine_ = nullptr;  // the thread's, there until switch_off() has asked for its end
+  // The thread's, there until switch_off() has asked for its end: which the process's exit may do
+  // while other threads still write.
+  std::mutex engine_mutex_;
+  Engine* engine_ = nullptr;
   std::thread thread_;
   std::string run_;
   Speaker speaker_;

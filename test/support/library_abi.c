@@ -10,6 +10,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -172,11 +173,24 @@ static void archive_away(int fd, const char *config, const char *identity)
 	CHECK(before.sa_handler == after.sa_handler);
 }
 
-/* Left on: the process's end is no crash. */
+static int written;
+
+static void *writes_on(void *handle)
+{
+	for (;;) {
+		f.event(handle, "x.still", "i=%d", __sync_add_and_fetch(&written, 1));
+		nanosleep(&(struct timespec){ 0, 100000 }, NULL);
+	}
+	return NULL;
+}
+
+/* Left on, and written to by other threads while the process ends: that is no crash. */
 static void left_on(int fd, const char *config, const char *identity)
 {
 	struct fieldline_options options;
 	struct fieldline_handle *handle;
+	pthread_t thread;
+	int i;
 
 	memset(&options, 0, sizeof options);
 	options.size = sizeof options;
@@ -184,6 +198,10 @@ static void left_on(int fd, const char *config, const char *identity)
 	options.identity = identity;
 	CHECK(f.on(fd, &options, &handle) == FIELDLINE_OK);
 	CHECK(f.event(handle, "x", NULL) == FIELDLINE_OK);
+	for (i = 0; i < 3; i++)
+		CHECK(pthread_create(&thread, NULL, writes_on, handle) == 0);
+	while (!__sync_fetch_and_add(&written, 0))
+		;
 }
 
 int main(int argc, char **argv)
