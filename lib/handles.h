@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The handles that this process holds. What is still on when it exits is ended then, within half a
+// The handles that this process holds. What is still on when it exits is ended then, within a
 // second: in front of the libraries that are cleaned up behind it.
 #pragma once
 
