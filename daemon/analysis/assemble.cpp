@@ -179,6 +179,7 @@ Section Matcher::between(std::size_t at, bool reverse, const std::vector<Point>&
     add_note(section.note, "of 1 in " + std::to_string(1u << bits) + " packets: about " +
                                grouped(*section.lost << bits) + " lost in all");
   }
+  note(section.recut, " came to " + down.name + " cut otherwise (lro there, or a proxy between)");
   note(section.appeared, " came to " + down.name + " without being seen at " + up.name);
   note(section.undecided, " undecided: in flight, at the edge of an activation, or not joined");
   if (section.lost.value_or(0) > section.lost_packets.size()) {

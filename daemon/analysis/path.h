@@ -77,6 +77,7 @@ struct Section {
   std::uint64_t unseen =
       0;  // passed the downstream point without being seen there: a later one has it
   std::uint64_t unsampled = 0;  // seen upstream; the downstream point's sample is without them
+  std::uint64_t recut = 0;      // of the undecided: came downstream in other pieces
   std::uint64_t undecided =
       0;  // still in flight, or at the edge of an activation; never counted as lost
   Delay delay;

@@ -151,7 +151,7 @@ void SectionMatcher::join_many(const Observation& packet, std::uint8_t rank, Tim
     if (left_up[i]) suspect(packet, rank, up[i], beyond > down.size());
   }
   for (std::size_t j = 0; j < down.size(); ++j) {
-    if (left_down[j]) surplus(down[j], rank, !up.empty());
+    if (left_down[j]) surplus(packet, down[j], rank, !up.empty());
   }
 }
 
@@ -209,9 +209,31 @@ void SectionMatcher::suspect(const Observation& packet, std::uint8_t rank, std::
   suspects_.back().packet.time = time;
 }
 
-void SectionMatcher::surplus(std::uint64_t time, std::uint8_t rank, bool copy) {
+void SectionMatcher::surplus(const Observation& packet, std::uint64_t time, std::uint8_t rank,
+                             bool copy) {
   if (surplus_.size() >= kListedMax) make_room();
-  if (surplus_.size() < kListedMax) surplus_.push_back({time, copy, rank});
+  if (surplus_.size() < kListedMax) surplus_.push_back({piece_of(packet), time, copy, rank});
+}
+
+// Bytes that came downstream in other pieces than they had upstream were not lost, nor are they
+// new: a NIC's LRO hides where it put them together, a proxy cuts anew.
+void SectionMatcher::doubt_recut(std::uint64_t shift) {
+  if (suspects_.empty()) return;
+  std::vector<Pieces::Entry> entries;
+  for (std::uint32_t at = 0; at < surplus_.size(); ++at) {
+    if (surplus_[at].piece.payload > 0 && !surplus_[at].copy)
+      entries.push_back({surplus_[at].piece, surplus_[at].time - shift, at});
+  }
+  if (entries.empty()) return;
+  const Pieces pieces(std::move(entries));
+  std::erase_if(suspects_, [&](const Suspect& suspect) {
+    const bool recut =
+        pieces.hold_otherwise(piece_of(suspect.packet), suspect.packet.time, kGraceNs,
+                              [this](std::uint32_t at) { surplus_[at].recut = true; });
+    if (recut) doubt(suspect.packet);
+    recut_ += recut;
+    return recut;
+  });
 }
 
 // What the other end did not record on purpose says nothing.
@@ -259,6 +281,10 @@ void SectionMatcher::convict(const Suspect& suspect, const FlowTable& flows, boo
   if (listed_.size() < kListedMax) listed_.push_back(lost_packet(suspect.packet, flows, reverse));
 }
 
+void SectionMatcher::count(const Surplus& packet, bool judged) {
+  if (judged && !packet.recut) ++(packet.copy ? duplicated_ : appeared_);
+}
+
 // RFC 4737 per flow: a packet is reordered if one that was upstream behind it came downstream
 // before it.
 void SectionMatcher::order_until(std::uint64_t down_time) {
@@ -279,10 +305,14 @@ void SectionMatcher::decide(const Side& up, const Side& down, const FlowTable& f
   if (suspects_.empty() && surplus_.empty()) return;
   const auto shift = static_cast<std::uint64_t>(typical());
   const Bounds lost{from_up_, up, down, false}, more{from_down_, down, up, false};
+  const auto is_due = [&](const Suspect& suspect) {
+    const std::uint64_t time = suspect.packet.time;
+    return lost.passed(time) && lost.begun(time, time + shift) && joins(suspect.packet.flow);
+  };
+  if (std::any_of(suspects_.begin(), suspects_.end(), is_due)) doubt_recut(shift);
   std::erase_if(suspects_, [&](const Suspect& suspect) {
     const std::uint64_t time = suspect.packet.time;
-    if (!lost.passed(time) || !lost.begun(time, time + shift)) return false;
-    if (!joins(suspect.packet.flow)) return false;
+    if (!is_due(suspect)) return false;
     if (lost.judges(time, time + shift)) {
       convict(suspect, flows, reverse);
     } else {
@@ -290,9 +320,11 @@ void SectionMatcher::decide(const Side& up, const Side& down, const FlowTable& f
     }
     return true;
   });
+  // Later than suspects, which must find the pieces of theirs.
   std::erase_if(surplus_, [&](const Surplus& packet) {
-    if (!more.passed(packet.time) || !more.begun(packet.time, packet.time - shift)) return false;
-    if (more.judges(packet.time, packet.time - shift)) ++(packet.copy ? duplicated_ : appeared_);
+    if (!more.passed(packet.time + kGraceNs)) return false;
+    if (!more.begun(packet.time, packet.time - shift)) return false;
+    count(packet, more.judges(packet.time, packet.time - shift));
     return true;
   });
 }
@@ -309,6 +341,7 @@ void SectionMatcher::fill(const Side& up, const Side& down, const FlowTable& flo
   const bool final = up.watch.final && down.watch.final;
   const auto shift = static_cast<std::uint64_t>(typical());
   const Bounds lost{from_up_, up, down, final}, more{from_down_, down, up, final};
+  doubt_recut(shift);
   for (const Suspect& suspect : suspects_) {
     if (joins(suspect.packet.flow) &&
         lost.judges(suspect.packet.time, suspect.packet.time + shift)) {
@@ -317,9 +350,8 @@ void SectionMatcher::fill(const Side& up, const Side& down, const FlowTable& flo
       doubt(suspect.packet);
     }
   }
-  for (const Surplus& packet : surplus_) {
-    if (more.judges(packet.time, packet.time - shift)) ++(packet.copy ? duplicated_ : appeared_);
-  }
+  for (const Surplus& packet : surplus_)
+    count(packet, more.judges(packet.time, packet.time - shift));
   std::sort(listed_.begin(), listed_.end(), [](const LostPacket& a, const LostPacket& b) {
     if (a.timestamp_ns != b.timestamp_ns) return a.timestamp_ns < b.timestamp_ns;
     return before(a.sequence, b.sequence);
@@ -333,6 +365,7 @@ void SectionMatcher::fill(const Side& up, const Side& down, const FlowTable& flo
   section.unseen = unseen_;
   section.undecided = undecided_;
   section.unsampled = unsampled_;
+  section.recut = recut_;
   section.delay.samples = joined_;
   if (delays_.empty()) return;
   section.delay.min_ns = least_;

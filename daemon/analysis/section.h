@@ -11,6 +11,7 @@
 #include "analysis/flows.h"
 #include "analysis/in_order.h"
 #include "analysis/path.h"
+#include "analysis/pieces.h"
 #include "analysis/sighting.h"
 
 namespace fieldline::analysis {
@@ -93,9 +94,11 @@ class SectionMatcher {
     std::uint8_t rank;
   };
   struct Surplus {
+    Piece piece;
     std::uint64_t time;
     bool copy;
     std::uint8_t rank;
+    bool recut = false;  // what came upstream in other pieces
   };
 
   void join_many(const Observation& packet, std::uint8_t rank, Times up, Times down,
@@ -104,7 +107,9 @@ class SectionMatcher {
   void join_uneven(Times up, Times down, std::vector<bool>& left_up,
                    std::vector<bool>& left_down) const;
   void suspect(const Observation& packet, std::uint8_t rank, std::uint64_t time, bool beyond);
-  void surplus(std::uint64_t time, std::uint8_t rank, bool copy);
+  void surplus(const Observation& packet, std::uint64_t time, std::uint8_t rank, bool copy);
+  void doubt_recut(std::uint64_t shift);
+  void count(const Surplus& packet, bool judged);
   void set_aside(const Side& up, const Side& down);
   void doubt(const Observation& packet);
   void make_room();
@@ -129,7 +134,7 @@ class SectionMatcher {
   std::vector<LostPacket> listed_;
   std::vector<PacketName> doubted_;  // the undecided, as far as they are kept
   std::uint64_t lost_ = 0, undecided_ = 0, unseen_ = 0, appeared_ = 0, duplicated_ = 0;
-  std::uint64_t unsampled_ = 0;
+  std::uint64_t unsampled_ = 0, recut_ = 0;
 };
 
 }  // namespace fieldline::analysis

@@ -357,3 +357,33 @@ TEST_CASE("which of two sendings that look alike was lost is said only where it 
   CHECK((in_doubt > 0) == jitter);
   CHECK((lost > 0) == !jitter);
 }
+
+TEST_CASE("what a NIC has put together without saying where is no loss") {
+  Config config = bulk();
+  config.isn = UINT32_MAX - 300'000;
+  config.drop = [](std::size_t link, const Wire& wire) {
+    return link == 2 && !wire.reverse && wire.payload > 0 && wire.number % 61 == 0;
+  };
+  World net(config);
+  net.run_tcp();
+  REQUIRE(Merger(net, 13).merge(2, 0, true) > 200);
+  std::uint64_t hidden = 0;
+  for (Record& record : net.records) {
+    if (record.gso_segs < 3) continue;
+    hidden += record.gso_segs;
+    // LRO: its length, divided by one segment more than there were.
+    const std::uint32_t payload = record.gso_segs * 1000u;
+    ++record.gso_segs;
+    record.gso_size =
+        static_cast<std::uint16_t>((payload + record.gso_segs - 1u) / record.gso_segs);
+  }
+  const PathReport report = report_of(net);
+  const auto& section = report.forward.sections[2];
+  CHECK(lost_ranges(section) == ranges(net.dropped[{2, false}]));
+  CHECK(section.appeared == 0);
+  CHECK(section.recut == hidden);
+  CHECK(section.undecided == hidden);
+  CHECK(section.note.find("cut otherwise") != std::string::npos);
+  for (const auto& verdict : analysis::judge_retransmissions(report).verdicts)
+    CHECK(verdict.cause == Cause::lost);
+}
