@@ -29,6 +29,18 @@ unsigned coarser(const Stop& up, const Stop& down, const Ledger& ledger) {
                   ledger.watch(down.key.sensor).sample_bits);
 }
 
+// Where the point is one interface whose speed its sensor told.
+void add_link_rate(Point& point, const std::map<std::string, nlohmann::json>& systems) {
+  const auto system = systems.find(point.sensor);
+  if (!point.load || system == systems.end() || !system->second.contains("interfaces")) return;
+  const nlohmann::json& interfaces = system->second["interfaces"];
+  // In the path an interface is two ports, "eth0 in" and "eth0 out".
+  const std::string name = point.interface.substr(0, point.interface.find(' '));
+  if (!interfaces.is_object() || !interfaces.contains(name)) return;
+  const auto mbps = number_in(interfaces[name], "speed_mbps");
+  if (mbps && *mbps > 0) point.load->link_bps = static_cast<double>(*mbps) * 1e6;
+}
+
 // All of a flow's packets by one name, whichever they had when they were noted.
 void rename(Direction& direction, const WireFlows& wire_flows) {
   const auto settle = [&](PacketName& packet) {
@@ -150,6 +162,7 @@ Point Matcher::point_of(const Stop& stop, bool reverse, const Ledger& ledger,
     point.sampled_out = tally.sampled_out;
     if (point.final_counts) point.seen = tally.packets;
   }
+  add_link_rate(point, ledger.systems());
   return point;
 }
 

@@ -76,4 +76,14 @@ Direction counted_direction(const Ledger& ledger, bool reverse) {
   return direction;
 }
 
+void time_by_counters(PathReport& report) {
+  for (const Direction* direction : {&report.forward, &report.reverse}) {
+    for (const Point& point : direction->points) {
+      const std::uint64_t began = point.started_ns.value_or(0);
+      report.first_ns = report.first_ns == 0 ? began : std::min(report.first_ns, began);
+      report.last_ns = std::max({report.last_ns, began, point.ended_ns.value_or(0)});
+    }
+  }
+}
+
 }  // namespace fieldline::analysis

@@ -9,6 +9,7 @@
 
 #include "analysis/captures.h"
 #include "analysis/counted.h"
+#include "analysis/doubts.h"
 #include "analysis/matcher.h"
 #include "proto/frame.h"
 
@@ -19,19 +20,6 @@ using nlohmann::json;
 
 constexpr std::size_t kDocumentMax = 1 << 20;
 constexpr std::size_t kPairsListed = 1024;
-constexpr const char* kUnjoinedRecords =
-    " records are of several wire packets each and join with nothing; turn tso, gso and gro off, "
-    "or capture from the handshake on";
-// By Unjoined.
-constexpr std::array<const char*, kUnjoinedReasons> kUnjoinedPackets{
-    " packets came in super-packets of no TCP (UDP segmentation, tunnels), whose segments join "
-    "with nothing; judge them by points behind which they are single",
-    " packets came in super-packets of which a sample was recorded, whose segments join with "
-    "nothing; ask for every packet",
-    " packets came in super-packets whose length contradicts their number, and join with nothing; "
-    "turn lro off there",
-    " packets join with nothing: their records end inside the TCP options, and some point shows "
-    "super-packets; ask for whole headers"};
 
 json parse_document(std::string_view text) {
   if (text.size() > kDocumentMax) return json();
@@ -52,18 +40,6 @@ struct Source {
   std::map<std::uint32_t, Lanes> lanes;
   const char* problem = nullptr;
 };
-
-// Where the point is one interface whose speed its sensor told.
-void add_link_rate(Point& point, const std::map<std::string, json>& systems) {
-  const auto system = systems.find(point.sensor);
-  if (!point.load || system == systems.end() || !system->second.contains("interfaces")) return;
-  const json& interfaces = system->second["interfaces"];
-  // In the path an interface is two ports, "eth0 in" and "eth0 out".
-  const std::string name = point.interface.substr(0, point.interface.find(' '));
-  if (!interfaces.is_object() || !interfaces.contains(name)) return;
-  const auto mbps = number_in(interfaces[name], "speed_mbps");
-  if (mbps && *mbps > 0) point.load->link_bps = static_cast<double>(*mbps) * 1e6;
-}
 
 struct Input {
   std::vector<Source> sources;
@@ -119,7 +95,6 @@ class Analyzer final : public PathAnalyzer {
       Direction& direction = reverse ? report.reverse : report.forward;
       direction = counted ? counted_direction(ledger_, reverse)
                           : finished.direction(reverse, ledger_, loads_);
-      for (Point& point : direction.points) add_link_rate(point, report.systems);
     }
     if (counted) time_by_counters(report);
     for (std::uint32_t flow = 0; flow < flows_.size() && flow < FlowStats::kFlowsMax; ++flow)
@@ -128,22 +103,17 @@ class Analyzer final : public PathAnalyzer {
     report.events = senders_.finish();
     report.ignored = ignored_;
     report.incomplete = ledger_.incomplete();
-    doubts(report.incomplete);
+    doubt_input(ignored_, report.incomplete);
+    if (survey_) doubt_captures(*survey_, report.incomplete);
+    report.incomplete.insert(report.incomplete.end(), remarks_.begin(), remarks_.end());
+    doubt_joining(matcher_, survey_.has_value(), report.incomplete);
+    if (matcher_.records() == 0 && !ledger_.counts_alone())
+      report.incomplete.push_back("no header records: no sensor saw a packet of this run");
     report.complete = report.incomplete.empty();
     return report;
   }
 
  private:
-  static void time_by_counters(PathReport& report) {
-    for (const Direction* direction : {&report.forward, &report.reverse}) {
-      for (const Point& point : direction->points) {
-        const std::uint64_t began = point.started_ns.value_or(0);
-        report.first_ns = report.first_ns == 0 ? began : std::min(report.first_ns, began);
-        report.last_ns = std::max({report.last_ns, began, point.ended_ns.value_or(0)});
-      }
-    }
-  }
-
   void take_survey() {
     for (const Capture& file : survey_->files())
       ledger_.capture(file.name, file.first_ns, file.last_ns, file.dropped);
@@ -381,77 +351,6 @@ class Analyzer final : public PathAnalyzer {
       matcher_.open(source.vantage, source.session);
     }
     return source;
-  }
-
-  void doubts(std::vector<std::string>& lines) const {
-    std::uint64_t unused = 0;
-    std::string why;
-    for (const auto& [reason, count] : ignored_) {
-      if (reason == "packet_twice" || reason == "packet_of_other_hosts" ||
-          reason.rfind("headers_", 0) == 0)
-        continue;
-      unused += count;
-      why += (why.empty() ? "" : ", ") + reason + " " + std::to_string(count);
-    }
-    if (unused)
-      lines.push_back(std::to_string(unused) + " blocks of the input could not be used (" + why +
-                      ")");
-    std::set<std::string> late;
-    for (const bool reverse : {false, true}) {
-      for (const Lane& lane : matcher_.lanes(reverse)) {
-        if (lane.late) late.insert(lane.key.sensor);
-      }
-    }
-    if (survey_) doubt_captures(lines);
-    lines.insert(lines.end(), remarks_.begin(), remarks_.end());
-    if (matcher_.gave_up()) {
-      lines.push_back(
-          "too much came at once to wait for every vantage point: what some brought "
-          "later is joined with nothing");
-    }
-    for (const std::string& sensor : late) {
-      lines.push_back("sensor " + sensor +
-                      ": some of its records came long behind the others' and were not joined; "
-                      "losses beside it are undecided then");
-    }
-    doubt_unjoined(lines);
-    if (matcher_.records() == 0 && !ledger_.counts_alone())
-      lines.push_back("no header records: no sensor saw a packet of this run");
-  }
-
-  void doubt_unjoined(std::vector<std::string>& lines) const {
-    std::map<VantageKey, std::array<std::uint64_t, kUnjoinedReasons>> unjoined;
-    for (const bool reverse : {false, true}) {
-      for (const Lane& lane : matcher_.lanes(reverse)) {
-        auto& sum = unjoined[lane.key];
-        for (std::size_t why = 0; why < sum.size(); ++why) sum[why] += lane.unjoined[why];
-      }
-    }
-    for (const auto& [key, counts] : unjoined) {
-      for (std::size_t why = 0; why < counts.size(); ++why) {
-        if (counts[why] == 0) continue;
-        lines.push_back((survey_ ? "" : "sensor ") + key.sensor + ", " + key.interface + ": " +
-                        std::to_string(counts[why]) +
-                        (survey_ ? kUnjoinedRecords : kUnjoinedPackets[why]));
-      }
-    }
-  }
-
-  void doubt_captures(std::vector<std::string>& lines) const {
-    for (const Capture& file : survey_->files()) {
-      if (file.taken == 0) {
-        lines.push_back(file.name + ": no packet between these hosts is in it");
-      } else if (file.cut) {
-        lines.push_back(file.name + ": " + std::to_string(file.cut) +
-                        " packets are cut inside their headers and left out; capture more of each "
-                        "(tcpdump -s 160)");
-      }
-    }
-    if (survey_->options_cut()) {
-      lines.push_back(
-          "some TCP options are cut off: sendings that look alike are told apart by "
-          "less; capture more of each packet (tcpdump -s 160)");
-    }
   }
 
   std::vector<std::string> remarks_;
