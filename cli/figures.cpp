@@ -181,6 +181,7 @@ Panel sequence_panel(const Chosen& chosen, const analysis::RetransReport& report
   Curve lost{"lost", Mark::cross, kRed, {}, 0};
   again[Cause::lost] = {"sent again: was lost", Mark::dots, kOrange, {}, 0};
   again[Cause::ack_lost] = {"sent again: acknowledgement lost", Mark::dots, kPurple, {}, 0};
+  again[Cause::never_left] = {"sent again: had not left the host", Mark::dots, kGreen, {}, 0};
   again[Cause::spurious] = {"sent again: spurious", Mark::dots, kGrey, {}, 0};
   again[Cause::undecided] = {"sent again: undecided", Mark::dots, "#000000", {}, 0};
   const auto put = [&](Curve& curve, const analysis::LostPacket& packet) {

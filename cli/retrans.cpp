@@ -19,6 +19,7 @@ int retrans(const RetransOptions& options, const Result<UserSettings>& settings)
   if (auto plot = check_plot(options.plot); !plot) return complain(plot.error(), kUsage);
   AnalyzeOptions input = options.input;
   input.limits.sequences = !options.plot.empty();
+  input.events = true;
   auto analyzer = analyze(input, settings);
   if (!analyzer) return analyzer.error();
   const auto report = analysis::judge_retransmissions((*analyzer)->report());

@@ -52,8 +52,9 @@ struct LostPacket : PacketName {
 
 // Data that was sent again, as the first vantage point saw it.
 struct Again {
-  // Told by acknowledgements, or by none; unknown: they, or their options, are not all here.
-  enum class How { fast, timer, unknown };
+  // Told by acknowledgements, or by none; unknown: they, or their options, are not all here. probe:
+  // for a lost tail (RFC 8985), which only the host knows from a timer.
+  enum class How { fast, timer, probe, unknown };
 
   LostPacket packet;          // this sending
   LostPacket before;          // the last one before it, unless `acknowledged`

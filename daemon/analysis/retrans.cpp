@@ -6,6 +6,7 @@
 #include <optional>
 #include <unordered_map>
 
+#include "analysis/host_word.h"
 #include "analysis/section.h"
 #include "analysis/sequence.h"
 
@@ -100,13 +101,17 @@ class Judge {
       : data_(reverse ? path.reverse : path.forward),
         acks_(reverse ? path.forward : path.reverse),
         reverse_(reverse),
-        fates_(data_) {
+        fates_(data_),
+        told_(path.events) {
     collect_lost_acks();
   }
 
   void judge_all(std::vector<Verdict>& verdicts) {
     if (data_.points.empty()) return;
-    for (const Again& again : data_.again) verdicts.push_back(judge(again));
+    for (const Again& again : data_.again) {
+      verdicts.push_back(judge(again));
+      ask_host(verdicts.back());
+    }
     // Holes at the first point: what filled them is the retransmission that was seen there.
     for (const LostPacket& hole : data_.sections.front().lost_packets) {
       if (hole.again_ns == 0) continue;
@@ -115,7 +120,9 @@ class Judge {
       verdict.again.packet.timestamp_ns = hole.again_ns;
       verdict.reverse = reverse_;
       verdict.unseen_before = true;
+      verdict.again.how = Again::How::unknown;
       convict(data_, 0, Cause::lost, verdict);
+      ask_host(verdict);
       verdicts.push_back(std::move(verdict));
     }
   }
@@ -207,9 +214,23 @@ class Judge {
     return nullptr;
   }
 
+  // What the sender's host recorded decides where it can: in front of the first point nothing else
+  // tells the host from its link, and behind a point of that host's own (tc egress) the queue is
+  // still to come.
+  void ask_host(Verdict& verdict) const {
+    if (const auto how = told_.how(verdict.again.packet)) verdict.again.how = *how;
+    const bool own = data_.points.front().interface.ends_with(" out");
+    if (verdict.cause != Cause::lost || verdict.section > (own ? 1u : 0u)) return;
+    const auto host = told_.kept_by(verdict.again.packet);
+    if (!host || (verdict.section == 1 && *host != data_.points.front().sensor)) return;
+    verdict.cause = Cause::never_left;
+    verdict.why = "the device of " + *host + " did not send it before";
+  }
+
   const Direction &data_, &acks_;
   bool reverse_;
   Fates fates_;
+  HostWord told_;
   std::vector<LostAck> lost_acks_;
 };
 

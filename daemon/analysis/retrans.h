@@ -13,14 +13,15 @@
 namespace fieldline::analysis {
 
 enum class Cause {
-  lost,      // the sending before it: in `section` of the data's direction
-  ack_lost,  // an acknowledgement of it: in `section` of the opposite direction
-  spurious,  // it had arrived, and no acknowledgement of it was lost where it can be seen
+  lost,        // the sending before it: in `section` of the data's direction
+  ack_lost,    // an acknowledgement of it: in `section` of the opposite direction
+  never_left,  // its host made it, and its host's device did not send it
+  spurious,    // it had arrived, and no acknowledgement of it was lost where it can be seen
   undecided,
 };
 
 struct Verdict {
-  Again again;  // `how` says nothing where the sending before it was seen nowhere
+  Again again;
   bool reverse = false;
   bool unseen_before = false;  // the sending before it never came to the first point
   Cause cause = Cause::undecided;

@@ -19,6 +19,8 @@ const char* name_of(Cause cause) {
       return "lost";
     case Cause::ack_lost:
       return "ack_lost";
+    case Cause::never_left:
+      return "never_left";
     case Cause::spurious:
       return "spurious";
     case Cause::undecided:
@@ -44,6 +46,8 @@ std::string text_of(const RetransReport& report, const Verdict& verdict) {
       return "lost " + section_of(report, verdict);
     case Cause::ack_lost:
       return "acknowledgement lost " + section_of(report, verdict);
+    case Cause::never_left:
+      return "never left the host";
     case Cause::spurious:
       return "spurious";
     case Cause::undecided:
@@ -53,14 +57,15 @@ std::string text_of(const RetransReport& report, const Verdict& verdict) {
 }
 
 const char* how_of(const Verdict& verdict) {
-  if (verdict.unseen_before) return "-";
   switch (verdict.again.how) {
     case Again::How::fast:
       return "fast";
     case Again::How::timer:
       return "timer";
+    case Again::How::probe:
+      return "probe";
     case Again::How::unknown:
-      return "?";
+      return verdict.unseen_before ? "-" : "?";
   }
   return "";
 }
@@ -78,7 +83,7 @@ std::string seen_at(const RetransReport& report, const Verdict& verdict, const s
                                   [&](const Point& point) { return point.name == name; });
   if (found == direction.points.end()) return "";
   const auto at = found - direction.points.begin();
-  const bool stopped = verdict.cause == Cause::lost;
+  const bool stopped = verdict.cause == Cause::lost || verdict.cause == Cause::never_left;
   if (verdict.cause == Cause::undecided) return "?";
   return !stopped || static_cast<int>(at) <= direction.sections[verdict.section].upstream ? "seen"
                                                                                           : "-";
@@ -97,7 +102,7 @@ json to_json(const RetransReport& report, const Verdict& verdict) {
     };
     section = {{"from", name(of.upstream)}, {"to", name(of.downstream)}};
   }
-  const bool knows_how = !verdict.unseen_before && again.how != Again::How::unknown;
+  const bool knows_how = again.how != Again::How::unknown;
   const bool has_before = !verdict.unseen_before && !again.acknowledged;
   return {{"timestamp_ns", packet.timestamp_ns},
           {"before_ns", has_before ? json(again.before.timestamp_ns) : json()},
@@ -168,7 +173,8 @@ std::string list_of(const RetransReport& report, std::size_t rows) {
 json to_json(const RetransReport& report) {
   json list = json::array(), totals = json::object();
   for (const Verdict& verdict : report.verdicts) list.push_back(to_json(report, verdict));
-  for (const Cause cause : {Cause::lost, Cause::ack_lost, Cause::spurious, Cause::undecided}) {
+  for (const Cause cause :
+       {Cause::lost, Cause::ack_lost, Cause::never_left, Cause::spurious, Cause::undecided}) {
     totals[name_of(cause)] =
         std::count_if(report.verdicts.begin(), report.verdicts.end(),
                       [&](const Verdict& verdict) { return verdict.cause == cause; });

@@ -163,7 +163,8 @@ void Senders::take(const RunId& session, const fl_tcp_info& sample) {
 
 void Senders::take(Host& host, const magnet_record_ext& record) {
   ++host.told.records;
-  if (record.head.event == MAGNET_LOST || tcp_ports(record) || (spacing_ && passing(record)))
+  if (record.head.event == MAGNET_LOST || record.head.event == MAGNET_DEV_SEND ||
+      tcp_ports(record) || (spacing_ && passing(record)))
     queue(host, {record.head.timestamp, record});
 }
 
@@ -210,10 +211,12 @@ EventSocket* Senders::socket_of(Host& host, std::uint64_t cookie) {
 void Senders::see(Host& host, const magnet_record_ext& record) {
   if (record.head.event == MAGNET_LOST) {
     host.ring_lost += static_cast<std::uint32_t>(record.head.size);
+    host.resends.lose();
     for (auto& [cookie, socket] : host.sockets)
       socket.sending.lose(record.ext.lost.first, record.head.timestamp);
     return;
   }
+  host.resends.see(record);
   if (spacing_) see_layer(host, record);
   const auto ports = tcp_ports(record);
   if (!ports) return;
@@ -260,6 +263,8 @@ EventSockets Senders::finish() const {
     copy.drain(host, UINT64_MAX);
     host.told.lost.try_emplace("lost", host.ring_lost);
     std::erase_if(host.told.lost, [](const auto& loss) { return loss.second == 0; });
+    host.told.resent = host.resends.resent();
+    host.told.never_left = host.resends.never_left();
     all.hosts.push_back(host.told);
     for (auto& [cookie, socket] : host.sockets) {
       socket.sending.finish();

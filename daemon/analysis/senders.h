@@ -13,6 +13,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "analysis/host_resends.h"
 #include "analysis/in_order.h"
 #include "analysis/read_state.h"
 #include "analysis/send_state.h"
@@ -60,6 +61,8 @@ struct EventHost {
   std::vector<std::string> absent;
   std::map<std::string, std::uint64_t> lost;  // named losses of its last counts, none of them 0
   std::uint64_t records = 0, samples = 0, late = 0, bare = 0;
+  std::vector<Resent> resent;
+  std::vector<NeverLeft> never_left;
 };
 
 struct EventSockets {
@@ -102,6 +105,7 @@ class Senders {
     InOrder<Item> queue;
     std::uint64_t newest_ns = 0, seen_ns = 0;
     std::uint64_t ring_lost = 0;  // as its records say; its counts say it better
+    HostResends resends;
     std::map<std::uint64_t, EventSocket> sockets;
     // By local and peer port: the socket of records that have no cookie.
     std::map<std::pair<std::uint16_t, std::uint16_t>, std::uint64_t> cookies;

@@ -4,7 +4,8 @@
 
   traffic.py tcp-server PORT CONNECTIONS           accepts that many, reads each to its end, prints "bytes N"
   traffic.py tcp-client ADDRESS PORT BYTES [FROM_PORT [BYTES_PER_SECOND]]
-                                                   prints "segments OUT IN" when both sides have closed
+                                                   prints "retransmitted N" and "segments OUT IN" when both sides
+                                                   have closed
   traffic.py tcp-clients ADDRESS PORT FIRST_FROM_PORT COUNT BYTES
                                                    COUNT connections at once, from ports that follow one another
   traffic.py tcp-paced ADDRESS PORT COUNT PER_SECOND SIZE
@@ -64,8 +65,10 @@ def tcp_client(address, port, count, from_port=0, bytes_per_second=0):
         count -= client.send(block[:min(count, len(block))])
     client.shutdown(socket.SHUT_WR)
     client.recv(1)
-    # tcpi_segs_out, tcpi_segs_in: what TCP itself counts, of super-packets each segment.
-    print("segments", *struct.unpack("<II", client.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 144)[136:]), flush=True)
+    # tcpi_total_retrans, tcpi_segs_out, tcpi_segs_in: what TCP itself counts, of super-packets each segment.
+    info = client.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 144)
+    print("retransmitted", *struct.unpack("<I", info[100:104]))
+    print("segments", *struct.unpack("<II", info[136:]), flush=True)
 
 
 def tcp_clients(address, port, first, count, size):

@@ -86,6 +86,8 @@ bool is_true(const World& net, const Verdict& verdict) {
              net.dropped.count({net.config().sensors - verdict.section, true}) == 1;
     case Cause::spurious:
       return dropped_on(World::kArrived);
+    case Cause::never_left:
+      return false;  // no host says so here
     case Cause::undecided:
       return true;  // never a false verdict; how often is tested apart
   }
