@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "cli/exit_code.h"
+#include "cli/text.h"
 
 namespace fieldline::cli {
 namespace {
@@ -26,6 +27,10 @@ void declare_plot(CLI::App* command, std::string& file, const std::string& what)
   command->add_option("--plot", file, what + ", drawn by gnuplot")->type_name("FILE.svg");
 }
 
+void examples(CLI::App* command, const std::string& lines) {
+  command->footer("Examples:\n" + lines);
+}
+
 }  // namespace
 
 void AnalysisCommands::declare(CLI::App& app) {
@@ -42,6 +47,11 @@ void AnalysisCommands::declare_path(CLI::App& app) {
   path->add_flag("--check", path_.check, "exit 5 if the evidence is incomplete");
   declare_plot(path, path_.plot, "delay over time of each section");
   path->add_flag("--json", path_.json, "the whole report (fieldline.path/1)");
+  examples(
+      path,
+      "  fieldline path last\n"
+      "  fieldline path last --lost --check          each lost packet; exit 5 unless all is known\n"
+      "  fieldline path a.pcap router.pcap b.pcap --plot delay.svg\n");
 
   auto* retrans = app.add_subcommand(
       "retrans", "each TCP retransmission, and why: lost where, acknowledgement lost, or spurious");
@@ -50,6 +60,10 @@ void AnalysisCommands::declare_path(CLI::App& app) {
   retrans->add_flag("--check", retrans_.check, "exit 5 if the evidence is incomplete");
   declare_plot(retrans, retrans_.plot, "time and sequence, as tcptrace draws it");
   retrans->add_flag("--json", retrans_.json, "the whole report (fieldline.retrans/1)");
+  examples(retrans,
+           "  fieldline retrans last --all\n"
+           "  fieldline retrans a.pcap b.pcap --plot sequence.svg\n"
+           "  fieldline retrans last --json | jq .totals\n");
 
   auto* owd = app.add_subcommand(
       "owd",
@@ -57,11 +71,17 @@ void AnalysisCommands::declare_path(CLI::App& app) {
   declare_input(owd, owd_.input);
   declare_plot(owd, owd_.plot, "delay over time of each section, corrected");
   owd->add_flag("--json", owd_.json, "the whole report (fieldline.owd/1)");
+  examples(owd,
+           "  fieldline owd last\n"
+           "  fieldline owd a.pcap b.pcap --plot delay.svg\n");
 
   auto* coverage = app.add_subcommand(
       "coverage", "what each vantage point saw, kept and missed; exit 5 unless complete");
   declare_input(coverage, coverage_.input);
   coverage->add_flag("--json", coverage_.json, "the whole report (fieldline.coverage/1)");
+  examples(coverage,
+           "  fieldline coverage last && echo nothing was missed\n"
+           "  fieldline coverage a.pcap b.pcap\n");
 }
 
 // What it cost, and what changed.
@@ -79,6 +99,10 @@ void AnalysisCommands::declare_time(CLI::App& app) {
       ->capture_default_str()
       ->type_name("TIME");
   why->add_flag("--json", why_.json, "the whole report (fieldline.why/1)");
+  examples(why,
+           "  fieldline why last --interval 1s\n"
+           "  fieldline why --local                       this host, now: no sensor, no archive\n"
+           "  fieldline why --local tcp:5201 --for 1m\n");
 
   auto* top = app.add_subcommand(
       "top", "each flow's bandwidth, retransmissions, round trip and losses while a run is on");
@@ -88,25 +112,36 @@ void AnalysisCommands::declare_time(CLI::App& app) {
       ->type_name("TIME");
   top->add_flag("--once", top_.once, "the totals so far, and end");
   top->add_flag("--json", top_.json, "one document a line and interval (fieldline.top/1)");
+  examples(top,
+           "  fieldline top                               the newest run, while it is on\n"
+           "  fieldline top 3abcf0 --interval 5s\n"
+           "  fieldline top a.pcap --once --json\n");
 
   auto* modulation = app.add_subcommand(
       "modulation",
       "sizes and gaps from send() through both stacks and every vantage point to recv()");
   declare_input(modulation, modulation_.input);
   modulation->add_flag("--json", modulation_.json, "the whole report (fieldline.modulation/1)");
+  examples(modulation,
+           "  fieldline modulation last\n"
+           "  fieldline modulation a.pcap b.pcap --json\n");
 
   auto* diff = app.add_subcommand(
       "diff", "what changed between two runs: settings, path, loss, delay, limits; and the noise");
   diff->add_option("BEFORE", diff_.before, "a run, as for path, or its file")->required();
   diff->add_option("AFTER", diff_.after, "the other")->required();
   diff->add_flag("--json", diff_.json, "the whole report (fieldline.diff/1)");
+  examples(diff,
+           "  fieldline diff 3abcf0 last                  before and after a change of settings\n"
+           "  fieldline diff before.pcapng after.pcapng   files of `fieldline query`\n");
 }
 
 Result<void> AnalysisCommands::check_top() {
   if (top_.input.what.empty()) top_.input.what = {"last"};
-  top_.interval_ns = parse_duration_ns(top_interval_);
-  if (top_.interval_ns < 100 * kNanosPerMilli || top_.interval_ns > 3600 * kNanosPerSecond)
-    return fail(Code::invalid, "--interval " + top_interval_ + ": write 100ms to 1h");
+  auto interval = duration_in("--interval", top_interval_, 100 * kNanosPerMilli,
+                              3600 * kNanosPerSecond, "1s or 500ms, 100ms to 1h");
+  if (!interval) return interval.error();
+  top_.interval_ns = *interval;
   return {};
 }
 

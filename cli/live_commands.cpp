@@ -28,6 +28,11 @@ void LiveCommands::declare_watch(CLI::App& app) {
       ->capture_default_str()
       ->type_name("TIME");
   watch->add_flag("--json", watch_.json, "the counts on stderr as JSON (fieldline.watch/1)");
+  watch->footer(
+      "Examples:\n"
+      "  fieldline watch | wireshark -k -i -          the newest run, while it is on\n"
+      "  fieldline watch 3abcf0 --flow tcp:5201 | tshark -i -\n"
+      "  fieldline watch --vantage s1 -w s1.pcapng\n");
 }
 
 // Wireshark of a later version may say more than is known here; that does no harm.
@@ -47,6 +52,12 @@ void LiveCommands::declare_extcap(CLI::App& app) {
   extcap->add_option("--fifo", extcap_.fifo, "where packets go");
   extcap->add_option("--vantage", extcap_.vantage, "as of watch")->expected(0, 1);
   extcap->add_option("--wait", extcap_.wait, "as of watch")->capture_default_str();
+  extcap->footer(
+      "Examples:\n"
+      "  tshark -D                                    lists them, once the program is linked "
+      "where\n"
+      "  tshark -i fieldline-3abcf0e2                 Wireshark looks (docs/wireshark.md)\n"
+      "  fieldline extcap --extcap-interfaces         the list as Wireshark gets it\n");
 }
 
 int LiveCommands::run_watch(const UserSettings& settings) {

@@ -76,17 +76,8 @@ Result<void> PingSession::prepare() {
 }
 
 RunTerms PingSession::terms() const {
-  RunTerms terms;
+  RunTerms terms = options_.terms;
   terms.host = host_;
-  terms.icmp = options_.icmp;
-  terms.port = options_.port;
-  terms.spray = options_.spray;
-  terms.snaplen = options_.snaplen;
-  terms.count = options_.count;
-  terms.sample_n = options_.sample_n;
-  terms.archive = options_.archive;
-  if (options_.at_requester && settings_.archive) terms.archive = *settings_.archive->key;
-  terms.for_ns = options_.for_ns;
   terms.not_after_ns = not_after_ns_;
   if (!options_.no_archive && !archive_lost_) terms.watch_at = settings_;
   return terms;
@@ -211,12 +202,6 @@ int ping(const PingOptions& options, const UserSettings& settings) {
              "HOST:PORT#SHA256:... (`fieldlined --fingerprint` on its host prints the key), or "
              "--no-archive"),
         kUsage);
-  }
-  if (options.at_requester && options.no_archive) {
-    return complain(fail(Code::invalid,
-                         "--archive-select requester selects the archive that --archive names: it "
-                         "goes not with --no-archive"),
-                    kUsage);
   }
   return PingSession(options, settings).run();
 }

@@ -11,8 +11,8 @@
 #include "base/address.h"
 #include "base/result.h"
 #include "cli/flow_spec.h"
+#include "cli/run_maker.h"
 #include "cli/settings.h"
-#include "sense/trigger.h"
 
 namespace fieldline::cli {
 
@@ -22,16 +22,7 @@ struct PingOptions {
   std::vector<FlowSpec> flows;
   std::optional<Address> source;
   std::string via;  // "ssh:HOST": the flow's host; empty: this one
-  bool icmp = false;
-  std::uint16_t port = FL_TRIGGER_PORT;
-  unsigned spray = 1;  // source ports
-  std::uint64_t for_ns = 60ull * 1'000'000'000;
-  std::uint64_t renew_ns = 1'000'000'000;
-  std::uint16_t snaplen = FL_SNAPLEN_HEADERS;
-  bool count = false;            // counters instead of records
-  std::uint32_t sample_n = 1;    // a power of two
-  sense::Fingerprint archive{};  // what the grant selects; zero: each sensor's own
-  bool at_requester = false;     // it selects the archive that is asked
+  RunTerms terms;
   bool json = false, no_archive = false;
   unsigned wait = 0;  // sensors that must confirm
 };

@@ -24,7 +24,7 @@ constexpr std::uint64_t kFirstAnswerWait = 3 * kNanosPerSecond;
 
 // The ending pulse must arrive before the grant is over, or it is refused as expired.
 void PingSession::pulse_until_end() {
-  std::uint64_t margin = std::min(250 * kNanosPerMilli, options_.for_ns / 20);
+  std::uint64_t margin = std::min(250 * kNanosPerMilli, options_.terms.for_ns / 20);
   std::uint64_t last = end_mono_ns_ - margin;
   std::uint64_t now = clock_.monotonic_ns();
   next_scan_ns_ = now;  // again: the first grants may have taken their time
@@ -57,7 +57,8 @@ void PingSession::send_due_pulses(std::uint64_t now) {
   for (auto& run : runs_) {
     if (run.due_mono_ns > now) continue;
     send(run, false);
-    run.due_mono_ns = run.start_mono_ns + next_pulse_ns(now - run.start_mono_ns, options_.renew_ns);
+    run.due_mono_ns =
+        run.start_mono_ns + next_pulse_ns(now - run.start_mono_ns, options_.terms.renew_ns);
   }
 }
 
@@ -191,10 +192,10 @@ std::string PingSession::table(bool last) {
     if (run.watch) view.report = run.watch->report();
     text += render_run(view, board_);
   }
-  if (last) return options_.spray > 1 ? text + render_spray(spray_.rows()) : text;
-  std::uint64_t now = clock_.monotonic_ns(), start = end_mono_ns_ - options_.for_ns;
+  if (last) return options_.terms.spray > 1 ? text + render_spray(spray_.rows()) : text;
+  std::uint64_t now = clock_.monotonic_ns(), start = end_mono_ns_ - options_.terms.for_ns;
   return text + short_duration((now - start) / kNanosPerSecond * kNanosPerSecond) + " of " +
-         short_duration(options_.for_ns) + "; Ctrl-C ends the run\n";
+         short_duration(options_.terms.for_ns) + "; Ctrl-C ends the run\n";
 }
 
 int PingSession::finish() {
@@ -240,7 +241,7 @@ json PingSession::summary_json(int code) {
           {"activated", board_.activated()},
           {"refused", board_.refused()},
           {"without_final_counts", board_.without_final_counts()},
-          {"spray", options_.spray > 1 ? to_json(spray_.rows()) : json()},
+          {"spray", options_.terms.spray > 1 ? to_json(spray_.rows()) : json()},
           {"runs", runs}};
 }
 

@@ -5,9 +5,9 @@
 
 #include <cerrno>
 #include <cstring>
+#include <exception>
 #include <optional>
 
-#include "base/clock.h"
 #include "cli/archive_link.h"
 #include "cli/exit_code.h"
 #include "cli/query.h"
@@ -17,14 +17,6 @@
 
 namespace fieldline::cli {
 namespace {
-
-Result<std::uint64_t> duration(const char* option, const std::string& text, std::uint64_t min,
-                               std::uint64_t max, const char* example) {
-  const std::uint64_t ns = parse_duration_ns(text);
-  if (ns >= min && ns <= max) return ns;
-  return fail(Code::invalid,
-              std::string(option) + " " + text + ": write a time such as " + example);
-}
 
 int put_report(const RunRecord& record, bool json, std::optional<PendingFile>& file) {
   const bool color = !file && is_terminal(STDERR_FILENO);
@@ -45,23 +37,7 @@ int cannot_start(const std::string& name, int error) {
   return error == ENOENT ? kNotFound : kNotStarted;
 }
 
-}  // namespace
-
-int run_command(RunCommandOptions options, const UserSettings& settings) {
-  auto for_ns = duration("--for", options.duration, kNanosPerSecond,
-                         30ull * 86400 * kNanosPerSecond, "10m or 12h, up to 30d");
-  if (!for_ns) return complain(for_ns.error(), kUsage);
-  auto interval = duration("--interval", options.interval, kNanosPerMilli, 3600 * kNanosPerSecond,
-                           "100ms or 1s, 1ms to 1h");
-  if (!interval) return complain(interval.error(), kUsage);
-  if (!settings.archive) {
-    return complain(fail(Code::invalid,
-                         "no archive is named, and only it can tell what was recorded; give "
-                         "--archive HOST:PORT#SHA256:..."),
-                    kUsage);
-  }
-  options.terms.for_ns = *for_ns;
-
+int record(const RunCommandOptions& options, const UserSettings& settings) {
   std::optional<PendingFile> file;
   if (!options.output.empty()) {
     auto made = PendingFile::create(options.output);
@@ -77,8 +53,22 @@ int run_command(RunCommandOptions options, const UserSettings& settings) {
   auto record = session.run(options.command);
   if (!record) return not_run(record.error());
   if (const int error = session.exec_error()) return cannot_start(options.command.front(), error);
-  ask_for_answers(record->runs, settings, *signer, *interval, session.signals());
+  ask_for_answers(*record, settings, *signer, options.interval_ns, session.signals());
   return put_report(*record, options.json, file);
+}
+
+}  // namespace
+
+// A bug of ours must not pass for the command's own failure.
+int run_command(const RunCommandOptions& options, const Result<UserSettings>& settings) {
+  if (!settings) return not_run(settings.error());
+  try {
+    return record(options, *settings);
+  } catch (const std::exception& error) {
+    return not_run(
+        fail(Code::unsupported, std::string("a bug: ") + error.what() +
+                                    "; please report it with the command that you typed"));
+  }
 }
 
 }  // namespace fieldline::cli

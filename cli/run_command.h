@@ -12,18 +12,19 @@
 
 namespace fieldline::cli {
 
-// Our own failure, before the command was started; as env, timeout and nice have it.
+// Our own failure: the command was not started, or how it ended is not known; as env, timeout and
+// docker have it.
 constexpr int kNotRun = 125;
 
 struct RunCommandOptions {
   std::vector<std::string> command;
-  std::string duration = "12h", interval = "100ms";
-  RunTerms terms;      // for_ns: from `duration`
+  std::uint64_t interval_ns = 100'000'000;  // judged by itself
+  RunTerms terms;
   std::string output;  // a file; else standard error
   bool json = false;
 };
 
-// The command's exit status, 126 or 127 if it cannot be started, kUsage or kNotRun.
-int run_command(RunCommandOptions options, const UserSettings& settings);
+// The command's exit status, 126 or 127 if it cannot be started, or kNotRun.
+int run_command(const RunCommandOptions& options, const Result<UserSettings>& settings);
 
 }  // namespace fieldline::cli

@@ -19,19 +19,20 @@
 
 namespace fieldline::cli {
 
-// What all runs of one ping have in common.
+// What all runs of one ping, or of one command, have in common.
 struct RunTerms {
   std::shared_ptr<FlowHost> host = local_flow_host();  // where triggers are sent from
   bool icmp = false;
   std::uint16_t port = FL_TRIGGER_PORT;
   unsigned spray = 1;  // source ports
   std::uint16_t snaplen = FL_SNAPLEN_HEADERS;
-  bool count = false;                    // counters instead of records
-  std::uint32_t sample_n = 1;            // a power of two
-  sense::Fingerprint archive{};          // what the grant selects
-  std::uint64_t for_ns = 0;              // of the first run
-  std::uint64_t not_after_ns = 0;        // UTC; 0: for_ns after the grant's making
-  std::optional<UserSettings> watch_at;  // names the archive that tells what sensors see
+  bool count = false;                      // counters instead of records
+  std::uint32_t sample_n = 1;              // a power of two
+  sense::Fingerprint archive{};            // what the grant selects
+  std::uint64_t for_ns = 0;                // of the first run
+  std::uint64_t renew_ns = 1'000'000'000;  // between pulses
+  std::uint64_t not_after_ns = 0;          // UTC; 0: for_ns after the grant's making
+  std::optional<UserSettings> watch_at;    // names the archive that tells what sensors see
 };
 
 struct MadeRun {

@@ -79,9 +79,9 @@ std::string head_line(const RunRecord& record) {
   const std::uint64_t all = record.cover.sockets().size() + record.cover.not_kept();
   const std::string end = record.signal ? fmt::format("killed by signal {}", *record.signal)
                                         : fmt::format("exit {}", record.exit);
-  return fmt::format("{}  {:.1f} s, {}; {} of {} sockets recorded, in {} run{}\n",
-                     shown(record.command), seconds(record.ended_ns - record.started_ns), end,
-                     grouped(covered), grouped(all), record.runs.size(),
+  return fmt::format("{}  {:.1f} s, {}; {} of {} sockets {}, in {} run{}\n", shown(record.command),
+                     seconds(record.ended_ns - record.started_ns), end, grouped(covered),
+                     grouped(all), record.terms.count ? "counted" : "recorded", record.runs.size(),
                      record.runs.size() == 1 ? "" : "s");
 }
 
@@ -143,7 +143,7 @@ std::string run_text(const RunRecord& record, std::size_t index, bool color) {
                       "   * run {}, which began {} ms later, has the same streams and more\n",
                       wider->run.brief(), (wider->first_pulse_ns - run.first_pulse_ns) / 1'000'000);
   }
-  if (run.report->flows.empty())
+  if (run.report->flows.empty() && !record.terms.count)
     text += "   * no host recorded a sender: what the flow waited for is not known\n";
   return text + analysis::to_table(*run.report, color) +
          analysis::to_table(run.report->path, color);
@@ -166,6 +166,15 @@ std::string missed_text(const RunRecord& record) {
 
 std::string limits_text(const RunRecord& record) {
   std::string text;
+  if (record.terms.count) {
+    text +=
+        "   * counted alone: no packet and no event was recorded, and what the command waited for "
+        "is not known\n";
+  } else if (record.terms.sample_n > 1) {
+    text += fmt::format(
+        "   * one of {} packets is recorded: what was sent again, and when, is not known\n",
+        grouped(record.terms.sample_n));
+  }
   if (record.looks == 0) {
     text += "   * no look at its sockets: it had ended before\n";
   } else {
@@ -215,6 +224,9 @@ json to_json(const RunRecord& record) {
           {"processes_closed", record.closed_to_us},
           {"cgroups_within", record.cgroups_within},
           {"left_running", record.left_running},
+          {"verb", record.terms.count ? "count" : "capture"},
+          {"sample_n", record.terms.sample_n},
+          {"spray", record.terms.spray > 1 ? to_json(record.spray) : json()},
           {"sockets", std::move(sockets)},
           {"not_recorded", std::move(not_recorded)},
           {"runs", std::move(runs)},
@@ -225,10 +237,12 @@ std::string to_text(const RunRecord& record, bool color) {
   std::string text = color ? "\033[1m" + head_line(record) + "\033[0m" : head_line(record);
   for (const auto& line : record.remarks) text += "   * " + printable_lines(line) + "\n";
   text += missed_text(record) + limits_text(record);
+  if (record.terms.spray > 1) text += "\n" + render_spray(record.spray);
   for (std::size_t index = 0; index < record.runs.size(); ++index)
     text += run_text(record, index, color);
+  const bool whole = !record.terms.count && record.terms.sample_n == 1;
   for (const auto& run : record.runs)
-    text += "NEXT     fieldline retrans " + run.run.brief() + "\n";
+    text += fmt::format("NEXT     fieldline {} {}\n", whole ? "retrans" : "path", run.run.brief());
   return text;
 }
 

@@ -12,6 +12,8 @@
 #include "analysis/why.h"
 #include "base/run_id.h"
 #include "cli/cover.h"
+#include "cli/run_maker.h"
+#include "cli/spray.h"
 
 namespace fieldline::cli {
 
@@ -28,6 +30,7 @@ struct RecordedRun {
 
 struct RunRecord {
   std::vector<std::string> command;
+  RunTerms terms;                              // what was asked for
   std::uint64_t started_ns = 0, ended_ns = 0;  // UTC
   int exit = 0;
   std::optional<int> signal;  // that killed the command
@@ -38,6 +41,7 @@ struct RunRecord {
   bool left_running = false;  // children of the command
   Cover cover;
   std::vector<RecordedRun> runs;
+  std::vector<SprayRow> spray;  // with terms.spray: what each vantage point saw
   std::vector<std::string> remarks;
 };
 

@@ -25,7 +25,6 @@ namespace {
 // Looks take no more than a fortieth of a CPU, however many sockets the machine has.
 constexpr std::uint64_t kLookEvery = 20 * kNanosPerMilli, kLookAtMost = 500 * kNanosPerMilli;
 constexpr std::uint64_t kLookShare = 40;
-constexpr std::uint64_t kRenew = kNanosPerSecond;
 // Of this thread, the kernel's work on its questions with it: a busy machine makes a look no
 // dearer.
 std::uint64_t cpu_ns() {
@@ -194,7 +193,7 @@ void RunSession::ask() {
   auto plan = record_.cover.next();
   if (!plan) return;
   asked_ = *plan;
-  maker_->start(std::move(*plan), terms_, signer_);
+  maker_->start(std::move(*plan), record_.terms, signer_);
 }
 
 void RunSession::adopt(MadeRun made) {
@@ -203,7 +202,7 @@ void RunSession::adopt(MadeRun made) {
   record_.runs.back().first_pulse_ns = clock_.utc_ns();
   runs_.push_back({std::move(made.grant), std::move(made.sender), now, 0});
   send(runs_.size() - 1, false);
-  runs_.back().due_ns = now + next_pulse_ns(0, kRenew);
+  runs_.back().due_ns = now + next_pulse_ns(0, record_.terms.renew_ns);
   note_unheard(record_.cover.cover(made.plan, clock_.monotonic_ns()));
   if (is_terminal(STDERR_FILENO))
     note("fieldline: run " + record_.runs.back().run.brief() + ": " + made.plan.to_string());
@@ -224,7 +223,7 @@ void RunSession::send_pulses(std::uint64_t now) {
   for (auto& run : runs_) {
     if (run.due_ns <= now) {
       send(index, false);
-      run.due_ns = run.start_ns + next_pulse_ns(now - run.start_ns, kRenew);
+      run.due_ns = run.start_ns + next_pulse_ns(now - run.start_ns, record_.terms.renew_ns);
     }
     ++index;
   }

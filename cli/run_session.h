@@ -23,7 +23,9 @@ namespace fieldline::cli {
 class RunSession {
  public:
   // The signer is asked for each grant.
-  RunSession(RunTerms terms, const Signer& signer) : terms_(std::move(terms)), signer_(signer) {}
+  RunSession(RunTerms terms, const Signer& signer) : signer_(signer) {
+    record_.terms = std::move(terms);
+  }
 
   // Starts it; returns when it and what it started have ended, or when a signal asks for the end
   // after it has. The record, but for what the archive knows. An error: it was not started.
@@ -56,7 +58,6 @@ class RunSession {
   void take_signal();
   void remark(const std::string& text);
 
-  const RunTerms terms_;
   const Signer& signer_;
   SystemClock clock_;
   RunRecord record_;

@@ -90,6 +90,13 @@ std::string clipped(std::string_view line, std::size_t width) {
   return std::string(line.substr(0, width));
 }
 
+Result<std::uint64_t> duration_in(const char* option, const std::string& text, std::uint64_t least,
+                                  std::uint64_t most, const char* such) {
+  const std::uint64_t ns = parse_duration_ns(text);
+  if (ns >= least && ns <= most) return ns;
+  return fail(Code::invalid, std::string(option) + " " + text + ": write a time such as " + such);
+}
+
 std::string grant_text(const nlohmann::json& grant) {
   const auto& pairs = member(grant, "pairs");
   auto host = [&](const char* name, std::size_t index) {

@@ -33,6 +33,11 @@ std::string json_text(const nlohmann::json& document, int indent);
 // Cut to so many columns of ASCII.
 std::string clipped(std::string_view line, std::size_t width);
 
+// What is typed behind `option`, from `least` to `most`; else what to write: "90s or 10m, up to
+// 30d".
+Result<std::uint64_t> duration_in(const char* option, const std::string& text, std::uint64_t least,
+                                  std::uint64_t most, const char* such);
+
 // The flow of a grant document: "tcp 10.0.0.1 - 10.0.3.2:5201".
 std::string grant_text(const nlohmann::json& grant);
 

@@ -22,20 +22,14 @@ constexpr std::uint64_t kIntervalMin = 1'000'000, kIntervalMax = 3'600'000'000'0
 constexpr std::uint64_t kJudgedNs = 100'000'000;
 constexpr std::uint64_t kForMax = 86'400'000'000'000;
 
-Result<std::uint64_t> time_in(const char* option, const std::string& text, std::uint64_t least,
-                              std::uint64_t most, const char* such) {
-  const std::uint64_t time = parse_duration_ns(text);
-  if (time >= least && time <= most) return time;
-  return fail(Code::invalid, std::string(option) + " " + text + ": write a time such as " + such);
-}
-
 bool is_file(const std::string& name) {
   return ::access(name.c_str(), F_OK) == 0;
 }
 
 // Sockets of this host, until the time is over or Ctrl-C.
 Result<analysis::EventSockets> watch_sockets(const WhyOptions& options, std::uint64_t interval_ns) {
-  const auto time = time_in("--for", options.duration, kNanosPerMilli, kForMax, "10s, up to 24h");
+  const auto time =
+      duration_in("--for", options.duration, kNanosPerMilli, kForMax, "10s, up to 24h");
   if (!time) return time.error();
   std::vector<FlowSpec> flows;
   for (const std::string& text : options.input.what) {
@@ -87,7 +81,7 @@ int show(analysis::WhyReport report, std::uint64_t interval_ns, bool json, const
 
 int why(WhyOptions options, const Result<UserSettings>& settings) {
   const auto interval =
-      time_in("--interval", options.interval, kIntervalMin, kIntervalMax, "100ms, 1ms to 1h");
+      duration_in("--interval", options.interval, kIntervalMin, kIntervalMax, "100ms, 1ms to 1h");
   if (!interval) return complain(interval.error(), kUsage);
   if (options.local) {
     auto path = local_report(options, std::min(*interval, kJudgedNs));

@@ -36,12 +36,12 @@ def run_command(site, *arguments, outside=(), **kwargs):
                           **kwargs)
 
 
-def transfer(site, port, *options, outside=(), status=0):
+def transfer(site, port, *options, outside=(), status=0, seconds=4):
     """What was said, the ports of the streams, and that of the slow one."""
     server = site.spawn("b", sys.executable, FLOWS, "serve", port, COUNT, log=f"serve-{port}.log")
     wait_until("it listens", lambda: "listening" in server.text())
     done = run_command(site, *options, "--", sys.executable, FLOWS, "send", site.env["ADDR_b"], str(port), str(COUNT),
-                       "--seconds", "4", "--status", str(status), outside=outside)
+                       "--seconds", str(seconds), "--status", str(status), outside=outside)
     assert done.returncode == status, (done.returncode, done.stderr)
     lines = [line.split() for line in done.stdout.splitlines()]
     assert len(lines) == COUNT and all(len(l) == 2 and l[0] in ("stream", "slow") for l in lines), done.stdout
@@ -97,6 +97,43 @@ def is_transparent(site):
                           "--identity", site.key, "run", "--", "echo", "ran")
     done = subprocess.run(nowhere, capture_output=True, text=True)
     assert done.returncode == 125 and done.stdout == "", done
+
+
+def own_failures_are_told_apart(site):
+    """2: what was typed; 125: whatever else kept the command from its start."""
+    for words, said in ((["--via", "ssh:elsewhere"], "start it there"), (["--flow", "tcp"], "ping HOST --flow"),
+                        (["--no-archive"], "made of what the archive has"), (["--sample", "3"], "power of two"),
+                        (["--spray", "4", "--sample", "8"], "--spray"), (["--renew", "5s"], "100ms to 4s")):
+        done = site.fieldline("run", *words, "--", "echo", "ran", check=False)
+        assert done.returncode == 2 and said in done.stderr and done.stdout == "", (words, done)
+    program, nowhere = build_folder() / "bin/fieldline", site.folder / "nowhere"
+    for words in (["--config", nowhere], ["--identity", nowhere, "--archive", site.cli()[6]], []):
+        done = site.run("a", program, *words, "run", "--", "echo", "ran", check=False, env=dict(os.environ, HOME=str(nowhere)))
+        assert done.returncode == 125 and done.stderr.startswith("fieldline: ") and done.stdout == "", (words, done)
+    done = site.fieldline("run", "-o", "/dev/null/report", "--", "echo", "ran", check=False)
+    assert done.returncode == 125 and done.stdout == "", done
+
+
+def less_than_every_packet(site):
+    """A sample, counters alone, and triggers from several ports: as ping has them."""
+    file = site.folder / "less.json"
+    transfer(site, 5304, "--json", "-o", file, "--sample", "8", seconds=1)
+    report = json.loads(file.read_text())
+    points = [p for run in report["runs"] for p in run["path"]["forward"]["points"]]
+    assert (report["verb"], report["sample_n"]) == ("capture", 8) and points, report
+    assert all(p["sample_n"] == 8 and p["sampled_out"] > p["recorded"] > 0 for p in points), points
+
+    done, _, _ = transfer(site, 5305, "--count", seconds=1)
+    print(done.stderr, flush=True)
+    assert "4 of 4 sockets counted" in done.stderr and "NEXT     fieldline path" in done.stderr, done.stderr
+    assert "counted alone" in done.stderr and "LIMITED BY" not in done.stderr and "retrans" not in done.stderr, done.stderr
+
+    transfer(site, 5306, "--json", "-o", file, "--spray", "4", seconds=1)
+    report = json.loads(file.read_text())
+    rows = {row["vantage"]: row for row in report["spray"]}
+    assert rows.keys() == {"s1:fwd", "s1:rev", "s2:fwd", "s2:rev"}, rows
+    assert rows["s1:fwd"]["saw"] == "both" and rows["s1:rev"]["saw"] == "data", rows
+    assert rows["s1:fwd"]["triggers"] > 4 * len(report["runs"]), rows
 
 
 def lasts_and_ends(site):
@@ -157,6 +194,7 @@ def main():
     site = Site("run", "--delay", "l1:10")
     site.start(hosts=("a", "b"))
     is_transparent(site)
+    own_failures_are_told_apart(site)
     lasts_and_ends(site)
     keeper_outlives(site)
     ctrl_c(site)
@@ -164,6 +202,7 @@ def main():
     no_cgroups = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /sys/fs/cgroup && exec "$@"', "sh"]
     streams_in_json(site, 5303, "processes", outside=no_cgroups)
     report_for_people(site)
+    less_than_every_packet(site)
     wait_until("nothing is left", lambda: set(left_behind()) <= set(before))
     site.lab("drops")
     site.close()

@@ -95,8 +95,9 @@ struct PingProcess {
     std::string bin = folder.path + "/bin", path = bin + ":" + std::getenv("PATH");
     PingOptions options;
     options.host = host.address.to_string();
-    options.port = name_of(host.triggers).port();
-    options.renew_ns = kRenewMin;
+    options.terms.port = name_of(host.triggers).port();
+    options.terms.for_ns = 60 * kNanosPerSecond;
+    options.terms.renew_ns = kRenewMin;
     options.no_archive = options.json = true;
     UserSettings settings;
     settings.identity = key;
