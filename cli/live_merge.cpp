@@ -6,7 +6,6 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/fields.h"
-#include "cli/text.h"
 #include "proto/frame.h"
 
 namespace fieldline::cli {
@@ -25,7 +24,7 @@ json document_of(ByteView bytes) {
 }  // namespace
 
 Result<void> LiveMerge::feed(ByteView bytes, std::uint64_t now_ns) {
-  if (!bytes.empty()) heard_ns_ = now_ns;
+  if (!bytes.empty()) life_.hear(now_ns);
   reader_.feed(bytes);
   for (;;) {
     auto block = reader_.next();
@@ -38,7 +37,7 @@ Result<void> LiveMerge::feed(ByteView bytes, std::uint64_t now_ns) {
 // The answer's own statistics are left out: what is counted at the end is what was written here.
 Result<void> LiveMerge::take(const pcapng::Block& block, std::uint64_t now_ns) {
   if (const auto* packet = std::get_if<pcapng::Packet>(&block)) return take(*packet, now_ns);
-  if (const auto* report = std::get_if<pcapng::Report>(&block)) take(*report);
+  if (const auto* report = std::get_if<pcapng::Report>(&block)) take(*report, now_ns);
   if (const auto* interface = std::get_if<pcapng::Interface>(&block)) take(*interface);
   if (const auto* section = std::get_if<pcapng::Section>(&block)) {
     if (begun_) return fail(Code::invalid, "the archive's answer has more than one section");
@@ -53,8 +52,6 @@ void LiveMerge::take(const pcapng::Interface& interface) {
   const json comment = json::parse(interface.comment, nullptr, false);
   Point point;
   point.session = string_at(comment, "session");
-  Session& session = sessions_[point.session];
-  if (session.name.empty()) session.name = printable(string_at(comment, "sensor"));
   points_.push_back(std::move(point));
   pcapng::write(heads_, interface);
 }
@@ -78,39 +75,12 @@ Result<void> LiveMerge::take(const pcapng::Packet& packet, std::uint64_t now_ns)
   return {};
 }
 
-// A host records events, and no packets are to be waited for.
-void LiveMerge::take(const pcapng::Report& report) {
-  const bool counts = report.type == FL_FRAME_FINAL_COUNTS;
-  if (!counts && report.type != FL_FRAME_ACTIVATION) return;
+void LiveMerge::take(const pcapng::Report& report, std::uint64_t now_ns) {
+  if (report.type != FL_FRAME_FINAL_COUNTS && report.type != FL_FRAME_ACTIVATION) return;
   const json document = document_of(report.payload);
-  const std::string event = string_at(document, "event");
-  if (!counts && event != "started" && event != "ended") return;
-  if (counts && !true_at(document, "final")) return;
-  Session& session = sessions_[string_at(document, "session")];
-  session.name = printable(string_at(document, "sensor"));
-  if (event == "started") {
-    session.started = true;
-    session.counted = false;
-    session.on = string_at(document, "role") != "host";
-    not_after_ns_ = std::max(not_after_ns_, number_at(member(document, "grant"), "not_after_ns"));
-  } else if (counts) {
-    session.on = false;
-    session.counted = true;
-  }
-}
-
-bool LiveMerge::any_ended() const {
-  return std::any_of(sessions_.begin(), sessions_.end(),
-                     [](const auto& one) { return one.second.counted; });
-}
-
-std::vector<std::string> LiveMerge::without_final_counts() const {
-  std::vector<std::string> names;
-  for (const auto& [id, session] : sessions_) {
-    if (session.started && !session.counted) names.push_back(session.name);
-  }
-  std::sort(names.begin(), names.end());
-  return names;
+  life_.take(report.type, document, now_ns);
+  const std::string session = string_at(document, "session");
+  sessions_[session].on = life_.is_on(session);
 }
 
 // A session gives its packets nearly in order of time; what it gives behind its newest may be late.

@@ -16,6 +16,7 @@
 #include "analysis/in_order.h"
 #include "base/pcapng.h"
 #include "base/result.h"
+#include "cli/run_life.h"
 
 namespace fieldline::cli {
 
@@ -51,19 +52,11 @@ class LiveMerge {
   const MergeCounts& counts() const { return counts_; }
   std::size_t interfaces() const { return points_.size(); }
 
-  // The last that came, and whether more is to be expected: a session that was killed never says
-  // that it has ended.
-  std::uint64_t heard_ns() const { return heard_ns_; }
-  bool any_ended() const;
-  std::uint64_t not_after_ns() const { return not_after_ns_; }  // of the grant, UTC; 0: not known
-  std::vector<std::string> without_final_counts() const;        // sensors and hosts
+  const RunLife& life() const { return life_; }
 
  private:
   struct Session {
-    std::string name;
-    bool on = false;       // packets may come of it
-    bool started = false;  // final counts are due
-    bool counted = false;
+    bool on = false;              // packets may come of it
     std::uint64_t newest_ns = 0;  // of its packets
   };
   struct Point {
@@ -84,19 +77,20 @@ class LiveMerge {
   Result<void> take(const pcapng::Block& block, std::uint64_t now_ns);
   void take(const pcapng::Interface& interface);
   Result<void> take(const pcapng::Packet& packet, std::uint64_t now_ns);
-  void take(const pcapng::Report& report);
+  void take(const pcapng::Report& report, std::uint64_t now_ns);
   std::uint64_t may_go_before(std::uint64_t now_ns) const;
 
   const MergeLimits limits_;
   pcapng::Reader reader_;
   Bytes heads_;  // section and interfaces that are not written yet
   bool begun_ = false, ended_ = false;
+  RunLife life_;
   std::map<std::string, Session> sessions_;  // by id
   std::vector<Point> points_;                // by the number of their interface
   analysis::InOrder<Held> held_;
   std::size_t held_bytes_ = 0;
   std::deque<Arrival> arrivals_;
-  std::uint64_t written_until_ns_ = 0, heard_ns_ = 0, not_after_ns_ = 0;
+  std::uint64_t written_until_ns_ = 0;
   MergeCounts counts_;
 };
 

@@ -3,6 +3,7 @@
 
 #include <sys/eventfd.h>
 
+#include "base/clock.h"
 #include "base/pcapng.h"
 #include "proto/frame.h"
 
@@ -61,6 +62,7 @@ void RunWatch::follow() {
 
 // false ends the request: bytes behind damage mean nothing.
 bool RunWatch::take(ByteView bytes) {
+  if (!bytes.empty()) heard_ns_ = SystemClock().monotonic_ns();
   pcapng_.feed(bytes);
   for (;;) {
     auto block = pcapng_.next();

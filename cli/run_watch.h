@@ -51,6 +51,8 @@ class RunWatch {
   RunWatch(const RunWatch&) = delete;
 
   analysis::PathReport report();
+  // When the last of the answer came (monotonic); 0: nothing has.
+  std::uint64_t heard_ns() const { return heard_ns_; }
 
  private:
   void follow();
@@ -61,6 +63,7 @@ class RunWatch {
   const RunId run_;
   WatchQueue& queue_;
   const bool packets_;
+  std::atomic<std::uint64_t> heard_ns_ = 0;
   pcapng::Reader pcapng_;        // of the thread alone
   std::optional<Error> damage_;  // of the thread alone
   std::mutex mutex_;             // guards analyzer_

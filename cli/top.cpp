@@ -11,10 +11,12 @@
 #include "cli/exit_code.h"
 #include "cli/fields.h"
 #include "cli/live_table.h"
+#include "cli/run_life.h"
 #include "cli/run_watch.h"
 #include "cli/signals.h"
 #include "cli/text.h"
 #include "cli/top_view.h"
+#include "proto/frame.h"
 
 namespace fieldline::cli {
 namespace {
@@ -63,24 +65,90 @@ int show_once(const TopOptions& options, const Result<UserSettings>& settings) {
   return outcome(TopOutput(options.json).put(TopPacer().view(std::move(report), 0, over)));
 }
 
-enum class Wake { time, end, signal };
+// A run that is on, until it is over, nothing comes of it any more, or a signal.
+class Follow {
+ public:
+  Follow(const TopOptions& options, RunWatch& watch, WatchQueue& queue, const Fd& signals)
+      : options_(options),
+        watch_(watch),
+        queue_(queue),
+        signals_(signals),
+        output_(options.json),
+        begun_ns_(clock_.monotonic_ns()) {}
 
-// end: nothing more will come, and `error` says why if not in order.
-Wake wait_until(WatchQueue& queue, const Fd& signals, std::uint64_t until_ns,
-                std::optional<Error>& error) {
-  const SystemClock clock;
+  int run();
+
+ private:
+  enum class Wake { time, end, silence, signal };
+  // end: nothing more will come, and error_ says why if not in order.
+  Wake wait_until(std::uint64_t until_ns);
+  bool take_events();
+  TopView view(TopPacer& pacer, std::uint64_t interval_ns, bool over);
+
+  const TopOptions& options_;
+  RunWatch& watch_;
+  WatchQueue& queue_;
+  const Fd& signals_;
+  const SystemClock clock_;
+  TopOutput output_;
+  const std::uint64_t begun_ns_;
+  RunLife life_;
+  std::optional<Error> error_;
+};
+
+// false: the answer has ended.
+bool Follow::take_events() {
+  for (WatchEvent& event : queue_.drain()) {
+    if (event.kind == WatchEvent::Kind::finished) {
+      error_ = std::move(event.error);
+      return false;
+    }
+    if (event.kind == WatchEvent::Kind::activation)
+      life_.take(FL_FRAME_ACTIVATION, event.document, clock_.monotonic_ns());
+    if (event.kind == WatchEvent::Kind::counts)
+      life_.take(FL_FRAME_FINAL_COUNTS, event.document, clock_.monotonic_ns());
+  }
+  life_.hear(watch_.heard_ns());
+  return true;
+}
+
+Follow::Wake Follow::wait_until(std::uint64_t until_ns) {
   for (;;) {
-    const std::uint64_t now = clock.monotonic_ns();
+    const std::uint64_t now = clock_.monotonic_ns();
     const std::uint64_t left = now < until_ns ? until_ns - now : 0;
-    pollfd ready[] = {{queue.fd(), POLLIN, 0}, {signals.get(), POLLIN, 0}};
+    pollfd ready[] = {{queue_.fd(), POLLIN, 0}, {signals_.get(), POLLIN, 0}};
     ::poll(ready, 2, static_cast<int>((left + kNanosPerMilli - 1) / kNanosPerMilli));
     if (ready[1].revents != 0) return Wake::signal;
-    for (WatchEvent& event : queue.drain()) {
-      if (event.kind != WatchEvent::Kind::finished) continue;
-      error = std::move(event.error);
-      return Wake::end;
-    }
+    if (!take_events()) return Wake::end;
+    if (life_.is_over(begun_ns_, now, clock_.utc_ns())) return Wake::silence;
     if (left == 0) return Wake::time;
+  }
+}
+
+TopView Follow::view(TopPacer& pacer, std::uint64_t interval_ns, bool over) {
+  TopView view = pacer.view(watch_.report(), interval_ns, over);
+  const std::uint64_t now = clock_.monotonic_ns();
+  for (const std::string& name : life_.silent(now))
+    view.silent.push_back({name, life_.silence_text(name)});
+  return view;
+}
+
+int Follow::run() {
+  TopPacer pacer;
+  std::uint64_t shown_ns = begun_ns_, next_ns = shown_ns + options_.interval_ns;
+  for (;;) {
+    const Wake wake = wait_until(next_ns);
+    if (error_) return complain(AskError{*error_, true});
+    if (wake != Wake::time) {
+      TopPacer totals;
+      const int code = outcome(output_.put(view(totals, 0, wake != Wake::signal)));
+      return wake == Wake::silence && code == kOk ? kPartial : code;
+    }
+    const std::uint64_t now_ns = clock_.monotonic_ns();
+    if (auto put = output_.put(view(pacer, now_ns - shown_ns, false)); !put) return outcome(put);
+    shown_ns = now_ns;
+    // A big run's report must not hold up what feeds it.
+    next_ns = now_ns + std::max(options_.interval_ns, 5 * (clock_.monotonic_ns() - now_ns));
   }
 }
 
@@ -94,23 +162,7 @@ int follow(const TopOptions& options, const UserSettings& settings) {
   auto signals = block_signals();
   if (!signals) return complain(signals.error());
   RunWatch watch(std::move(*reader), *run, **queue);
-  TopPacer pacer;
-  TopOutput output(options.json);
-  const SystemClock clock;
-  std::uint64_t shown_ns = clock.monotonic_ns(), next_ns = shown_ns + options.interval_ns;
-  std::optional<Error> error;
-  for (;;) {
-    const Wake wake = wait_until(**queue, *signals, next_ns, error);
-    if (error) return complain(AskError{*error, true});
-    if (wake != Wake::time)
-      return outcome(output.put(TopPacer().view(watch.report(), 0, wake == Wake::end)));
-    const std::uint64_t now_ns = clock.monotonic_ns();
-    if (auto put = output.put(pacer.view(watch.report(), now_ns - shown_ns, false)); !put)
-      return outcome(put);
-    shown_ns = now_ns;
-    // A big run's report must not hold up what feeds it.
-    next_ns = now_ns + std::max(options.interval_ns, 5 * (clock.monotonic_ns() - now_ns));
-  }
+  return Follow(options, watch, **queue, *signals).run();
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <poll.h>
 
 #include <algorithm>
+#include <set>
 
 #include "base/clock.h"
 #include "cli/archive_link.h"
@@ -18,8 +19,6 @@ namespace {
 
 constexpr std::uint64_t kWaitMax = 60 * kNanosPerSecond;
 constexpr std::size_t kBatch = 256 << 10;
-// Longer than a pulse's life, while sensors report each second: nobody is there any more.
-constexpr std::uint64_t kSilence = 15 * kNanosPerSecond;
 constexpr std::uint64_t kLastWords = kNanosPerSecond;  // without progress, once asked to end
 
 nlohmann::json watch_request(const WatchOptions& options, const RunId& run) {
@@ -33,8 +32,8 @@ nlohmann::json watch_request(const WatchOptions& options, const RunId& run) {
 // From the feed to the sink until either ends.
 class Watch {
  public:
-  Watch(LiveFeed& feed, PacketSink& sink, const Fd& signals)
-      : feed_(feed), sink_(sink), signals_(signals) {}
+  Watch(LiveFeed& feed, PacketSink& sink, const Fd& signals, bool says_silence)
+      : feed_(feed), sink_(sink), signals_(signals), says_silence_(says_silence) {}
 
   // Why it ended: "ended", "interrupted", "output closed" or "silent".
   Result<std::string> run();
@@ -49,6 +48,7 @@ class Watch {
   LiveFeed& feed_;
   PacketSink& sink_;
   const Fd& signals_;
+  const bool says_silence_;
   const SystemClock clock_;
   Bytes out_;
   std::size_t sent_ = 0;
@@ -56,6 +56,7 @@ class Watch {
   std::uint64_t wake_ns_ = 0, give_up_ns_ = UINT64_MAX;
   bool finished_ = false;
   std::string why_ = "ended";
+  std::set<std::string> said_silent_;
 };
 
 void Watch::stop(const char* why) {
@@ -109,15 +110,18 @@ Result<void> Watch::wait_and_write() {
   return {};
 }
 
-// A session that was killed never says that it has ended, and the archive would wait for it.
+// Who is silent is said once; whether it comes back nobody knows until the grant is over.
 void Watch::look_for_silence() {
+  if (give_up_ns_ != UINT64_MAX) return;
   const std::uint64_t now = clock_.monotonic_ns(), utc = clock_.utc_ns();
-  auto is_silent = [&](LiveMerge& merge) {
-    const bool over = merge.any_ended() || utc > merge.not_after_ns();
-    // What came meanwhile is later than `now`.
-    return over && std::max(merge.heard_ns(), begun_ns_) + kSilence < now;
+  auto look = [&](const LiveMerge& merge) {
+    const RunLife& life = merge.life();
+    for (const std::string& name : life.silent(now)) {
+      if (says_silence_ && said_silent_.insert(name).second) note(life.silence_text(name));
+    }
+    return life.is_over(begun_ns_, now, utc);
   };
-  if (give_up_ns_ == UINT64_MAX && feed_.with_merge(is_silent)) stop("silent");
+  if (feed_.with_merge(look)) stop("silent");
 }
 
 Result<std::string> Watch::run() {
@@ -137,7 +141,7 @@ Result<std::string> Watch::run() {
 void tell(const WatchOptions& options, const RunId& run, const std::string& why,
           std::uint64_t bytes, const LiveFeed::Ended& ended, const LiveMerge& merge) {
   const MergeCounts& counts = merge.counts();
-  const auto missing = merge.without_final_counts();
+  const auto missing = merge.life().without_final_counts();
   if (options.json) {
     return note(json_text({{"schema", "fieldline.watch/1"},
                            {"run", run.hex()},
@@ -169,7 +173,7 @@ int follow(const WatchOptions& options, std::unique_ptr<stream::Reader> reader, 
            PacketSink& sink, const Fd& signals) {
   auto feed = LiveFeed::start(std::move(reader), watch_request(options, run), {options.wait_ns});
   if (!feed) return complain(feed.error());
-  Watch session(**feed, sink, signals);
+  Watch session(**feed, sink, signals, !options.json);
   auto why = session.run();
   const auto ended = (*feed)->ended().value_or(LiveFeed::Ended{});
   if (!why) return complain(why.error());

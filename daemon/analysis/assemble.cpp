@@ -65,6 +65,17 @@ EndEvidence unless_sampled(EndEvidence&& evidence, const Watch& watch) {
   return none;
 }
 
+// What each packet tells by itself.
+FlowCounts of_sample(const FlowCounts& counts) {
+  FlowCounts told;
+  told.packets = counts.packets;
+  told.data_packets = counts.data_packets;
+  told.payload_bytes = counts.payload_bytes;
+  told.first_ns = counts.first_ns;
+  told.last_ns = counts.last_ns;
+  return told;
+}
+
 }  // namespace
 
 Direction Matcher::direction(bool reverse, const Ledger& ledger, const Loads& loads) {
@@ -87,12 +98,16 @@ Direction Matcher::direction(bool reverse, const Ledger& ledger, const Loads& lo
     direction.sections.push_back(between(at, reverse, direction.points, ledger));
   direction.sections.push_back(std::move(after));
   // Of a sample nothing follows that needs every packet: what was sent again, when, and why not.
-  if (first.sample_bits == 0) direction.again = ends_[reverse].again->finish();
+  const bool whole = first.sample_bits == 0;
+  if (whole) direction.again = ends_[reverse].again->finish();
   rename(direction, way.wire_flows());
-  if (first.sample_bits != 0) return direction;
   direction.flows = ends_[reverse].stats->counts();
-  if (ends_[reverse].sequences) direction.sequences = ends_[reverse].sequences->lines();
   direction.other_flows = ends_[reverse].stats->others();
+  if (!whole) {
+    for (FlowCounts& counts : direction.flows) counts = of_sample(counts);
+    return direction;
+  }
+  if (ends_[reverse].sequences) direction.sequences = ends_[reverse].sequences->lines();
   direction.spacing = spacing(reverse);
   if (ends_[reverse].waits) {
     direction.waits = ends_[reverse].waits->finish();

@@ -120,7 +120,8 @@ struct Direction {
   std::vector<Point> points;      // in path order
   std::vector<Section> sections;  // points.size() + 1 of them: before the first .. after the last
   std::vector<Again> again;       // at most 65,536
-  std::vector<FlowCounts> flows;  // by PathReport::flows, at points.front(); the first of them
+  // By PathReport::flows, at points.front(); the first of them. Of a sample: packets and payload.
+  std::vector<FlowCounts> flows;
   std::vector<SequenceLine> sequences;  // with Limits::sequences; of the first flows of TCP
   OtherCounts other_flows;              // of the rest
   std::vector<WireWaiting> waits;       // with Limits::waits

@@ -23,6 +23,46 @@ def port_of(document):
     return {flow["port_a"]: flow for flow in document["flows"]}
 
 
+def estimated(site, address):
+    """Of a sample: what was recorded times N; what needs every packet is null."""
+    ping = site.ping(address, "--flow", "tcp:5201", "--for", "60s", "--sample", "4")
+    assert Transfer.tcp(site, address, BYTES).finish() == BYTES
+    assert ping.stop() == 0, ping.process.text()
+    top, path = json.loads(site.fieldline("top", ping.run(), "--json").stdout), site.path(ping.run())
+    for way in ("forward", "reverse"):
+        point, flow = path[way]["points"][0], top["flows"][0][way]
+        assert (point["sample_n"], top[way]["sample_n"], len(top["flows"])) == (4, 4, 1), (point, top)
+        assert flow["packets"] == 4 * point["recorded"] > 0 and flow["retransmitted_packets"] is None, (flow, point)
+        lost = path[way]["sections"][1]["lost"]
+        assert top[way]["sections"][1]["lost"] == 4 * lost == flow["lost"][1], (top[way], lost)
+    table = site.fieldline("top", ping.run()).stdout
+    assert "~" in table and "of one in 4 packets" in table, table
+    print(table, flush=True)
+
+
+def counted(site, address):
+    """Of counters alone: each point's, while it is on and in the end."""
+    ping = site.ping(address, "--flow", "tcp:5201", "--for", "60s", "--count")
+    output = site.folder / "counted.jsonl"
+    with open(output, "wb") as out:
+        top = site.spawn("a", *site.cli("top", ping.run(), "--json", "--interval", "1s")[3:], log="counted.err", stdout=out)
+    paced = Transfer.tcp_paced(site, address, 2000, 200, size=1000)
+    wait_until("views of points that count on", lambda: sum(
+        any(p["interval"]["packets"] > 0 for p in d["forward"]["points"]) for d in documents(output)) >= 3, 30)
+    paced.end_early()
+    assert ping.stop() == 0, ping.process.text()
+    wait_until("top has ended", lambda: not top.running(), 30)
+    assert top.stop() == 0, top.text()
+    last, path = documents(output)[-1], site.path(ping.run())
+    assert last["counted"] and last["ended"] and last["flows"] == [], last
+    for way in ("forward", "reverse"):
+        assert [(p["name"], p["packets"]) for p in last[way]["points"]] == [
+            (p["name"], p["seen"]) for p in path[way]["points"]], (last[way], path[way])
+    table = site.fieldline("top", ping.run()).stdout
+    assert "counters alone" in table and "SO FAR" in table, table
+    print(table, flush=True)
+
+
 def main():
     skip_unless_possible()
     site = Site("top", "--sensors", "2", "--drop", "l1:150", "--delay", "l1:3")
@@ -73,6 +113,8 @@ def main():
         assert all(len(line) <= 100 for line in table.splitlines()), table
         assert "100ms to 1h" in site.fieldline("top", run, "--interval", "1ms", check=False).stderr
         print(f"{len(live)} views\n{table}", flush=True)
+        estimated(site, address)
+        counted(site, address)
     finally:
         site.close()
     return 0

@@ -114,12 +114,20 @@ def main():
         # A sensor that was killed never says that the run is over.
         ping = site.ping(address, "--flow", "tcp:5201", "--for", "60s")
         left = site.spawn("a", *site.cli("watch", ping.run(), "-w", again, "--json")[3:], log="left.err")
+        views = site.folder / "left-top.jsonl"
+        with open(views, "wb") as out:
+            top = site.spawn("a", *site.cli("top", ping.run(), "--json")[3:], log="left-top.err", stdout=out)
+        wait_until("top shows views", lambda: views.stat().st_size > 0, 30)
         site.daemons["s2"].stop(signal.SIGKILL)
         assert ping.stop() == 5, ping.process.text()
         wait_until("watch gives a killed sensor up", lambda: not left.running(), 40)
         assert left.stop() == 5, left.text()
         counts = json.loads(left.text())
         assert (counts["reason"], counts["without_final_counts"]) == ("silent", ["s2"]), counts
+        wait_until("so does top", lambda: not top.running(), 20)
+        assert top.stop() == 5, top.text()
+        last = json.loads(views.read_text().splitlines()[-1])
+        assert last["ended"] and last["silent"] == ["s2"] and not last["complete"], last
         print(f"{len(live)} packets live, {dict(points(live))}", flush=True)
     finally:
         if reader and reader.poll() is None:

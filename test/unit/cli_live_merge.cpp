@@ -115,8 +115,8 @@ TEST_CASE("a packet waits until each session that is on has given something late
   CHECK(merge.counts().written == 5);
   CHECK(merge.counts().late == 0);
   CHECK_FALSE(merge.due_ns().has_value());
-  CHECK(merge.without_final_counts() == std::vector<std::string>{"b", "h"});
-  CHECK(merge.not_after_ns() == 77);
+  CHECK(merge.life().without_final_counts() == std::vector<std::string>{"b", "h"});
+  CHECK(merge.life().not_after_ns() == 77);
 }
 
 TEST_CASE("a packet waits no longer than the limit, and what is late is written and counted") {

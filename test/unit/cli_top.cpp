@@ -117,3 +117,61 @@ TEST_CASE("the table fits a hundred columns with the widest addresses") {
   std::istringstream lines(table);
   for (std::string line; std::getline(lines, line);) CHECK(line.size() <= 100);
 }
+
+TEST_CASE(
+    "of a sample packets, payload and losses are multiplied, and what needs each is unknown") {
+  PathReport report = report_of({counts(100, 10'000, 5)});
+  for (auto& point : report.forward.points) point.sample_n = 4;
+  report.forward.points[1].sample_n = 8;
+  analysis::LostPacket lost;
+  lost.protocol = 6;
+  lost.sport = 50'000;
+  lost.dport = 52'001;
+  report.forward.sections[0].lost = 1;
+  report.forward.sections[0].lost_packets = {lost};
+  TopPacer pacer;
+  const TopView view = pacer.view(report, kSecond, false);
+  REQUIRE(view.rows.size() == 1);
+  CHECK(view.rows[0].pace[0].packets == 400);
+  CHECK(view.rows[0].pace[0].bits_per_s == Approx(32'000));
+  CHECK(losses_of(view.report, false) == std::vector<FlowLosses>{{8}});  // the coarser end's
+  const auto document = to_json(view);
+  const auto& forward = document["flows"][0]["forward"];
+  CHECK(document["forward"]["sample_n"] == 4);
+  CHECK(document["forward"]["sections"][0]["lost"] == 8);
+  CHECK(forward["packets"] == 400);
+  CHECK(forward["retransmitted_packets"].is_null());
+  CHECK(forward["interval"]["retransmitted_packets"].is_null());
+  const std::string table = to_table(view);
+  CHECK(table.find("~400") != std::string::npos);
+  CHECK(table.find("~8") != std::string::npos);
+  CHECK(table.find("one in 8 packets") != std::string::npos);
+  report.forward.flows[0].packets += 2;
+  CHECK(pacer.view(report, kSecond, false).rows.at(0).pace[0].packets == 8);
+}
+
+TEST_CASE("a run that is counted alone has a row for each point") {
+  PathReport report = report_of({});
+  report.flows.clear();
+  report.forward.sections[0].by_counters = true;
+  report.forward.sections[0].lost = std::nullopt;
+  report.forward.sections.insert(report.forward.sections.begin(), report.forward.sections[0]);
+  report.forward.points[0].seen = 1000;
+  report.forward.points[0].bytes = 100'000;
+  TopPacer pacer;
+  CHECK(pacer.view(report, kSecond, false).points.at(0).packets == 1000);
+  report.forward.points[0].seen = 1500;
+  report.forward.points[0].bytes = 150'000;
+  const TopView view = pacer.view(report, 2 * kSecond, false);
+  REQUIRE(view.points.size() == 2);
+  CHECK(view.points[0].packets == 500);
+  CHECK(view.points[0].bits_per_s == Approx(200'000));
+  const auto document = to_json(view);
+  CHECK(document["counted"] == true);
+  CHECK(document["forward"]["points"][0]["packets"] == 1500);
+  CHECK(document["forward"]["points"][0]["interval"]["bytes"] == 50'000);
+  CHECK(to_table(view).find("counters alone") != std::string::npos);
+  report.forward.points[0].seen = 10;  // restarted, and its first life's counts are lost
+  report.forward.points[0].bytes = 1000;
+  CHECK(pacer.view(report, kSecond, false).points.at(0).packets == 10);
+}
