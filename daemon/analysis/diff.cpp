@@ -5,6 +5,7 @@
 #include <cmath>
 #include <map>
 
+#include "analysis/delay_blocks.h"
 #include "analysis/ledger.h"
 #include "analysis/time_bins.h"
 
@@ -153,28 +154,16 @@ struct Comparison {
                         static_cast<double>(*b.lost), static_cast<double>(b.packets)));
   }
 
-  static std::int64_t least_of(const Section& section) { return section.delay.min_ns; }
-
-  // By its own least: two clocks' offset, which a step or a slewing changes, is in both.
-  static std::vector<double> queued(const Section& section) {
-    std::map<std::uint64_t, std::pair<double, double>> blocks;  // sum, count
-    for (const auto& bin : section.delays.bins()) {
-      auto& [sum, count] = blocks[bin.from_ns / kBlockNs];
-      sum += bin.sum_ns - static_cast<double>(bin.count) * static_cast<double>(least_of(section));
-      count += static_cast<double>(bin.count);
-    }
-    std::vector<double> means;
-    for (const auto& [at, block] : blocks) means.push_back(block.first / block.second / 1e6);
-    return means;
-  }
-
   void delays(const std::string& name, const Section& a, const Section& b) const {
     if (a.delay.samples == 0 || b.delay.samples == 0) return;
-    const auto was = sample_of(queued(a)), is = sample_of(queued(b));
+    const auto blocks_a = delay_blocks(a, kBlockNs, kBlocksLeast);
+    const auto blocks_b = delay_blocks(b, kBlockNs, kBlocksLeast);
+    const auto was = sample_of(blocks_a.above_ms), is = sample_of(blocks_b.above_ms);
     add(Kind::delay, name, "mean above the least", was.mean, is.mean, "ms", sigmas_of(was, is));
-    add(Kind::delay, name, "least, by the points' clocks", static_cast<double>(least_of(a)) / 1e6,
-        static_cast<double>(least_of(b)) / 1e6, "ms",
-        clock_sigmas(static_cast<double>(least_of(a) - least_of(b))));
+    const auto ms = [](std::int64_t ns) { return static_cast<double>(ns) / 1e6; };
+    add(Kind::delay, name, "least, by the points' clocks", ms(blocks_a.least_ns),
+        ms(blocks_b.least_ns), "ms",
+        clock_sigmas(static_cast<double>(blocks_a.least_ns - blocks_b.least_ns)));
   }
 
   // What the clocks of both runs say of their own error bounds the sum of four offsets.
