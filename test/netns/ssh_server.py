@@ -48,7 +48,7 @@ class SshServer:
             subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", self.folder / name], check=True)
         shutil.copy(self.folder / "user.pub", self.folder / "authorized")
         known = (self.folder / "host.pub").read_text()
-        address = site.env["MGMT_" + box]
+        address = self.address = site.env["MGMT_" + box]
         (self.folder / "known").write_text(f"[{address}]:{PORT} {known}")
         passwd = pathlib.Path("/etc/passwd").read_text()
         if "\nsshd:" not in passwd:
@@ -57,10 +57,9 @@ class SshServer:
         (self.folder / "sshd_config").write_text(
             f"ListenAddress {address}\nPort {PORT}\nHostKey {self.folder}/host\nPidFile none\nUsePAM no\n"
             f"AuthorizedKeysFile {self.folder}/authorized\nStrictModes no\nPermitRootLogin yes\n"
-            f"SetEnv PATH={build_folder()}/bin:/usr/bin:/bin\n")
-        (self.folder / "config").write_text(
-            f"Host far\n  HostName {address}\n  Port {PORT}\n  User root\n  IdentityFile {self.folder}/user\n"
-            f"  IdentitiesOnly yes\n  UserKnownHostsFile {self.folder}/known\n  BatchMode yes\n")
+            f"Banner {self.folder}/banner\nSetEnv PATH={build_folder()}/bin:/usr/bin:/bin\n")
+        (self.folder / "banner").write_text("Authorized use only.\n" * 3)
+        self.name("far", address, "user")
         self.client = self.folder / "client"
         self.client.write_text(f'#!/bin/sh\nexec ssh -F {self.folder}/config "$@"\n')
         self.client.chmod(0o755)
@@ -69,6 +68,19 @@ class SshServer:
         env = dict(os.environ, LD_LIBRARY_PATH=libraries) if libraries else None
         self.process = site.spawn(box, "unshare", "--mount", "sh", "-c", prepare, log="sshd.log", env=env)
         wait_until("sshd listens", self.listens)
+
+    def name(self, host, address, key):
+        """What the client calls the server when it comes with this key."""
+        with open(self.folder / "config", "a") as config:
+            config.write(f"Host {host}\n  HostName {address}\n  Port {PORT}\n  User root\n  IdentityFile {self.folder}/{key}\n"
+                         f"  IdentitiesOnly yes\n  UserKnownHostsFile {self.folder}/known\n  BatchMode yes\n")
+
+    def add_host(self, host, command):
+        """The same server, which for this name runs another command; it has what was asked for in $SSH_ORIGINAL_COMMAND."""
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", self.folder / host], check=True)
+        with open(self.folder / "authorized", "a") as authorized:
+            authorized.write(f'command="{command}" {(self.folder / (host + ".pub")).read_text()}')
+        self.name(host, self.address, host)
 
     def listens(self):
         if not self.process.running():

@@ -13,6 +13,39 @@ from ssh_server import SshServer
 from transfer import Transfer
 
 
+MOTD = ["Welcome to far!", '{"schema":"motd/1","id":1}', "{", "\x1b[31mquota: 93 %\x1b[0m"] + [f"notice {n}" for n in range(400)]
+
+# Adds to each answer about sockets one to a host that nobody asked for.
+LIAR = """import json, subprocess, sys
+far = subprocess.Popen(["fieldline", "send-pulses"], stdout=subprocess.PIPE)
+for line in far.stdout:
+    document = json.loads(line)
+    if document.get("sockets"):
+        document["sockets"].append(dict(document["sockets"][0], remote="10.99.0.1", cookie=1))
+    sys.stdout.write(json.dumps(document) + "\\n")
+    sys.stdout.flush()
+sys.exit(far.wait())
+"""
+
+
+def granted_hosts(ping):
+    return {e["grant"]["host_b"].split("/")[0] for e in ping.events() if e["event"] == "granted"}
+
+
+def far_ends(site, server, address):
+    """One that says much before it begins, and one that names sockets to a host that nobody asked for."""
+    (server.folder / "motd").write_text("\n".join(MOTD) + "\n")
+    server.add_host("loud", f"cat {server.folder}/motd; exec $SSH_ORIGINAL_COMMAND")
+    (server.folder / "liar.py").write_text(LIAR)
+    server.add_host("liar", f"exec {sys.executable} {server.folder}/liar.py")
+    for host in ("loud", "liar"):
+        ping = site.ping(address, "--via", f"ssh:{host}", "--for", "60s", box="arc")
+        wait_until("three pulses", lambda: sum(e["event"] == "pulse" for e in ping.events()) >= 3, 30)
+        assert ping.stop() == 0, (host, ping.process.text())
+        assert granted_hosts(ping) == {address}, (host, granted_hosts(ping))
+        wait_until("the far end has ended with the ping", lambda: not server.sessions(), 30)
+
+
 def main():
     skip_unless_possible()
     site = Site("via", "--sensors", "2")
@@ -25,7 +58,7 @@ def main():
 
         none = site.fieldline("ping", *via, box="arc", check=False)
         assert none.returncode == 4 and "no connected TCP or UDP socket" in none.stderr, none
-        paced = Transfer.tcp_paced(site, address, 6000, 200, connections=2)
+        paced = Transfer.tcp_paced(site, address, 20_000, 200, connections=2)
         flow = wait_until("a connection", lambda: site.run("a", "ss", "-Htn", "dst", address).stdout.split())
         ping = site.ping(*via, box="arc")
         granted = ping.granted()
@@ -42,6 +75,10 @@ def main():
         assert ended == {"s1": "pulse", "s2": "pulse"}, ended
         report = site.path(granted["run"])
         assert report["complete"] and all(p["seen"] > 0 for p in report["forward"]["points"]), report["incomplete"]
+
+        # The far host has others too: sshd's own, for one.
+        assert granted_hosts(ping) == {address}, granted_hosts(ping)
+        far_ends(site, server, address)
 
         killed = site.ping(*via, "--flow", "tcp:5201", box="arc")
         assert killed.process.stop(signal.SIGKILL) == -signal.SIGKILL
