@@ -17,8 +17,8 @@ enum class Limit : std::uint8_t {
   send_buffer,     // it waits in send() for room
   pacing,          // the rate that it, or its congestion control, asked for
   own_host,        // the window is open and data waits: queue of the own device, or no CPU
-  cwnd,            // the congestion window, which no loss has cut
-  cwnd_cut,        // the congestion window, cut by a loss
+  cwnd,            // the congestion window, which nothing has cut
+  cwnd_cut,        // the congestion window, cut by a loss, or by ECN or the own queue (CWR)
   loss,            // in recovery from a loss
   queue,           // the congestion window, while the round trip is long beyond the path's own
   receive_window,  // the receiver's window, at its full size

@@ -11,8 +11,8 @@ constexpr std::uint64_t kIdleNs = 1'000'000'000;
 constexpr std::uint32_t kMssUsual = 1448;
 constexpr std::uint32_t kMssMost = 65'535;
 constexpr std::uint8_t kSyn = 2, kAck = 16;
-constexpr std::uint8_t kRecovery = 3, kLossState = 4;  // enum tcp_ca_state
-constexpr std::uint32_t kNoThreshold = 0x7fffffff;     // TCP_INFINITE_SSTHRESH
+constexpr std::uint8_t kReduced = 2, kRecovery = 3, kLossState = 4;  // enum tcp_ca_state
+constexpr std::uint32_t kNoThreshold = 0x7fffffff;                   // TCP_INFINITE_SSTHRESH
 constexpr std::uint64_t kNotPaced = UINT64_MAX;
 constexpr std::size_t kStarvedMost = 4096;
 constexpr std::uint32_t kControlBytes = 2;  // SYN and FIN take of the sequence space
@@ -226,11 +226,13 @@ void SendState::note_window(std::uint32_t window) {
   facts_.window_max = std::max(facts_.window_max, window);
 }
 
-// Behind a loss the window grows slowly, from a threshold that the loss has set; without one it was
-// never cut, or the cut was taken back (RFC 4015, 5682).
+// Behind a loss, or a reduction that ECN (RFC 3168) or the own queue asked for, the window grows
+// slowly, from a threshold that this has set; without one it was never cut, or the cut was taken
+// back (RFC 4015, 5682).
 void SendState::note_congestion(std::uint8_t ca_state, std::uint32_t ssthresh) {
-  const bool losing = ca_state >= kRecovery;
-  cut_ = losing || (cut_ && ssthresh < kNoThreshold);
+  const bool cutting = ca_state >= kReduced;
+  cut_ = cutting || (cut_ && ssthresh < kNoThreshold);
+  facts_.reductions += ca_state == kReduced && now_.ca_state != kReduced;
   facts_.recoveries += ca_state == kRecovery && now_.ca_state != kRecovery;
   facts_.timeouts += ca_state == kLossState && now_.ca_state != kLossState;
 }

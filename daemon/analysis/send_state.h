@@ -23,6 +23,7 @@ struct SendFacts {
   std::uint64_t waiting = 0;                           // bytes: not acknowledged at the last sample
   std::uint64_t retransmitted = 0;                     // segments
   std::uint64_t recoveries = 0, timeouts = 0;          // times that one began
+  std::uint64_t reductions = 0;  // times that the window was cut without a loss (TCP_CA_CWR)
   std::uint64_t zero_windows = 0;
   std::uint32_t window_min = 0, window_max = 0;
   std::uint32_t cwnd_min = 0, cwnd_max = 0;  // segments

@@ -60,6 +60,7 @@ json facts_json(const SendFacts& facts) {
           {"retransmitted", facts.retransmitted},
           {"recoveries", facts.recoveries},
           {"timeouts", facts.timeouts},
+          {"reductions", facts.reductions},
           {"zero_windows", facts.zero_windows},
           {"window_min", facts.window_min},
           {"window_max", facts.window_max},

@@ -87,6 +87,19 @@ std::string reader_text(const WhyFlow& flow) {
                      reader.pid ? fmt::format(", pid {}", reader.pid) : "");
 }
 
+// What cut the window. Records do not tell ECN from a host's own queue that was full: the kernel
+// enters CWR for both.
+std::string cuts_text(const WhyReport& report, const WhyFlow& flow) {
+  const SendFacts& facts = flow.facts;
+  std::string text;
+  if (facts.reductions > 0)
+    text = fmt::format("{} cuts without loss (CWR: by ECN or the host's own queue)",
+                       grouped(facts.reductions));
+  if (facts.reductions > 0 && facts.retransmitted == 0) return text;
+  return text + (text.empty() ? "" : "; ") +
+         fmt::format("{}; {} sent again", losses_text(report, flow), grouped(facts.retransmitted));
+}
+
 std::string proof(const WhyReport& report, const WhyFlow& flow, Limit limit) {
   const SendFacts& facts = flow.facts;
   switch (limit) {
@@ -106,8 +119,7 @@ std::string proof(const WhyReport& report, const WhyFlow& flow, Limit limit) {
       return fmt::format("up to {} segments of {} B, never cut", grouped(facts.cwnd_max),
                          facts.mss);
     case Limit::cwnd_cut:
-      return fmt::format("{}; {} sent again", losses_text(report, flow),
-                         grouped(facts.retransmitted));
+      return cuts_text(report, flow);
     case Limit::loss:
       if (flow.host.empty()) return losses_text(report, flow);
       return fmt::format("{} recoveries, {} timeouts", grouped(facts.recoveries),

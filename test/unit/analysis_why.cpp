@@ -116,6 +116,18 @@ TEST_CASE("a window that a loss has cut is told from one that is growing") {
   CHECK(state.facts().recoveries == 1);
 }
 
+TEST_CASE("a window that ECN has cut is cut, though nothing was lost") {
+  const State limited{20 * 1448, 5000, 100'000, 20};
+  State reduced = limited;
+  reduced.ca_state = 2;
+  const SendState state = fed(
+      {tcp(0, limited), tcp(50, limited), tcp(60, reduced), tcp(70, reduced), tcp(90, limited)});
+  CHECK(ms_of(state, Limit::cwnd) == 50);
+  CHECK(ms_of(state, Limit::cwnd_cut) == 40);
+  CHECK(state.facts().reductions == 1);
+  CHECK(state.facts().recoveries == 0);
+}
+
 TEST_CASE("nothing to send for a second is idle, for less the application's") {
   const State quiet{0, 0, 100'000, 20, 6000};
   CHECK(ms_of(fed({tcp(0, quiet), write(900, 5000, 11'000, 5000)}), Limit::application) == 900);
