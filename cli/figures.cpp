@@ -93,27 +93,33 @@ Panel delay_panel(const Direction& direction, const Section& section, bool rever
   const double width = static_cast<double>(width_ns) / 1e9;
   const double whole = bins.empty() ? 0 : seconds(bins.back().from_ns, bins.front().from_ns);
   Curve band{fmt::format("least to most of {:.3g} s", width), Mark::band, kBlue, {}, 0};
+  Curve most{"least to p99", Mark::band, kBlue, {}, 0};
   Curve least{"least", Mark::line, kBlue, {}, 0}, mean{"mean", Mark::line, kOrange, {}, 0};
   for (const auto& bin : bins) {
     const double at = seconds(bin.from_ns, origin) + width / 2;
     const double low = static_cast<double>(bin.min_ns) / unit.per;
     band.values.push_back({at, low, static_cast<double>(bin.max_ns) / unit.per});
+    if (bin.p99_ns)
+      most.values.push_back({at, low, std::max(low, static_cast<double>(*bin.p99_ns) / unit.per)});
     least.values.push_back({at, low, 0});
     mean.values.push_back({at, static_cast<double>(bin.mean_ns) / unit.per, 0});
   }
-  band.gap = least.gap = mean.gap = std::max(20 * width, whole / 50);
+  band.gap = most.gap = least.gap = mean.gap = std::max(20 * width, whole / 50);
   Curve lost{grouped(section.lost.value_or(0)) + " lost", Mark::edge, kRed, {}, 0};
   for (const auto& packet : section.lost_packets)
     lost.values.push_back({seconds(packet.timestamp_ns, origin), 0, 0});
-  panel.curves = {std::move(band), std::move(least), std::move(mean), std::move(lost)};
+  panel.curves = {std::move(band), std::move(most), std::move(least), std::move(mean),
+                  std::move(lost)};
   return panel;
 }
 
 std::vector<OneWay::Bin> bins_of(const Section& section) {
   std::vector<OneWay::Bin> bins;
+  const auto p99 = analysis::p99_of(section.delays, section.delay_samples);
   for (const auto& bin : section.delays.bins()) {
     bins.push_back({bin.from_ns, bin.min_ns,
-                    std::llround(bin.sum_ns / static_cast<double>(bin.count)), bin.max_ns});
+                    std::llround(bin.sum_ns / static_cast<double>(bin.count)), bin.max_ns,
+                    p99[bins.size()]});
   }
   return bins;
 }

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "analysis/time_bins.h"
@@ -40,5 +41,10 @@ class DelaySeries {
  private:
   TimeBins<Bin> bins_{kWidthNs, kBinsMax};
 };
+
+// Of each bin, together with those next behind it that make it 100 samples, the 99th percentile
+// (nearest rank): all bins of one hundred have the same. None where the series ends before that.
+std::vector<std::optional<std::int64_t>> p99_of(const DelaySeries& series,
+                                                std::vector<DelaySample> samples);
 
 }  // namespace fieldline::analysis

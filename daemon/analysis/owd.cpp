@@ -203,14 +203,18 @@ void fill(OneWay& way, const Section& section, Corrected corrected) {
     if (const auto value = corrected(sample)) values.push_back(*value);
   }
   way.partly = values.size() < section.delay_samples.size();
-  for (const auto& bin : section.delays.bins()) {
+  const auto p99 = p99_of(section.delays, section.delay_samples);
+  const auto& bins = section.delays.bins();
+  for (std::size_t at = 0; at < bins.size(); ++at) {
+    const auto& bin = bins[at];
     const auto least = corrected({bin.min_at_ns, bin.min_ns});
     if (!least) continue;
     values.push_back(*least);
     const double mean = bin.sum_ns / static_cast<double>(bin.count);
     const double taken = static_cast<double>(bin.min_ns) - *least;
     way.bins.push_back({bin.from_ns, std::llround(*least), std::llround(mean - taken),
-                        std::llround(static_cast<double>(bin.max_ns) - taken)});
+                        std::llround(static_cast<double>(bin.max_ns) - taken), std::nullopt});
+    if (p99[at]) way.bins.back().p99_ns = std::llround(static_cast<double>(*p99[at]) - taken);
   }
   if (values.empty()) return;
   way.delay.min_ns = std::llround(*std::min_element(values.begin(), values.end()));

@@ -42,6 +42,7 @@ struct OneWay {
   struct Bin {
     std::uint64_t from_ns = 0;  // by the upstream clock
     std::int64_t min_ns = 0, mean_ns = 0, max_ns = 0;
+    std::optional<std::int64_t> p99_ns;  // see p99_of()
   };
   enum class Kind {
     known,      // delays

@@ -89,3 +89,24 @@ TEST_CASE("hostile times and delays hold no memory and overflow nothing") {
   CHECK(count(series) == added);
   CHECK(is_in_order(series));
 }
+
+TEST_CASE(
+    "a bin's 99th percentile is that of a hundred samples or more, its neighbours' if need be") {
+  std::vector<DelaySample> samples;
+  const auto second_of = [&](std::uint64_t begin_ns, int count, std::int64_t from) {
+    for (int at = 0; at < count; ++at)
+      samples.push_back({begin_ns + static_cast<std::uint64_t>(at) * 100'000, from + at});
+  };
+  second_of(kStart, 200, 1000);               // by itself
+  second_of(kStart + 100'000'000, 60, 5000);  // two together
+  second_of(kStart + 200'000'000, 60, 7000);
+  second_of(kStart + 300'000'000, 50, 9000);  // too few
+  const auto series = series_of(samples);
+  std::shuffle(samples.begin(), samples.end(), std::mt19937(7));
+  const auto told = fieldline::analysis::p99_of(series, samples);
+  REQUIRE(told.size() == 4);
+  CHECK(told[0] == 1197);  // the 198th of 200
+  CHECK(told[1] == 7058);  // the 119th of 120
+  CHECK(told[2] == told[1]);
+  CHECK_FALSE(told[3].has_value());
+}
