@@ -7,7 +7,11 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
+#include <fstream>
 #include <set>
+#include <sstream>
+#include <utility>
 
 #include "base/clock.h"
 #include "base/file.h"
@@ -20,7 +24,7 @@ namespace {
 constexpr std::uint64_t kListNs = 200'000'000, kSampleNs = 50'000'000;
 constexpr int kTurnMs = 5;
 constexpr std::size_t kCountedMost = 65'536;
-constexpr std::uint8_t kTimeWait = 6, kListen = 10;  // <netinet/tcp.h>
+constexpr std::uint8_t kSynReceived = 3, kTimeWait = 6, kListen = 10;  // <netinet/tcp.h>
 
 bool fits(const std::optional<Prefix>& asked, const Address& address) {
   return !asked || asked->contains(address);
@@ -30,11 +34,36 @@ bool fits(std::uint16_t asked, std::uint16_t port) {
   return asked == 0 || asked == port;
 }
 
+// Sockets that connected or were connected to, of this network namespace, since it began: the
+// columns of /proc/net/snmp are named in a line of their own.
+std::optional<std::uint64_t> tcp_opens() {
+  std::ifstream file("/proc/net/snmp");
+  std::string names, values;
+  while (std::getline(file, names)) {
+    if (names.starts_with("Tcp:") && std::getline(file, values)) break;
+  }
+  std::istringstream name(names), value(values);
+  std::uint64_t opens = 0;
+  unsigned found = 0;
+  for (std::string one, told; name >> one && value >> told;) {
+    if (one != "ActiveOpens" && one != "PassiveOpens") continue;
+    opens += std::strtoull(told.c_str(), nullptr, 10);
+    ++found;
+  }
+  return found == 2 ? std::optional(opens) : std::nullopt;
+}
+
 RunId session_of(std::uint64_t number) {
   RunId session;
   for (std::size_t i = 0; i < sizeof number; ++i)
     session.bytes[i] = static_cast<std::uint8_t>(number >> 8 * i);
   return session;
+}
+
+// As the kernel counts what was opened: a request for a connection is a socket of its own until
+// then.
+bool is_open(const DiagSocket& socket) {
+  return socket.state != kListen && socket.state != kTimeWait && socket.state != kSynReceived;
 }
 
 std::string host_name() {
@@ -82,11 +111,15 @@ bool LocalEvents::is_wanted(const DiagSocket& socket) const {
          });
 }
 
+// A socket lives through many looks: those of the last one tell which are new.
 Result<void> LocalEvents::list() {
+  if (!looked_) opens_before_ = tcp_opens();
+  const std::set<std::uint64_t> before = std::exchange(known_, {});
   for (const int family : {AF_INET, AF_INET6}) {
     auto found = diag_.sockets(family, IPPROTO_TCP);
     if (!found) return found.error();
     for (const DiagSocket& socket : *found) {
+      if (is_open(socket)) known_.insert(socket.cookie);
       if (!is_wanted(socket) || sockets_.contains(socket.cookie)) continue;
       if (sockets_.size() < kSocketsMost) {
         sockets_.emplace(socket.cookie, socket);
@@ -95,7 +128,18 @@ Result<void> LocalEvents::list() {
       }
     }
   }
+  if (looked_) {
+    seen_new_ += static_cast<std::uint64_t>(std::count_if(
+        known_.begin(), known_.end(), [&](std::uint64_t one) { return !before.contains(one); }));
+  }
+  looked_ = true;
   return {};
+}
+
+std::optional<std::uint64_t> LocalEvents::unseen() const {
+  const auto opens = tcp_opens();
+  if (!opens || !opens_before_) return {};
+  return *opens - std::min(*opens, *opens_before_ + seen_new_);
 }
 
 Result<void> LocalEvents::sample() {
@@ -134,9 +178,9 @@ Result<void> LocalEvents::watch(std::uint64_t until_ns, int stop) {
       next_sample = now + kSampleNs;
     }
     if (auto drained = drain(); !drained) return drained.error();
-    if (now >= until_ns) return {};
+    if (now >= until_ns) return list();  // what is there is not unseen
     pollfd waited{stop, POLLIN, 0};
-    if (::poll(&waited, 1, kTurnMs) > 0) return {};
+    if (::poll(&waited, 1, kTurnMs) > 0) return list();
   }
 }
 

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -30,6 +31,10 @@ class LocalEvents {
   Result<void> watch(std::uint64_t until_ns, int stop);
   analysis::EventSockets finish() const;
 
+  // Sockets that were opened meanwhile, to whomever, and gone before anybody looked; attempts to
+  // connect that failed are among them. None: the kernel's counters cannot be read.
+  std::optional<std::uint64_t> unseen() const;
+
   // Why there are no event records; empty: the module gives them.
   const std::string& without_events() const { return why_; }
 
@@ -48,6 +53,10 @@ class LocalEvents {
   analysis::Senders senders_;
   std::map<std::uint64_t, DiagSocket> sockets_;  // by cookie: those that are sampled
   std::set<std::uint64_t> not_sampled_;          // by cookie: those that are too many
+  std::set<std::uint64_t> known_;                // by cookie: those of the last look
+  std::optional<std::uint64_t> opens_before_;    // by the kernel, when the first look began
+  std::uint64_t seen_new_ = 0;                   // since
+  bool looked_ = false;
 };
 
 // All records of the files, each a host of its own.

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "analysis/why.h"
 #include "base/clock.h"
@@ -26,8 +27,13 @@ bool is_file(const std::string& name) {
   return ::access(name.c_str(), F_OK) == 0;
 }
 
+struct Local {
+  analysis::EventSockets events;
+  std::optional<std::uint64_t> unseen;  // see LocalEvents
+};
+
 // Sockets of this host, until the time is over or Ctrl-C.
-Result<analysis::EventSockets> watch_sockets(const WhyOptions& options, std::uint64_t interval_ns) {
+Result<Local> watch_sockets(const WhyOptions& options, std::uint64_t interval_ns) {
   const auto time =
       duration_in("--for", options.duration, kNanosPerMilli, kForMax, "10s, up to 24h");
   if (!time) return time.error();
@@ -52,17 +58,30 @@ Result<analysis::EventSockets> watch_sockets(const WhyOptions& options, std::uin
     note("watching this host's TCP sockets for " + short_duration(*time) + "; Ctrl-C ends it");
   auto watched = local->watch(SystemClock().monotonic_ns() + *time, stop->get());
   if (!watched) return watched.error();
-  return local->finish();
+  return Local{local->finish(), local->unseen()};
 }
 
-Result<analysis::PathReport> local_report(const WhyOptions& options, std::uint64_t interval_ns) {
+Result<Local> read_local(const WhyOptions& options, std::uint64_t interval_ns) {
   const auto& what = options.input.what;
   const bool of_files = !what.empty() && std::all_of(what.begin(), what.end(), is_file);
-  auto events = of_files ? read_traces(what, interval_ns) : watch_sockets(options, interval_ns);
+  if (!of_files) return watch_sockets(options, interval_ns);
+  auto events = read_traces(what, interval_ns);
   if (!events) return events.error();
-  analysis::PathReport report;
-  report.events = std::move(*events);
-  report.complete = true;  // of its path nothing is asked
+  return Local{std::move(*events), {}};
+}
+
+Result<analysis::WhyReport> local_report(const WhyOptions& options, std::uint64_t interval_ns) {
+  auto local = read_local(options, interval_ns);
+  if (!local) return local.error();
+  analysis::PathReport path;
+  path.events = std::move(local->events);
+  path.complete = true;  // of its path nothing is asked
+  analysis::WhyReport report = analysis::judge_waiting(std::move(path));
+  if (local->unseen.value_or(0) > 0) {
+    report.doubts.push_back(grouped(*local->unseen) +
+                            " sockets of this host, to whomever, were opened and gone between two "
+                            "looks 200 ms apart: nothing is known of them");
+  }
   return report;
 }
 
@@ -84,10 +103,10 @@ int why(WhyOptions options, const Result<UserSettings>& settings) {
       duration_in("--interval", options.interval, kIntervalMin, kIntervalMax, "100ms, 1ms to 1h");
   if (!interval) return complain(interval.error(), kUsage);
   if (options.local) {
-    auto path = local_report(options, std::min(*interval, kJudgedNs));
-    if (!path)
-      return complain(path.error(), path.error().code == Code::invalid ? kUsage : kFailure);
-    return show(analysis::judge_waiting(std::move(*path)), *interval, options.json,
+    auto report = local_report(options, std::min(*interval, kJudgedNs));
+    if (!report)
+      return complain(report.error(), report.error().code == Code::invalid ? kUsage : kFailure);
+    return show(std::move(*report), *interval, options.json,
                 "no TCP socket of these sent anything, or had anything to send, in that time; of a "
                 "server's port write tcp:*:PORT-*");
   }
