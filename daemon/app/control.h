@@ -54,6 +54,8 @@ class Role {
   virtual nlohmann::json status() = 0;
   // Packets came so much later than they are stamped, at most.
   virtual std::uint64_t stamps_early_by_ns() const { return 0; }
+  // What carries the flows themselves here; a tap carries copies.
+  virtual std::vector<std::string> interfaces_in_path() const = 0;
 };
 
 Result<sense::Trust> load_trust(const std::string& path);

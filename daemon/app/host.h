@@ -47,6 +47,7 @@ class Host final : public Role {
                            std::size_t copy) override;
   void forget(const RunId& run) override;
   nlohmann::json status() override;
+  std::vector<std::string> interfaces_in_path() const override { return config_.interfaces; }
 
  private:
   // What opens before the rest can stand.

@@ -90,12 +90,23 @@ json system_json(const source::SystemFacts& facts) {
     interfaces[one.name] = {{"driver", one.driver},
                             {"mtu", one.mtu},
                             {"queue_length", one.queue_length},
+                            {"qdisc", one.qdisc},
                             {"speed_mbps", one.speed_mbps ? json(*one.speed_mbps) : json()},
                             {"offloads", one.offloads}};
+  }
+  const auto told = [](const std::string& text) { return text.empty() ? json() : json(text); };
+  json routes = json::object();
+  for (const auto& [to, route] : facts.routes) {
+    routes[to] = {{"device", route.device},
+                  {"gateway", told(route.gateway)},
+                  {"source", route.source},
+                  {"congestion_control", told(route.congestion_control)},
+                  {"metrics", route.metrics}};
   }
   return {{"kernel", facts.kernel},
           {"sysctls", facts.sysctls},
           {"interfaces", interfaces},
+          {"routes", routes},
           {"clock",
            {{"synchronized", facts.clock.synchronized},
             {"source", facts.clock.source},

@@ -52,6 +52,7 @@ class Sensor final : public Role {
                            std::size_t copy) override;
   void forget(const RunId& run) override;
   nlohmann::json status() override;
+  std::vector<std::string> interfaces_in_path() const override { return config_.in_path; }
 
  private:
   Sensor(boost::asio::io_context& io, const SensorConfig& config, stream::Identity identity,

@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <vector>
@@ -45,11 +46,10 @@ Result<void> ask(std::uint16_t request, std::uint16_t flags, const Body& body,
   struct {
     nlmsghdr header;
     Body body;
-  } message{};
+  } message{{}, body};
   message.header.nlmsg_len = NLMSG_LENGTH(sizeof body);
   message.header.nlmsg_type = request;
   message.header.nlmsg_flags = flags;
-  message.body = body;
   if (send(socket.get(), &message, message.header.nlmsg_len, 0) < 0)
     return fail_errno("asking by netlink");
   std::vector<std::uint8_t> buffer(1 << 16);
@@ -63,6 +63,39 @@ Result<void> ask(std::uint16_t request, std::uint16_t flags, const Body& body,
   }
 }
 
+// The last Size bytes of an address, which are all of an IPv4 one.
+template <std::size_t Size>
+struct AddressAttribute {
+  rtattr head{};
+  std::array<std::uint8_t, Size> bytes{};
+
+  AddressAttribute(std::uint16_t type, const Address& address) {
+    head.rta_len = RTA_LENGTH(Size);
+    head.rta_type = type;
+    std::copy_n(address.bytes.end() - Size, Size, bytes.begin());
+  }
+};
+
+template <std::size_t Size>
+Result<void> ask_route(const Address& to, const Address* from, const OnMessage& on_message) {
+  struct {
+    rtmsg head{};
+    AddressAttribute<Size> to, from;
+  } both{{}, {RTA_DST, to}, {RTA_SRC, from ? *from : to}};
+  both.head.rtm_family = Size == 4 ? AF_INET : AF_INET6;
+  both.head.rtm_dst_len = 8 * Size;
+  constexpr std::uint16_t flags = NLM_F_REQUEST | NLM_F_ACK;
+  if (from) {
+    both.head.rtm_src_len = 8 * Size;
+    return ask(RTM_GETROUTE, flags, both, on_message);
+  }
+  struct {
+    rtmsg head;
+    AddressAttribute<Size> to;
+  } one{both.head, both.to};
+  return ask(RTM_GETROUTE, flags, one, on_message);
+}
+
 }  // namespace
 
 Result<void> dump(std::uint16_t request, const OnMessage& on_message) {
@@ -73,6 +106,10 @@ Result<void> link(int index, const OnMessage& on_message) {
   ifinfomsg wanted{};
   wanted.ifi_index = index;
   return ask(RTM_GETLINK, NLM_F_REQUEST | NLM_F_ACK, wanted, on_message);
+}
+
+Result<void> route(const Address& to, const Address* from, const OnMessage& on_message) {
+  return to.is_v4() ? ask_route<4>(to, from, on_message) : ask_route<16>(to, from, on_message);
 }
 
 Result<void> qdiscs(const OnMessage& on_message) {

@@ -8,6 +8,7 @@
 #include <functional>
 #include <string>
 
+#include "base/address.h"
 #include "base/bytes.h"
 #include "base/result.h"
 
@@ -18,6 +19,9 @@ using OnMessage = std::function<void(std::uint16_t type, ByteView body)>;
 Result<void> dump(std::uint16_t request, const OnMessage& on_message);
 // One link, by its index.
 Result<void> link(int index, const OnMessage& on_message);
+
+// Where what goes to an address leaves this host; from: nullptr, or an address of this host.
+Result<void> route(const Address& to, const Address* from, const OnMessage& on_message);
 
 // Every qdisc of the namespace.
 Result<void> qdiscs(const OnMessage& on_message);

@@ -11,6 +11,8 @@
 #include <algorithm>
 #include <cstring>
 #include <fstream>
+#include <set>
+#include <utility>
 
 #include "base/fd.h"
 
@@ -90,9 +92,12 @@ class Asked {
   ifreq request_{};
 };
 
-InterfaceFacts facts_of(int socket, const std::string& name) {
+InterfaceFacts facts_of(int socket, const std::string& name,
+                        const std::map<int, std::string>& qdiscs) {
   InterfaceFacts facts;
   facts.name = name;
+  const auto qdisc = qdiscs.find(static_cast<int>(if_nametoindex(name.c_str())));
+  if (qdisc != qdiscs.end()) facts.qdisc = qdisc->second;
   Asked asked(socket, name);
   facts.mtu = asked.number(SIOCGIFMTU);
   facts.queue_length = asked.number(SIOCGIFTXQLEN);
@@ -115,7 +120,8 @@ InterfaceFacts facts_of(int socket, const std::string& name) {
 
 }  // namespace
 
-SystemFacts read_system_facts(const std::vector<std::string>& interfaces) {
+SystemFacts read_system_facts(const std::vector<std::string>& interfaces,
+                              const std::optional<FlowEnds>& ends) {
   SystemFacts facts;
   utsname host{};
   if (::uname(&host) == 0) facts.kernel = host.release;
@@ -125,8 +131,19 @@ SystemFacts read_system_facts(const std::vector<std::string>& interfaces) {
     if (std::string value = words_of(path); !value.empty()) facts.sysctls[name] = std::move(value);
   }
   const Fd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  for (const std::string& name : interfaces)
-    facts.interfaces.push_back(facts_of(socket.get(), name));
+  std::set<std::string> names(interfaces.begin(), interfaces.end());
+  if (ends) {
+    for (const auto& [to, from] : {std::pair{ends->b, ends->a}, std::pair{ends->a, ends->b}}) {
+      auto route = read_route(to, from);
+      if (!route || !*route) continue;
+      names.insert((*route)->device);
+      facts.routes[to.to_string()] = std::move(**route);
+    }
+  }
+  std::map<int, std::string> qdiscs;
+  if (auto read = read_qdiscs()) qdiscs = std::move(*read);
+  for (const std::string& name : names)
+    facts.interfaces.push_back(facts_of(socket.get(), name, qdiscs));
   facts.clock = read_clock_facts();
   return facts;
 }
