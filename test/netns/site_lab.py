@@ -56,6 +56,7 @@ class Site:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.processes, self.daemons, self.env, self.pings = [], {}, {}, 0
         self.closed, self.owns_folder = False, folder is None
+        self.daemon_env = {}  # by box: more for the environment of its fieldlined
         self.hosts = []  # the boxes whose fieldlined records events
         self.in_path = []  # the hosts whose fieldlined is a sensor on the path's interface itself
         self.taps = {}  # a sensor's ports, where they are not fwd and rev
@@ -158,7 +159,7 @@ class Site:
             notify.bind(str(path))
             notify.settimeout(0.1)
             daemon = self.spawn(box, build_folder() / "bin/fieldlined", "--config", self.folder / f"{box}.toml",
-                                log=f"{box}.log", env=dict(os.environ, NOTIFY_SOCKET=str(path)))
+                                log=f"{box}.log", env=dict(os.environ, NOTIFY_SOCKET=str(path), **self.daemon_env.get(box, {})))
 
             def ready():
                 if not daemon.running():

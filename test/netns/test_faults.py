@@ -7,7 +7,7 @@ is missing is named.
 
 Each run has UDP at a steady rate, and two to four faults, one after another: the archive is killed and started again, or
 stopped and continued; the sensor is stopped, or killed and started again; the link between them is cut, or slow; the
-archive's disk is full, or the spool's. tcpdump on the tap says what there was to see.
+archive's disk is full, or the spool's; the clock of one of them is set. tcpdump on the tap says what there was to see.
 """
 import argparse
 import atexit
@@ -15,13 +15,14 @@ import collections
 import json
 import random
 import signal
+import struct
 import subprocess
 import sys
 import time
 
 from packets import read_items, read_pcapng
 from process import wait_until
-from site_lab import Site, skip_unless_possible
+from site_lab import Site, build_folder, skip_unless_possible
 from transfer import Transfer
 
 PORT, RATE, SIZE = 20000, 1000, 450
@@ -54,11 +55,28 @@ class Disk:
         (self.folder / "filler").unlink(missing_ok=True)
 
 
+class Clocks:
+    """Of the daemons in some boxes: each has a file that says how far its clock is off (test/support/clock_shift.c)."""
+
+    def __init__(self, site, boxes):
+        library = build_folder() / "test/support/libclock_shift.so"
+        self.files = {}
+        for box in boxes:
+            self.files[box] = site.folder / f"{box}.clock"
+            self.set(box, 0)
+            site.daemon_env[box] = {"LD_PRELOAD": str(library), "CLOCK_SHIFT": str(self.files[box])}
+
+    def set(self, box, seconds):
+        with open(self.files[box], "r+b" if self.files[box].exists() else "wb") as file:
+            file.write(struct.pack("<q", int(seconds * 1e9)))
+
+
 class Faults:
     """Each does, holds and heals."""
 
     def __init__(self, site, chance):
-        self.site, self.chance, self.killed = site, chance, []
+        self.site, self.chance, self.kills = site, chance, 0
+        self.killed = []  # (session, what it knew as acknowledged)
 
     def last(self):
         hold(self.chance.uniform(0.2, 1.5))
@@ -83,8 +101,10 @@ class Faults:
         self.stopped("s1")
 
     def sensor_killed(self):
-        told = [s for s in self.site.status()["sensors"] if s["sensor"] == "s1"]
-        self.killed.append(told[0]["stream"]["acknowledged"] if told else 0)
+        for told in self.site.status()["sensors"]:
+            self.killed.append((told["session"], told["stream"]["acknowledged"]))
+            self.killed += [(rest["session"], rest["acknowledged"]) for rest in told["rests"]]
+        self.kills += 1
         sensor = self.site.daemons["s1"]
         sensor.popen.kill()
         sensor.popen.wait()
@@ -115,8 +135,23 @@ class Faults:
         self.site.spool_disk.free()
 
 
+    def sensor_clock(self):
+        """Less than what triggers may be ahead of it; there and back is a step each way."""
+        noticed = "this host's clock was set"
+        before = self.site.daemons["s1"].text().count(noticed)
+        self.site.clocks.set("s1", self.chance.choice([-2.5, -0.4, 0.4, 2.5]))
+        wait_until("the step is noticed", lambda: self.site.daemons["s1"].text().count(noticed) > before, 20)
+        self.last()
+        self.site.clocks.set("s1", 0)
+
+    def archive_clock(self):
+        self.site.clocks.set("arc", self.chance.choice([-30, 30]))
+        self.last()
+        self.site.clocks.set("arc", 0)
+
+
 NAMES = ["archive_killed", "archive_stopped", "sensor_stopped", "sensor_killed", "link_cut", "link_slow",
-         "archive_disk_full", "spool_disk_full"]
+         "archive_disk_full", "spool_disk_full", "sensor_clock", "archive_clock"]
 
 
 def check_numbers(seed, file, killed):
@@ -128,10 +163,10 @@ def check_numbers(seed, file, killed):
     for session, number in numbers:
         if number > 1:
             own[session].add(number)
-    for last in killed:
-        first = [min(have) for have in own.values()]
-        whole = [have for have in own.values() if max(have) >= last and not set(range(min(have), last + 1)) - have]
-        assert whole or not first or last < min(first), f"seed {seed}: not all is there that was acknowledged by {last}"
+    for session, last in killed:
+        if have := own.get(session):
+            lost = set(range(min(have), last + 1)) - have
+            assert not lost, f"seed {seed}: {len(lost)} items of {session} were acknowledged up to {last} and are not there"
 
 
 def check_run(seed, site, run, seen, faults):
@@ -146,7 +181,7 @@ def check_run(seed, site, run, seen, faults):
     report = json.loads(done.stdout)
     point = next(p for p in report["points"] if p["direction"] == "forward")
     dropped = sum(point["dropped"].values())
-    if faults.killed:
+    if faults.kills:
         assert done.returncode == 5 and any("no final count from" in line for line in report["incomplete"]), report
         return f"{point['recorded']} of {len(seen)} records, a killed session named"
     assert point["seen"] == len(seen) and point["unaccounted"] == 0, (len(seen), point)
@@ -180,7 +215,7 @@ def one_seed(seed, site):
     def ended():
         runs = json.loads(site.fieldline("runs", "--json").stdout)["runs"]
         run_now = next(r for r in runs if r["run"] == run)
-        return run_now["complete"] or (faults.killed and not list(site.spool_disk.folder.glob("*.spool")))
+        return run_now["complete"] or (faults.kills and not list(site.spool_disk.folder.glob("*.spool")))
     wait_until("all of the run is in the archive", ended, 30)
     print(f"seed {seed}: {', '.join(names)}: " +
           check_run(seed, site, run, seen, faults), flush=True)
@@ -194,6 +229,7 @@ def main():
     site = Site("faults", "--sensors", "1")
     site.archive_disk = Disk(site.folder / "archive", 64)
     site.spool_disk = Disk(site.folder / "spool", 32)
+    site.clocks = Clocks(site, ("arc", "s1"))
     site.start(archive_extra="chunk_mib = 1",
                allow='hosts = ["10.0.0.0/8"]\nmax_snaplen = 512',
                sensor_extra=f'spool_mib = 1\nspool_disk_mib = 16\nspool_directory = "{site.folder}/spool"')

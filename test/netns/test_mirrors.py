@@ -60,8 +60,10 @@ def main():
     dropped = theirs["dropped"].get("spool", 0)
     assert 0 < dropped < COUNT and theirs["recorded"] == COUNT - dropped and theirs["unaccounted"] == 0, theirs
     assert not other["complete"], other
-    mirrors = site.status()["sensors"][0]["mirrors"]
-    assert len(mirrors) == 1 and mirrors[0]["archive"] == key and mirrors[0]["dropped_spool"] == dropped, mirrors
+
+    def told():
+        return [(m["archive"], m["state"], m["dropped_spool"]) for s in site.status()["sensors"] for m in s["mirrors"]]
+    wait_until("status tells of the mirror", lambda: told() == [(key, "connected", dropped)])
     print(f"{COUNT} records in the first, {theirs['recorded']} and {dropped} dropped by name in the second")
     return 0
 
