@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "app/clock_watch.h"
 
+#include <time.h>
+
 namespace fieldline::app {
 
 namespace {
@@ -11,6 +13,13 @@ constexpr std::uint64_t kLeastStepNs = 100'000;  // above what reading the clock
 
 }  // namespace
 
+std::uint64_t boot_time_ns() {
+  timespec now{};
+  ::clock_gettime(CLOCK_BOOTTIME, &now);
+  return static_cast<std::uint64_t>(now.tv_sec) * kNanosPerSecond +
+         static_cast<std::uint64_t>(now.tv_nsec);
+}
+
 const char* name_of(ClockStep::What what) {
   return what == ClockStep::What::utc ? "utc" : "tai_offset";
 }
@@ -20,9 +29,9 @@ ClockWatch::Mark ClockWatch::read() const {
   Mark best;
   for (int i = 0; i < kTries; ++i) {
     Mark mark;
-    mark.mono_ns = clock_.monotonic_ns();
+    mark.boot_ns = boot_time_();
     mark.utc_ns = clock_.utc_ns();
-    mark.width_ns = clock_.monotonic_ns() - mark.mono_ns;
+    mark.width_ns = boot_time_() - mark.boot_ns;
     if (mark.width_ns < best.width_ns) best = mark;
   }
   best.tai_offset_ns = tai_offset_ns(clock_);
@@ -34,7 +43,7 @@ void ClockWatch::look() {
   const auto signed_difference = [](std::uint64_t a, std::uint64_t b) {
     return static_cast<std::int64_t>(a - b);
   };
-  const std::int64_t by = signed_difference(now.utc_ns - last_.utc_ns, now.mono_ns - last_.mono_ns);
+  const std::int64_t by = signed_difference(now.utc_ns - last_.utc_ns, now.boot_ns - last_.boot_ns);
   const auto least = static_cast<std::int64_t>(kLeastStepNs + now.width_ns + last_.width_ns);
   if (by > least || by < -least) note({ClockStep::What::utc, last_.utc_ns, now.utc_ns, by});
   if (now.tai_offset_ns != last_.tai_offset_ns) {

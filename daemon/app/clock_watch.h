@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <utility>
 #include <vector>
 
@@ -22,10 +23,14 @@ struct ClockStep {
 };
 const char* name_of(ClockStep::What what);
 
-// CLOCK_MONOTONIC is slewed as UTC is and never set: what they grow apart by are steps.
+// CLOCK_BOOTTIME is slewed as UTC is and never set: what they grow apart by are steps.
+// CLOCK_MONOTONIC stands still while the host is suspended, and would take that for one.
+std::uint64_t boot_time_ns();
+
 class ClockWatch {
  public:
-  explicit ClockWatch(const Clock& clock) : clock_(clock), last_(read()) {}
+  explicit ClockWatch(const Clock& clock, std::function<std::uint64_t()> boot_time = boot_time_ns)
+      : clock_(clock), boot_time_(std::move(boot_time)), last_(read()) {}
 
   // Steps since the last look.
   void look();
@@ -35,14 +40,15 @@ class ClockWatch {
 
  private:
   struct Mark {
-    std::uint64_t mono_ns = 0, utc_ns = 0, tai_offset_ns = 0;
-    std::uint64_t width_ns = UINT64_MAX;  // utc_ns was read so long behind mono_ns at most
+    std::uint64_t boot_ns = 0, utc_ns = 0, tai_offset_ns = 0;
+    std::uint64_t width_ns = UINT64_MAX;  // utc_ns was read so long behind boot_ns at most
   };
 
   Mark read() const;
   void note(const ClockStep& step);
 
   const Clock& clock_;
+  std::function<std::uint64_t()> boot_time_;
   Mark last_;
   std::vector<ClockStep> untold_;
   std::uint64_t steps_ = 0;

@@ -138,7 +138,9 @@ class FileArchive final : public Archive {
 
   void look_at_disk();
   Error full() const;
+  bool is_long_ago(std::uint64_t newest_ns) const;
   bool has_gone_away(const RunId& session, std::uint64_t newest_ns) const;
+  void end_with_grant(RunSummary& run) const;
   bool is_open(const RunStanding& run) const;
   Result<bool> is_removable(const ChunkRow& chunk);
   Result<void> close_idle();
@@ -169,6 +171,7 @@ class FileArchive final : public Archive {
   RunId swept_;                // the last of them that was looked at
   ClockWatch clock_watch_;
   std::map<RunId, Idle> idle_;  // by session
+  std::optional<RunId> aged_;   // behind which the next step looks for runs that are too old
   ChunkRow looked_at_;          // the last chunk that could not go
   Disk disk_;
 

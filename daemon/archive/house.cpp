@@ -25,6 +25,10 @@ bool is_enough(const Tended& tended) {
   return tended.deleted.size() >= kRunsAtOnce || tended.chunks >= kChunksAtOnce;
 }
 
+std::uint64_t not_after_of(const RunSummary& run) {
+  return run.grant.is_object() ? number_of(run.grant, "not_after_ns") : 0;
+}
+
 }  // namespace
 
 Result<bool> FileArchive::stands(const RunId& run) {
@@ -91,19 +95,34 @@ Disk FileArchive::disk() const {
 
 // -- what may go
 
-bool FileArchive::has_gone_away(const RunId& session, std::uint64_t newest_ns) const {
-  if (sessions_.contains(session)) return false;
+bool FileArchive::is_long_ago(std::uint64_t newest_ns) const {
   const std::uint64_t now_ns = clock_.utc_ns();  // newest_ns may be anything: sensors tell it
   return clock_watch_.is_right() && now_ns > kAwayNs && now_ns - kAwayNs > newest_ns;
 }
 
-// The sessions that are connected know it better than the index, which may be behind.
+bool FileArchive::has_gone_away(const RunId& session, std::uint64_t newest_ns) const {
+  return !sessions_.contains(session) && is_long_ago(newest_ns);
+}
+
+// The sessions that are connected know it better than the index, which may be behind. But where the
+// last reports were lost nobody says it: a run is not on for long behind the end of its grant.
 bool FileArchive::is_open(const RunStanding& run) const {
+  const std::uint64_t not_after_ns = not_after_of(run.summary);
+  if (not_after_ns != 0 && is_long_ago(std::max(not_after_ns, run.newest_ns))) return false;
   for (const auto& [id, session] : sessions_) {
     if (session->is_on(run.summary.run)) return true;
   }
   return std::any_of(run.on.begin(), run.on.end(),
                      [&](const RunId& session) { return !has_gone_away(session, run.newest_ns); });
+}
+
+// Nothing goes on behind its grant's end, whose last reports come or not. Clocks differ.
+void FileArchive::end_with_grant(RunSummary& run) const {
+  constexpr std::uint64_t kClocksDiffer = 10 * kNanosPerSecond;
+  const std::uint64_t not_after_ns = not_after_of(run), now_ns = clock_.utc_ns();
+  if (run.started_ns == 0 || run.ended_ns != 0 || not_after_ns == 0) return;
+  if (now_ns > kClocksDiffer && now_ns - kClocksDiffer > not_after_ns)
+    run.ended_ns = std::max(not_after_ns, run.started_ns);
 }
 
 // The newest chunk of a session is what its producer resumes from.
@@ -135,7 +154,7 @@ Result<Tended> FileArchive::keep(bool clock_is_synchronised) {
     if (!may_wait && tended.remark.empty()) tended.remark = may_wait.error().text();
   }
   if (!done) return Error(done.error()).in("keeping house");
-  tended.has_more = is_enough(tended);
+  tended.has_more |= is_enough(tended);
   return tended;
 }
 
@@ -181,7 +200,8 @@ Result<void> FileArchive::delete_old(Tended& tended) {
     return {};
   }
   const std::uint64_t now_ns = clock_.utc_ns();
-  auto old = index_->older_than(now_ns - std::min(now_ns, age_ns), kRunsAtOnce, {}, deleted());
+  auto old =
+      index_->older_than(now_ns - std::min(now_ns, age_ns), kRunsAtOnce, {}, deleted(), aged_);
   if (!old) return old.error();
   std::vector<RunId> runs;
   for (const auto& run : *old) {
@@ -189,6 +209,10 @@ Result<void> FileArchive::delete_old(Tended& tended) {
     if (!standing) return standing.error();
     if (!is_open(*standing) && !source_->read.contains(run)) runs.push_back(run);
   }
+  // So many of which none may go do not hide those behind them.
+  const bool looks_on = runs.empty() && old->size() == kRunsAtOnce;
+  aged_ = looks_on ? std::optional(old->back()) : std::nullopt;
+  tended.has_more |= looks_on;
   return delete_runs(runs, Deletion::Reason::age, {}, tended);
 }
 

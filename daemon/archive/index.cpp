@@ -317,13 +317,17 @@ Result<std::vector<RunId>> Index::with_prefix(const std::string& hex, std::size_
   return collect_runs(rows, limit, hidden);
 }
 
+// A run that has gone since is behind none of those that are left: it begins anew.
 Result<std::vector<RunId>> Index::older_than(std::uint64_t newest_ns, std::size_t limit,
-                                             const Principal& reader, const Hidden& hidden) {
+                                             const Principal& reader, const Hidden& hidden,
+                                             const std::optional<RunId>& after) {
   const std::string sql = std::string("SELECT run FROM runs r WHERE ") + kGrantedToReader +
-                          "AND newest_ns < ?3 ORDER BY newest_ns, run";
+                          "AND newest_ns < ?3 AND (newest_ns, run) > "
+                          "(coalesce((SELECT newest_ns FROM runs WHERE run=?4), -1), ?4) "
+                          "ORDER BY newest_ns, run";
   Statement rows(db_, sql.c_str());
   bind_reader(rows, reader);
-  rows.bind(newest_ns);
+  rows.bind(newest_ns).bind(after.value_or(RunId{}));
   return collect_runs(rows, limit, hidden);
 }
 

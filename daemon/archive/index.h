@@ -72,9 +72,10 @@ class Index {
                                     const Hidden& hidden, const std::optional<RunId>& before);
   Result<std::vector<RunId>> with_prefix(const std::string& hex, std::size_t limit,
                                          const Principal& reader, const Hidden& hidden);
-  // Of which nothing was recorded or stored since; the oldest first.
+  // Of which nothing was recorded or stored since; the oldest first, behind `after`.
   Result<std::vector<RunId>> older_than(std::uint64_t newest_ns, std::size_t limit,
-                                        const Principal& reader, const Hidden& hidden);
+                                        const Principal& reader, const Hidden& hidden,
+                                        const std::optional<RunId>& after = std::nullopt);
   Result<RunSummary> summary_of(const RunId& run, const Principal& reader);
   // Every session that reported the run as started has given final counts since; at least one did.
   Result<bool> complete(const RunId& run, const Principal& reader);

@@ -40,6 +40,7 @@ Result<std::vector<RunSummary>> FileArchive::runs(std::size_t limit, const Princ
   for (const auto& id : *ids) {
     auto summary = index_->summary_of(id, reader);
     if (!summary) return summary.error();
+    end_with_grant(*summary);
     summaries.push_back(std::move(*summary));
   }
   return summaries;
@@ -51,6 +52,7 @@ Result<std::optional<RunSummary>> FileArchive::find(const RunId& run, const Prin
   if (parts->empty() || deletions_->has(run)) return std::optional<RunSummary>{};
   auto summary = index_->summary_of(run, reader);
   if (!summary) return summary.error();
+  end_with_grant(*summary);
   return std::optional<RunSummary>(std::move(*summary));
 }
 

@@ -14,10 +14,12 @@ class Fake final : public Clock {
  public:
   std::uint64_t utc_ns() const override { return utc_at_zero + tick(); }
   std::uint64_t monotonic_ns() const override { return tick(); }
+  std::uint64_t boot_time_ns() const { return asleep_ns + tick(); }
   std::uint64_t tai_ns() const override { return utc_ns() + tai_offset_s * kNanosPerSecond; }
 
   std::uint64_t utc_at_zero = 1'700'000'000 * kNanosPerSecond, tai_offset_s = 0;
   std::uint64_t cost_ns = 30, pause_ns = 0;
+  std::uint64_t asleep_ns = 0;  // suspended: CLOCK_MONOTONIC has stood still for so long
   unsigned pause_every = 0;
   mutable std::uint64_t now = 5 * kNanosPerSecond;
   mutable unsigned readings = 0;
@@ -40,7 +42,7 @@ std::vector<ClockStep> second(ClockWatch& watch, Fake& clock) {
 TEST_CASE("a clock that was set is told with how much and when") {
   for (const std::int64_t by : {3'000'000'000l, -3'000'000'000l, 200'000l, -200'000l}) {
     Fake clock;
-    ClockWatch watch(clock);
+    ClockWatch watch(clock, [&] { return clock.boot_time_ns(); });
     CHECK(second(watch, clock).empty());
     const std::uint64_t before = clock.utc_ns();
     clock.utc_at_zero += static_cast<std::uint64_t>(by);
@@ -57,9 +59,26 @@ TEST_CASE("a clock that was set is told with how much and when") {
   }
 }
 
+TEST_CASE(
+    "SuspendIsNoStep: a host that slept has set no clock, and one that was set while it slept "
+    "has") {
+  Fake clock;
+  ClockWatch watch(clock, [&] { return clock.boot_time_ns(); });
+  CHECK(second(watch, clock).empty());
+  const std::uint64_t hour = 3600 * kNanosPerSecond;
+  clock.asleep_ns += hour;
+  clock.utc_at_zero += hour;
+  CHECK(second(watch, clock).empty());
+  clock.asleep_ns += hour;
+  clock.utc_at_zero += hour + kNanosPerSecond;
+  const auto steps = second(watch, clock);
+  REQUIRE(steps.size() == 1);
+  CHECK(std::abs(steps[0].by_ns - static_cast<std::int64_t>(kNanosPerSecond)) < 1000);
+}
+
 TEST_CASE("a TAI offset that is set in mid-run is a step of what packets are stamped with") {
   Fake clock;
-  ClockWatch watch(clock);
+  ClockWatch watch(clock, [&] { return clock.boot_time_ns(); });
   clock.tai_offset_s = 37;
   const auto steps = second(watch, clock);
   REQUIRE(steps.size() == 1);
@@ -71,7 +90,7 @@ TEST_CASE("readings that were interrupted are no steps") {
   Fake clock;
   clock.pause_every = 5;
   clock.pause_ns = 40'000'000;
-  ClockWatch watch(clock);
+  ClockWatch watch(clock, [&] { return clock.boot_time_ns(); });
   for (int i = 0; i < 200; ++i) CHECK(second(watch, clock).empty());
   clock.pause_every = 2;  // every single one of them
   for (int i = 0; i < 200; ++i) CHECK(second(watch, clock).empty());
@@ -80,7 +99,7 @@ TEST_CASE("readings that were interrupted are no steps") {
 
 TEST_CASE("a clock that is set all the time is counted, and not remembered without end") {
   Fake clock;
-  ClockWatch watch(clock);
+  ClockWatch watch(clock, [&] { return clock.boot_time_ns(); });
   for (int i = 0; i < 100; ++i) {
     clock.utc_at_zero += kNanosPerSecond;
     watch.look();

@@ -133,6 +133,71 @@ TEST_CASE("OpenRunOfTheFarFuture: no timestamp of a sensor makes an open run old
   REQUIRE(listed(*house.archive).size() == 2);
 }
 
+TEST_CASE("StuckOn: a run whose last reports were lost ends with its grant, and goes in its time") {
+  House house;
+  const std::uint64_t not_after = house.clock.utc_ns() + 60 * kNanosPerSecond;
+  house.start_run(1, 10);
+  const RunId session = house.connect(1);
+  REQUIRE(house.archive->append(session, configuration(house.next(1)).report()));
+  auto report = activation(run_id(2), house.next(1), "started", house.clock.utc_ns(), kOwner);
+  auto json = nlohmann::json::parse(report.json);
+  json["grant"]["not_after_ns"] = not_after;
+  report.json = json.dump();
+  REQUIRE(house.archive->append(session, report.report()));
+  sync(*house.archive);
+
+  const auto ended_ns = [&] {
+    auto runs = house.archive->runs(10, kOwner, {});
+    REQUIRE(runs);
+    const auto run = std::find_if(runs->begin(), runs->end(),
+                                  [](const auto& one) { return one.run == run_id(2); });
+    REQUIRE(run != runs->end());
+    REQUIRE_FALSE(run->complete);
+    return run->ended_ns;
+  };
+  REQUIRE(ended_ns() == 0);
+  house.clock.pass(61 * kNanosPerSecond);
+  REQUIRE(ended_ns() == 0);  // the sensor's clock may be behind
+  house.clock.pass(60 * kNanosPerSecond);
+  REQUIRE(ended_ns() == not_after);
+
+  // Its sensor is still connected, and may have a backlog of it for a day.
+  house.rules.max_age_ns = kDay / 4;
+  house.archive->set_rules(house.rules);
+  house.clock.pass(kDay / 2);
+  house.tend_all();
+  REQUIRE(listed(*house.archive).size() == 2);
+  house.clock.pass(kDay);
+  house.tend_all();
+  REQUIRE(listed(*house.archive) == std::vector{run_id(1)});  // of which no end is known
+}
+
+TEST_CASE("StuckRunsHideNothing: so many runs that may not go keep no other from going") {
+  House house(8 << 20);
+  constexpr std::uint64_t kStuck = 1500;
+  const auto stuck_id = [](std::uint64_t n) {
+    return id_of(static_cast<std::uint8_t>(n >> 8), static_cast<std::uint8_t>(n));
+  };
+  const RunId session = house.connect(0);
+  REQUIRE(house.archive->append(session, configuration(house.next(0)).report()));
+  for (std::uint64_t n = 1; n <= kStuck; ++n) {  // 0 is no run
+    auto started = activation(stuck_id(n), house.next(0), "started", house.clock.utc_ns(), kOwner);
+    REQUIRE(house.archive->append(session, started.report()));
+  }
+  sync(*house.archive);
+  house.clock.pass(kNanosPerSecond);
+  house.make_run(1, 10, 1);
+  house.clock.pass(kDay);
+  house.rules.max_age_ns = kDay / 4;
+  house.archive->set_rules(house.rules);
+  house.tend_all();
+  auto runs = house.archive->runs(2 * kStuck, kOwner, {});
+  REQUIRE(runs);
+  REQUIRE(runs->size() == kStuck);
+  REQUIRE(std::none_of(runs->begin(), runs->end(),
+                       [](const auto& one) { return one.run == run_id(1); }));
+}
+
 TEST_CASE("a run that is open, being read, or waited for goes by no rule") {
   House house;
   house.start_run(1, 2'000);
