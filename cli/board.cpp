@@ -58,7 +58,18 @@ std::string Board::take_activation(RunBoard& run, const nlohmann::json& document
   bool first = !state.started;
   state.started = true;
   state.final_counts = false;  // it goes on: earlier counts were not its last
+  state.counted.erase(string_at(document, "session"));
+  if (auto before = string_at(document, "continues"); !before.empty())
+    state.continued.insert(before);
   return first ? name : std::string();
+}
+
+void Board::take_final_counts(SensorState& state, const std::string& session) {
+  state.counted.insert(session);
+  const auto is_last = [&](const std::string& of) { return !state.continued.contains(of); };
+  state.final_counts = std::any_of(state.counted.begin(), state.counted.end(), is_last) &&
+                       std::includes(state.counted.begin(), state.counted.end(),
+                                     state.continued.begin(), state.continued.end());
 }
 
 std::string Board::take(const WatchEvent& event) {
@@ -79,7 +90,8 @@ std::string Board::take(const WatchEvent& event) {
       if (sensor.empty()) break;
       if (const auto& events = member(event.document, "events"); events.is_object())
         run.sensors[sensor].events = number_at(events, "recorded");
-      if (true_at(event.document, "final")) run.sensors[sensor].final_counts = true;
+      if (true_at(event.document, "final"))
+        take_final_counts(run.sensors[sensor], string_at(event.document, "session"));
       break;
   }
   return {};

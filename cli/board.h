@@ -17,6 +17,9 @@ struct SensorState {
   Phase phase = Phase::silent;
   bool started = false;       // it did activate, whatever came later
   bool final_counts = false;  // its last word on the run
+  // Sessions of the stream whose counts came, and those that a later one goes on from: their rest
+  // may come behind it.
+  std::set<std::string> counted, continued;
   std::string reason, detail, rule, principal;
   std::vector<std::string> clamped;
   std::size_t pairs = 0;  // port pairs that it activated
@@ -51,6 +54,7 @@ class Board {
 
  private:
   std::string take_activation(RunBoard& run, const nlohmann::json& document);
+  static void take_final_counts(SensorState& state, const std::string& session);
 
   std::map<RunId, RunBoard> runs_;
   std::map<std::string, std::string> domains_;

@@ -191,6 +191,12 @@ Result<void> ArchiveRole::store(const RunId& session, const stream::Frame& frame
 
 void ArchiveRole::status(const RunId& session, const json& status) {
   if (applications_.refuse_status(session)) return;
+  // The newest word of a sensor that is here with the rest of an earlier session as well, or whose
+  // dead connection was not noticed yet.
+  std::erase_if(status_, [&](const auto& one) {
+    return stream::string_of(one.second, "sensor") == stream::string_of(status, "sensor") &&
+           stream::string_of(one.second, "role") == stream::string_of(status, "role");
+  });
   status_[session] = status;
 }
 

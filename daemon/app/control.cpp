@@ -8,7 +8,6 @@
 
 #include "app/reports.h"
 #include "base/file.h"
-#include "source/system_facts.h"
 
 namespace fieldline::app {
 
@@ -23,16 +22,6 @@ Address address_of(const __u8 (&bytes)[16]) {
   Address address;
   std::copy(std::begin(bytes), std::end(bytes), address.bytes.begin());
   return address;
-}
-
-// Of networks the route to one of their hosts says nothing of the others.
-source::SystemFacts facts_for(const sense::Grant& grant, std::vector<std::string> interfaces,
-                              const std::vector<std::string>& in_path) {
-  interfaces.insert(interfaces.end(), in_path.begin(), in_path.end());
-  std::optional<source::FlowEnds> ends;
-  if (!in_path.empty() && grant.host_a.length == 128 && grant.host_b.length == 128)
-    ends = {grant.host_a.address, grant.host_b.address};
-  return source::read_system_facts(interfaces, ends);
 }
 
 }  // namespace
@@ -204,9 +193,7 @@ void Control::on_armed(const sense::Grant& grant, const std::string& principal) 
   spdlog::info("run {} on for {} ({}): {} flows until {}", grant.run.brief(), principal,
                activation.decision.rule, (activation.slots.size() + 1) / 2,
                format_utc(activation.deadline_utc_ns));
-  auto started = activation_report("started", name_, activation, clock_.utc_ns(), "");
-  started["system"] = system_json(facts_for(grant, interfaces_, role_.interfaces_in_path()));
-  report(FL_FRAME_ACTIVATION, grant.run, std::move(started));
+  report_started(activation);
   role_.begun(activation);
 }
 

@@ -47,9 +47,13 @@ class Role {
   // behind what arm() was called for before.
   virtual void wind_up(Done done) = 0;
   virtual void begun(const sense::Activation& activation) = 0;
-  // As the copy for one of the run's archives says it: each lost its own.
+  // Since the session began, as the copy for one of the run's archives says it: each lost its own.
   virtual nlohmann::json counts_of(const sense::Activation& activation, bool final,
                                    std::size_t copy) = 0;
+  // What was counted until now is told of in the stream's session, which ends; what comes next is
+  // of another.
+  virtual void end_session() = 0;
+  virtual void session_begun(const std::vector<const sense::Activation*>& runs) = 0;
   virtual void forget(const RunId& run) = 0;
   virtual nlohmann::json status() = 0;
   // Packets came so much later than they are stamped, at most.
@@ -114,7 +118,13 @@ class Control {
   void keep_reporting();
   void each_second();
   void report_interim_counts();
-  void report_counts(const sense::Activation& activation, bool final);
+  void begin_session();
+  // continues: the session in which it was told of until now.
+  void report_started(const sense::Activation& activation,
+                      const std::optional<RunId>& continues = std::nullopt);
+  // continued_in: the session in which it will be told of, and counted, from then on.
+  void report_counts(const sense::Activation& activation, bool final,
+                     const std::optional<RunId>& continued_in = std::nullopt);
   void report_clock();
   void report(std::uint8_t type, const RunId& run, const nlohmann::json& document);
   void report_copy(std::uint8_t type, const RunId& run, std::size_t copy, nlohmann::json document);

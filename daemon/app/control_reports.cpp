@@ -6,6 +6,7 @@
 
 #include "app/control.h"
 #include "app/reports.h"
+#include "source/system_facts.h"
 
 namespace fieldline::app {
 
@@ -19,6 +20,16 @@ bool tells_of_something(const nlohmann::json& counts) {
   const nlohmann::json& flows = counts.at("flows");
   return flows.at("forward").at("packets") != 0 || flows.at("reverse").at("packets") != 0 ||
          (counts.contains("events") && counts["events"].at("seen") != 0);
+}
+
+// Of networks the route to one of their hosts says nothing of the others.
+source::SystemFacts facts_for(const sense::Grant& grant, std::vector<std::string> interfaces,
+                              const std::vector<std::string>& in_path) {
+  interfaces.insert(interfaces.end(), in_path.begin(), in_path.end());
+  std::optional<source::FlowEnds> ends;
+  if (!in_path.empty() && grant.host_a.length == 128 && grant.host_b.length == 128)
+    ends = {grant.host_a.address, grant.host_b.address};
+  return source::read_system_facts(interfaces, ends);
 }
 
 }  // namespace
@@ -55,8 +66,35 @@ void Control::report(std::uint8_t type, const RunId& run, const nlohmann::json& 
   for (std::size_t copy = 0; copy < copies(); ++copy) report_copy(type, run, copy, document);
 }
 
+void Control::report_started(const sense::Activation& activation,
+                             const std::optional<RunId>& continues) {
+  auto started = activation_report("started", name_, activation, clock_.utc_ns(), "");
+  started["system"] =
+      system_json(facts_for(activation.grant, interfaces_, role_.interfaces_in_path()));
+  if (continues) started["continues"] = continues->hex();
+  report(FL_FRAME_ACTIVATION, activation.run, started);
+}
+
+// So that live records do not wait behind a backlog: the session is closed as a dead one's is, with
+// final counts of each run, and its rest is sent beside the new one.
+void Control::begin_session() {
+  role_.end_session();
+  std::vector<const sense::Activation*> runs;
+  for (const sense::Activation* activation : table_.all()) {
+    if (!arming_.contains(activation->run)) runs.push_back(activation);
+  }
+  const RunId before = streams_.session(), next = Streams::new_session();
+  for (const sense::Activation* activation : runs) report_counts(*activation, true, next);
+  streams_.begin_session(next);
+  role_.session_begun(runs);
+  spdlog::warn("session {} lags behind and is closed; its rest is sent beside session {}",
+               before.brief(), next.brief());
+  for (const sense::Activation* activation : runs) report_started(*activation, before);
+}
+
 // Those of a run that goes on are left out where the spool is for what must not be lost.
-void Control::report_counts(const sense::Activation& activation, bool final) {
+void Control::report_counts(const sense::Activation& activation, bool final,
+                            const std::optional<RunId>& continued_in) {
   nlohmann::json triggers = nlohmann::json::array();
   if (auto found = arrivals_.find(activation.run); found != arrivals_.end()) {
     for (const auto& [port, count] : found->second)
@@ -67,6 +105,8 @@ void Control::report_counts(const sense::Activation& activation, bool final) {
     if (!archive || (!final && !streams_.has_room(*archive))) continue;
     nlohmann::json counts = role_.counts_of(activation, final, copy);
     counts["triggers"] = triggers;
+    counts["outages"] = streams_.outages(*archive, activation.started_utc_ns);
+    if (continued_in) counts["continued_in"] = continued_in->hex();
     if (tells_of_something(counts)) streams_.dial(*archive);
     report_copy(FL_FRAME_FINAL_COUNTS, activation.run, copy, std::move(counts));
   }
@@ -108,6 +148,7 @@ void Control::keep_reporting() {
 
 void Control::each_second() {
   gate_.expire(clock_.utc_ns());
+  if (streams_.lags()) begin_session();
   report_interim_counts();
   report_clock();
   nlohmann::json status = role_.status();

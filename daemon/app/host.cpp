@@ -245,6 +245,14 @@ Result<void> Host::apply_flows() {
   return feed_->apply(entries);
 }
 
+void Host::session_begun(const std::vector<const sense::Activation*>& runs) {
+  for (const auto* activation : runs) {
+    dropped_spool_ += recorder_.counts(activation->run).dropped_spool;
+    baselines_[activation->run] = feed_->accounting();
+  }
+  recorder_.begin_session(streams_.session());
+}
+
 void Host::forget(const RunId& run) {
   dropped_spool_ += recorder_.counts(run).dropped_spool;
   baselines_.erase(run);

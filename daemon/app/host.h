@@ -45,6 +45,8 @@ class Host final : public Role {
   void begun(const sense::Activation& activation) override;
   nlohmann::json counts_of(const sense::Activation& activation, bool final,
                            std::size_t copy) override;
+  void end_session() override { drain(); }
+  void session_begun(const std::vector<const sense::Activation*>& runs) override;
   void forget(const RunId& run) override;
   nlohmann::json status() override;
   std::vector<std::string> interfaces_in_path() const override { return config_.interfaces; }

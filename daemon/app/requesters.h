@@ -36,6 +36,8 @@ class Requesters {
   // A run begins. An error if it cannot be taken for now.
   Result<void> begin(const RunId& run, const stream::Fingerprint& archive, const std::string& host);
   void end(const RunId& run);  // any run
+  bool in_use() const { return at_work() > 0; }
+  void begin_session() { all_.clear(); }  // while none is in use: its numbers are met nowhere
 
   stream::Producer* find(const stream::Fingerprint& archive);  // none: not one of these
   void dial(const stream::Fingerprint& archive);

@@ -55,8 +55,8 @@ RunCounts::Directions RunCounts::of_kernel(const sense::Activation& activation) 
 // What was lifted for others and is not of this run's sample is sampled out: the recorder knows.
 // Where the kernel's counters are not this run's alone, it knows what was lifted, too; what the
 // kernel sampled out there was this run's, because it does so only while one run holds the entry.
-RunCounts::Directions RunCounts::of(const sense::Activation& activation,
-                                    const Points& points) const {
+RunCounts::Directions RunCounts::in_all(const sense::Activation& activation,
+                                        const Points& points) const {
   Directions flows = of_kernel(activation);
   const bool by_recorder = activation.overlap || sharing_.contains(activation.run);
   if (by_recorder) {
@@ -79,8 +79,23 @@ RunCounts::Directions RunCounts::of(const sense::Activation& activation,
   return flows;
 }
 
+RunCounts::Directions RunCounts::of(const sense::Activation& activation,
+                                    const Points& points) const {
+  Directions flows = in_all(activation, points);
+  auto told = told_.find(activation.run);
+  if (told == told_.end()) return flows;
+  for (std::size_t way = 0; way < flows.size(); ++way)
+    flows[way] = minus(flows[way], told->second[way]);
+  return flows;
+}
+
+void RunCounts::begin_session(const sense::Activation& activation, const Points& points) {
+  told_[activation.run] = in_all(activation, points);
+}
+
 void RunCounts::forget(const RunId& run) {
   baselines_.erase(run);
+  told_.erase(run);
   sharing_.erase(run);
 }
 

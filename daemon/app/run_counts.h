@@ -30,18 +30,24 @@ class RunCounts {
   // there before the newcomer is not his, and from now on each counts what the recorder gave it.
   void begun(const sense::Activation& activation);
   // packets = lifted + sampled_out + dropped_ring + dropped_read, all of them this run's. points:
-  // the recorder's, of the same run.
+  // the recorder's, of the same run and from its begin. Since the session began.
   Directions of(const sense::Activation& activation, const Points& points) const;
+  // Another session begins: what the run has been until now was told in the one before. What stands
+  // in the ring at that moment may be counted in the one and recorded in the other; their sum is
+  // exact.
+  void begin_session(const sense::Activation& activation, const Points& points);
   void forget(const RunId& run);
-  std::size_t size() const { return baselines_.size() + sharing_.size(); }
+  std::size_t size() const { return baselines_.size() + told_.size() + sharing_.size(); }
 
  private:
   Directions of_kernel(const sense::Activation& activation) const;
+  Directions in_all(const sense::Activation& activation, const Points& points) const;
 
   const sense::ActivationTable& table_;
   OfSlot of_slot_;
   // Counters of an entry that stood already when the run joined it, by slot.
   std::unordered_map<RunId, std::unordered_map<std::uint32_t, fl_flow_counters>> baselines_;
+  std::unordered_map<RunId, Directions> told_;  // of earlier sessions
   std::unordered_set<RunId> sharing_;  // runs that hold, or held, a slot together with another
 };
 

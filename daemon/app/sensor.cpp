@@ -208,6 +208,20 @@ Result<void> Sensor::apply_flows() {
   return {};
 }
 
+void Sensor::end_session() {
+  totals_.hand_over(control_.archives_in_use());
+  drain();
+}
+
+void Sensor::session_begun(const std::vector<const sense::Activation*>& runs) {
+  totals_.begin_session(streams_.session());
+  for (const auto* activation : runs) {
+    counts_.begin_session(*activation, recorder_.counts(activation->run));
+    if (auto nics = nics_.find(activation->run); nics != nics_.end()) nics->second = nics_now_;
+  }
+  recorder_.begin_session();
+}
+
 void Sensor::forget(const RunId& run) {
   counts_.forget(run);
   nics_.erase(run);
@@ -218,9 +232,9 @@ void Sensor::forget(const RunId& run) {
 // -- what is told about it
 
 json Sensor::counts_of(const sense::Activation& activation, bool final, std::size_t copy) {
-  const auto& points = recorder_.counts(activation.run, copy);
-  json report = counts_report(config_.name, activation, clock_.utc_ns(), final,
-                              counts_.of(activation, points), points);
+  const auto flows = counts_.of(activation, recorder_.counts(activation.run, copy));
+  json report = counts_report(config_.name, activation, clock_.utc_ns(), final, flows,
+                              recorder_.fresh(activation.run, copy));
   report["gaps"] = gaps_json(recorder_.gaps(activation.run, copy));
   if (final) report["nics"] = nics_since(activation.run);
   return report;

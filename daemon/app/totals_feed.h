@@ -29,6 +29,8 @@ class TotalsFeed {
   // The set of runs changes: what was carried up to now goes to the archives of those that were on,
   // what follows to these. None: nobody is on, and nothing is read.
   void hand_over(std::set<stream::Fingerprint> archives);
+  // Of what is read from now on; hand_over() comes first.
+  void begin_session(const RunId& session) { totals_.begin_session(session); }
   nlohmann::json status() const;
 
  private:

@@ -46,6 +46,7 @@ struct RunState {
   RunSummary summary;
   std::map<RunId, SessionState> sessions;
   std::map<RunId, Owners> owners;
+  std::set<RunId> continued_in;          // sessions that must have counts, whether they came or not
   std::set<std::string> granted, named;  // principals: in "started" reports; in any of them
   bool grant_of_start = false;
 
@@ -84,6 +85,7 @@ struct RunState {
     if (auto events = report.find("events"); events != report.end())
       summary.events += number_of(*events, "recorded");
     session.ended_ns = number_of(report, "at_ns");
+    if (auto next = RunId::parse(string_of(report, "continued_in"))) continued_in.insert(*next);
   }
 
   // Each of its reports is an event: there are no copies of them. It is no evidence of the run's
@@ -102,6 +104,7 @@ struct RunState {
       over = over && session.is_over();
       counted = counted && session.is_counted();
     }
+    for (const RunId& id : continued_in) counted = counted && sessions[id].is_counted();
     if (any && over) {
       for (const auto& [id, session] : sessions)
         summary.ended_ns = std::max(summary.ended_ns, session.ended_ns);

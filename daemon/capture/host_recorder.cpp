@@ -238,6 +238,11 @@ void HostRecorder::flush(const RunId& id, Run& run) {
   run.samples.reset();
 }
 
+void HostRecorder::begin_session(const RunId& session) {
+  session_ = session;
+  for (auto& [id, run] : runs_) run = Run(sinks_.size());
+}
+
 HostCounts HostRecorder::counts(const RunId& run, std::size_t copy) const {
   auto found = runs_.find(run);
   if (found == runs_.end()) return {};

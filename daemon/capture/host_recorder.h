@@ -87,6 +87,9 @@ class HostRecorder {
   // Hands every unfinished batch to the sink.
   void flush();
   HostCounts counts(const RunId& run, std::size_t copy = 0) const;
+  // What follows is of that session, and counted anew. Behind flush(): what is unfinished bears the
+  // old one.
+  void begin_session(const RunId& session);
   // When the sink took no more events.
   const std::vector<Gap>& gaps(const RunId& run, std::size_t copy = 0) const;
   const HostTotals& totals() const { return totals_; }

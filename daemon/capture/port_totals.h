@@ -29,6 +29,8 @@ class PortTotals {
   void read(TotalsReading reading);
   // Nobody reads on: the next reading is a first one.
   void end() { last_.reset(); }
+  // Of what is read from now on; nothing that was read may be left.
+  void begin_session(const RunId& session) { session_ = session; }
   std::uint32_t periods() const { return writer_ ? writer_->periods() : 0; }
   std::uint64_t length_ns() const { return length_ns_; }  // of them together
   // The body of a frame with what was read since the last call; empty: nothing was.

@@ -139,6 +139,31 @@ void Recorder::tally(const Run& run, Copy& copy, bool taken) {
   if (dropped > 0) copy.gaps.note({run.from_ns, run.until_ns, dropped});
 }
 
+void Recorder::begin_session() {
+  for (auto& [id, run] : runs_) {
+    for (Copy& copy : run.copies) {
+      copy.told = copy.counts;
+      copy.gaps = {};
+    }
+  }
+}
+
+std::map<Recorder::Point, PointCounts> Recorder::fresh(const RunId& run, std::size_t copy) const {
+  const Copy& of_run = copy_of(run, copy);
+  auto counts = of_run.counts;
+  for (const auto& [point, told] : of_run.told) {
+    PointCounts& count = counts[point];
+    count.matched -= told.matched;
+    count.matched_bytes -= told.matched_bytes;
+    count.sampled_out -= told.sampled_out;
+    count.recorded -= told.recorded;
+    count.bytes -= told.bytes;
+    count.dropped_spool -= told.dropped_spool;
+    count.super_packets -= told.super_packets;
+  }
+  return counts;
+}
+
 const Recorder::Copy& Recorder::copy_of(const RunId& run, std::size_t copy) const {
   static const Copy none;
   auto found = runs_.find(run);

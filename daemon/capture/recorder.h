@@ -68,6 +68,9 @@ class Recorder {
   const std::map<Point, PointCounts>& counts(const RunId& run, std::size_t copy = 0) const {
     return copy_of(run, copy).counts;
   }
+  // What is handed on from now on is of another session: fresh() and gaps() begin anew.
+  void begin_session();
+  std::map<Point, PointCounts> fresh(const RunId& run, std::size_t copy) const;
   // When the sink took no more.
   const std::vector<Gap>& gaps(const RunId& run, std::size_t copy = 0) const {
     return copy_of(run, copy).gaps.list();
@@ -81,6 +84,7 @@ class Recorder {
  private:
   struct Copy {
     std::map<Point, PointCounts> counts;
+    std::map<Point, PointCounts> told;  // of them: of earlier sessions
     Gaps gaps;
   };
   struct Run {

@@ -25,6 +25,32 @@ std::unique_ptr<SpoolDisk> Link::disk_of(const ProducerOptions& options) {
   return std::make_unique<SpoolDisk>(options.spool_folder, options.session, options.archive);
 }
 
+void Link::share_with(std::shared_ptr<LinkShare> share, bool is_rest) {
+  leave_share();
+  share_ = std::move(share);
+  is_rest_ = is_rest;
+  if (is_rest_) share_->add_rest(this, [this] { wake_.notify(); });
+}
+
+// What was taken for the wire; 0: nothing is left to take, or nobody takes it.
+void Link::tell_share(std::size_t sent) {
+  if (!share_) return;
+  if (is_rest_) return share_->rest_sent(sent);
+  share_->live_wants(sent > 0);
+  share_->live_sent(sent);
+}
+
+void Link::leave_share() {
+  if (!share_) return;
+  if (is_rest_) {
+    share_->remove_rest(this);
+  } else {
+    share_->live_wants(false);
+  }
+  share_.reset();
+  is_rest_ = false;
+}
+
 void Link::enter(LinkState next) {
   if (state == next) return;
   state = next;
@@ -61,6 +87,7 @@ asio::awaitable<void> Link::run(std::shared_ptr<Link> self) {
     }
     if (self->connection_) self->connection_->close();
     self->connection_.reset();
+    self->tell_share(0);
     if (!self->stopping_) co_await self->back_off();
   }
 }
@@ -176,11 +203,16 @@ asio::awaitable<void> Link::write() {
       batch = encode_frame(FL_FRAME_STATUS, FL_ENCODING_JSON, view(*status_));
       status_.reset();
     }
+    if (!may_send()) {
+      co_await wake_.wait();
+      continue;
+    }
     auto taken = spool.take(batch, kBatch);
     if (!taken) {
       end_connection(LinkState::unreachable, std::move(taken.error()).in("reading the spool"));
       break;
     }
+    tell_share(batch.size());
     if (batch.empty()) {
       if (spool.items() == 0) delivered();
       co_await wake_.wait();

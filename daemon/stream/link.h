@@ -9,6 +9,7 @@
 #include <string>
 
 #include "stream/connection.h"
+#include "stream/link_share.h"
 #include "stream/producer.h"
 #include "stream/spool.h"
 #include "stream/tasks.h"
@@ -41,7 +42,9 @@ class Link : public std::enable_shared_from_this<Link> {
     auto ended = [self = shared_from_this()](std::exception_ptr) { self->drained_.notify(); };
     tasks_.spawn(run(shared_from_this()), ended);
   }
+  void share_with(std::shared_ptr<LinkShare> share, bool is_rest);
   void stop() {
+    leave_share();
     stopping_ = true;
     if (connection_) connection_->close();
     backoff_.notify();
@@ -80,11 +83,16 @@ class Link : public std::enable_shared_from_this<Link> {
   void failed(LinkState next, const Error& error);
   void end_connection(LinkState next, const Error& error);
   bool over() const { return stopping_ || over_; }
+  bool may_send() const { return !is_rest_ || share_->rest_may_send(); }
+  void tell_share(std::size_t sent);
+  void leave_share();
 
   boost::asio::any_io_executor executor_;
   Result<std::shared_ptr<boost::asio::ssl::context>> context_;
   TaskGroup tasks_;
   std::shared_ptr<Connection> connection_;
+  std::shared_ptr<LinkShare> share_;  // none: nobody shares the link
+  bool is_rest_ = false;
   std::optional<std::string> status_;
   Condition wake_;     // of write(): something to send, or the end
   Condition overdue_;  // of watch(): items began to wait for an acknowledgement, or the end

@@ -60,6 +60,10 @@ class LinkedProducer final : public Producer {
   asio::awaitable<bool> close(std::uint64_t timeout_ns) override {
     return link_->drain(timeout_ns);
   }
+  void share_link(std::shared_ptr<LinkShare> share, bool is_rest) override {
+    link_->share_with(std::move(share), is_rest);
+  }
+  bool lags() const override { return link_->spool.lags(); }
   bool kept() const override { return link_->kept; }
   LinkState state() const override { return link_->state; }
   std::string last_error() const override { return link_->last_error; }

@@ -60,6 +60,8 @@ struct ProducerCounters {
 
 // All calls come from the executor's thread, which is one. After a failure the state says so until
 // the next connection stands: it does not flicker through connecting.
+class LinkShare;
+
 class Producer {
  public:
   static std::unique_ptr<Producer> create(boost::asio::any_io_executor executor,
@@ -80,9 +82,15 @@ class Producer {
   // What is not goes to the spool's disk. The producer must outlive it.
   virtual boost::asio::awaitable<bool> close(std::uint64_t timeout_ns) = 0;
 
+  // From now on the link to the archive is shared with the producer's other streams, as the live
+  // one or as the rest of an earlier session: of that nothing more is offered.
+  virtual void share_link(std::shared_ptr<LinkShare> share, bool is_rest) = 0;
+
   virtual LinkState state() const = 0;
   virtual std::string last_error() const = 0;  // names cause and remedy
   virtual ProducerCounters counters() const = 0;
+  // What is offered now waits for what is on disk.
+  virtual bool lags() const = 0;
   virtual bool kept() const = 0;  // after close(): the disk has what is not acknowledged
   // The executor's thread calls this after each change of state.
   std::function<void(LinkState)> on_state;

@@ -62,6 +62,8 @@ class Spool {
   std::uint64_t dropped() const { return dropped_; }
   std::uint64_t resent() const { return resent_; }
   const SpoolDisk* disk() const { return disk_.get(); }
+  // Something waits on disk for what is sent before it.
+  bool lags() const { return disk_ && disk_->has_unread(); }
 
   // Told once when the disk begins to fail, and of what it lost.
   std::function<void(const Error&)> on_trouble;

@@ -36,6 +36,8 @@ struct Fake final : stream::Producer {
   std::string last_error() const override { return "it is not there"; }
   stream::ProducerCounters counters() const override { return counters_; }
   bool kept() const override { return false; }
+  bool lags() const override { return false; }
+  void share_link(std::shared_ptr<stream::LinkShare>, bool) override {}
 
   std::map<std::string, int>& starts_;
   std::string host_;

@@ -130,6 +130,41 @@ TEST_CASE("The board knows who confirmed, who refused and who still owes counts"
   CHECK(board.confirmed({kRun, second}).empty());
 }
 
+TEST_CASE("A sensor whose stream went on in another session owes the counts of both") {
+  auto started = [](const char* session, const char* continues) {
+    json document = {{"event", "started"}, {"sensor", "s1"}, {"session", session}};
+    if (*continues != 0) document["continues"] = continues;
+    return WatchEvent{WatchEvent::Kind::activation, kRun, document, {}};
+  };
+  auto final_counts = [](const char* session) {
+    return WatchEvent{WatchEvent::Kind::counts,
+                      kRun,
+                      {{"sensor", "s1"}, {"session", session}, {"final", true}},
+                      {}};
+  };
+  Board backlog_last, backlog_first, killed;
+  for (Board* board : {&backlog_last, &backlog_first, &killed}) {
+    board->add_run(kRun, true);
+    board->take(started("a", ""));
+  }
+  backlog_last.take(started("b", "a"));
+  backlog_last.take(final_counts("b"));
+  CHECK_FALSE(backlog_last.all_final());
+  backlog_last.take(final_counts("a"));
+  CHECK(backlog_last.all_final());
+
+  backlog_first.take(final_counts("a"));
+  backlog_first.take(started("b", "a"));
+  CHECK_FALSE(backlog_first.all_final());
+  backlog_first.take(final_counts("b"));
+  CHECK(backlog_first.all_final());
+
+  // A session that died owes them for ever, and nobody waits for it.
+  killed.take(started("b", ""));
+  killed.take(final_counts("b"));
+  CHECK(killed.all_final());
+}
+
 TEST_CASE("Reports of any shape do not break the board") {
   Board board;
   board.add_run(kRun, true);
