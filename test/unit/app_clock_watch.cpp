@@ -123,7 +123,7 @@ TEST_CASE("the clock's report is as json.md says") {
   quality.steps = {{ClockStep::What::utc, 5, 8, -3'000'000'000}};
   auto expected = nlohmann::json::parse(R"({"schema":"fieldline.clock_quality/1","sensor":"s1",
       "at_ns":9,"tai_offset_s":37,"source":"tsc","by":"kernel","synchronized":false,
-      "error_ns":1000250,"kernel":{"synchronized":false,"offset_ns":-250,"max_error_ns":1000000,
+      "error_ns":1000250,"stamps_early_by_ns":0,"kernel":{"synchronized":false,"offset_ns":-250,"max_error_ns":1000000,
       "estimated_error_ns":70000,"frequency_ppm":-1.5},"chrony":null,"steps_so_far":4,
       "steps":[{"what":"utc","from_ns":5,"to_ns":8,"by_ns":-3000000000}]})");
   CHECK(clock_report(quality) == expected);
@@ -140,4 +140,8 @@ TEST_CASE("the clock's report is as json.md says") {
   quality.chrony->synchronized = false;
   CHECK(clock_report(quality)["by"] == "kernel");
   CHECK(clock_report(quality)["error_ns"] == 1'000'250);
+  // What packets are stamped too early by is an error of their time like any other.
+  quality.stamps_early_by_ns = 30'000;
+  CHECK(clock_report(quality)["error_ns"] == 1'030'250);
+  CHECK(clock_report(quality)["stamps_early_by_ns"] == 30'000);
 }
