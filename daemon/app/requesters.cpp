@@ -73,7 +73,7 @@ void Requesters::dial(const stream::Fingerprint& archive) {
   known->second.producer->start();
 }
 
-// One that never took anything has no numbers that could be met again.
+// One that took nothing in all the session has no numbers that could be met again.
 void Requesters::forget(const stream::Fingerprint& archive) {
   Requester& requester = all_.at(archive);
   if (!requester.producer) return;
@@ -88,7 +88,8 @@ void Requesters::forget(const stream::Fingerprint& archive) {
   requester.producer.reset();
   requester.is_dialled = false;
   requester.forgetting.reset();
-  if (counters.connects == 0) all_.erase(archive);
+  requester.was_met |= counters.connects > 0;
+  if (!requester.was_met) all_.erase(archive);
 }
 
 nlohmann::json Requesters::report() const {

@@ -50,6 +50,7 @@ class Requesters {
     ArchivePin where;
     std::unique_ptr<stream::Producer> producer;  // none: forgotten, but for its numbers
     bool is_dialled = false;
+    bool was_met = false;  // took something of the session, in this producer's life or an earlier
     std::size_t runs = 0;
     std::uint64_t numbered = 0;
     std::unique_ptr<boost::asio::steady_timer> forgetting;  // while there is no run
