@@ -56,6 +56,12 @@ void read_role(Settings& at, const std::string& role, RoleConfig& config) {
     ArchivePin pin;
     read_endpoint(entry, "address", pin);
     pin.key = read_key(entry, "key");
+    // Each entry with `also` is another copy of every record.
+    auto same_key = [&](const ArchivePin& other) { return other.key == pin.key; };
+    if (pin.key != stream::Fingerprint{} &&
+        std::any_of(config.archives.begin(), config.archives.end(), same_key)) {
+      entry.complain("key", "an archive above has this key already; one entry is for one archive");
+    }
     pin.also = entry.boolean("also", false);
     if (pin.also && config.archives.empty())
       entry.complain("also", "the first archive is the role's own; 'also' is for those behind it");
