@@ -126,6 +126,7 @@ namespace {
 // What a link message says of its place among others; absent: 0, "".
 struct LinkTies {
   int index = 0, master = 0, lower = 0;
+  bool lower_is_elsewhere = false;  // an index of another namespace
   std::string kind;
 };
 
@@ -139,18 +140,22 @@ Result<void> each_link(const std::function<void(const LinkTies&)>& on_link) {
     each_attribute(reader.rest(), [&](std::uint16_t attribute, ByteView value) {
       if (attribute == IFLA_MASTER) ties.master = int_of(value);
       if (attribute == IFLA_LINK) ties.lower = int_of(value);
+      if (attribute == IFLA_LINK_NETNSID) ties.lower_is_elsewhere = true;
       if (attribute == IFLA_LINKINFO) ties.kind = kind_of(value);
     });
     on_link(ties);
   });
 }
 
-// A VLAN, a macvlan, a tunnel that is bound to it. (What a veth names so is its other end.)
+// A VLAN, a macvlan, a tunnel that is bound to it. What a pair's end names so is its other end.
 Result<std::vector<std::string>> stacked_on(const Interface& interface) {
   std::vector<std::string> names;
   auto read = each_link([&](const LinkTies& ties) {
-    if (ties.lower == interface.index && ties.index != interface.index && ties.kind != "veth")
+    const bool is_pair = ties.kind == "veth" || ties.kind == "netkit" || ties.kind == "vxcan";
+    if (ties.lower == interface.index && !ties.lower_is_elsewhere && !is_pair &&
+        ties.index != interface.index) {
       names.push_back(name_of(ties.index));
+    }
   });
   if (!read) return read.error();
   return names;

@@ -107,6 +107,10 @@ class KernelSource final : public Source {
       if (ports_[i]) {
         auto still = check_still(plans_[i]);
         if (still) continue;
+        if (still.error().code != Code::invalid) {  // the kernel did not say: asked again next time
+          lines.push_back(port + "is it still a tap? " + still.error().text());
+          continue;
+        }
         std::string why = std::move(still.error()).in("port " + plans_[i].name()).text();
         lines.push_back("let go: " + why);
         detach(i, std::move(why));

@@ -228,6 +228,22 @@ TEST_CASE("A port that came back with an address stays away, and the reason is s
   CHECK(back[0] == "port tap0: is back: native XDP");
 }
 
+TEST_CASE("A macvlan on another namespace's interface does not stand on the tap of that index") {
+  OwnNetwork network;
+  // In the other namespace, which lasts as long as its shell, an interface gets tap0's index.
+  const std::string index = std::to_string(if_nametoindex("tap0"));
+  const std::string make = "ip link add low index " + index +
+                           " type veth peer name other index 77 && ip link add link low name mac9 "
+                           "type macvlan && ip link set dev mac9 netns " +
+                           std::to_string(getpid());
+  FILE* other = popen(("unshare --net sh -c '" + make + " && cat'").c_str(), "w");
+  REQUIRE(other != nullptr);
+  for (int i = 0; i < 5000 && if_nametoindex("mac9") == 0; ++i) poll(nullptr, 0, 1);
+  CHECK(if_nametoindex("mac9") != 0);
+  must_open(small({"tap0"}));
+  REQUIRE(pclose(other) == 0);
+}
+
 TEST_CASE("A member that joins a bundle is told, because it is no port until the next start") {
   OwnNetwork network;
   shell("ip link add bridge0 type bridge && ip link set dev tap0 master bridge0");

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Source on real veth pairs: what its ports see, and what they leave behind.
 #include <bpf/bpf.h>
+#include <sched.h>
 #include <sys/wait.h>
 
 #include "base/clock.h"
@@ -124,15 +125,39 @@ TEST_CASE("A VLAN tag that the stack took off before tc counts with the bytes on
   CHECK(source->port_counters(0)->bytes == tagged.size());
 }
 
+namespace {
+
+// Polls are a CPU's own.
+class OneCpu {
+ public:
+  OneCpu() {
+    REQUIRE(sched_getaffinity(0, sizeof before_, &before_) == 0);
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(static_cast<unsigned>(sched_getcpu()), &one);
+    REQUIRE(sched_setaffinity(0, sizeof one, &one) == 0);
+  }
+  ~OneCpu() { sched_setaffinity(0, sizeof before_, &before_); }
+  OneCpu(const OneCpu&) = delete;
+
+ private:
+  cpu_set_t before_;
+};
+
+}  // namespace
+
 TEST_CASE(
     "With one time for each poll, what came in between the ends of two polls bears one time") {
   Bench bench({.traits = {.action = XDP_DROP, .time_per_poll = true}});
   bench.apply({default_entry(1)});
   const Bytes frame = ethernet(kIpv4, ipv4({}, tcp({}, filler(20))));
-  // Nothing says yet that a poll is over.
-  const std::uint64_t first = bench.lift_of(frame).lift.timestamp_ns;
-  CHECK(first > 0);
-  CHECK(bench.lift_of(frame).lift.timestamp_ns == first);
+  {
+    const OneCpu pinned;
+    // Nothing says yet that a poll is over.
+    const std::uint64_t first = bench.lift_of(frame).lift.timestamp_ns;
+    CHECK(first > 0);
+    CHECK(bench.lift_of(frame).lift.timestamp_ns == first);
+  }
 
   OwnNetwork network;
   Options options = small({"tap0"});
