@@ -152,6 +152,7 @@ Result<void> Deletions::shorten(std::size_t kept,
   file_ = std::move(*file);
   size_ = lines.size();
   cut_first_ = false;
+  name_synced_ = false;
   std::map<RunId, Deletion> by_run;
   for (const auto& run : left) by_run.insert(by_run_.extract(run));
   by_run_ = std::move(by_run);

@@ -110,7 +110,7 @@ bool FileArchive::is_open(const RunStanding& run) const {
   const std::uint64_t not_after_ns = not_after_of(run.summary);
   if (not_after_ns != 0 && is_long_ago(std::max(not_after_ns, run.newest_ns))) return false;
   for (const auto& [id, session] : sessions_) {
-    if (session->is_on(run.summary.run)) return true;
+    if (session->is_on(run.summary.run, run.principals)) return true;
   }
   return std::any_of(run.on.begin(), run.on.end(),
                      [&](const RunId& session) { return !has_gone_away(session, run.newest_ns); });

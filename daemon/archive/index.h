@@ -43,7 +43,7 @@ struct RunStanding {
   RunSummary summary;
   std::set<std::string> principals;  // to whom it was granted; nobody: whom its reports name
   std::vector<RunId> on;             // sessions that have not ended it
-  std::uint64_t newest_ns = 0;       // as of a chunk
+  std::uint64_t newest_ns = 0;       // as of a chunk, but for applications of others
 };
 
 // Runs that are as if they were not there.

@@ -149,7 +149,6 @@ Result<RunStanding> Index::standing_of(const RunId& run, const Principal& reader
   auto parts = parts_of(run, reader);
   if (!parts) return parts.error();
   for (const auto& part : *parts) {
-    standing.newest_ns = std::max(standing.newest_ns, part.newest_ns);
     if (!part.owner.empty()) state.application(part.owner, part.part.reports);
     if (part.part.records == 0) continue;
     const Owners& owners = state.owners[part.name.session];
@@ -163,6 +162,10 @@ Result<RunStanding> Index::standing_of(const RunId& run, const Principal& reader
     if (session.was_on() && !session.is_over()) standing.on.push_back(id);
   }
   standing.principals = std::move(state.granted.empty() ? state.named : state.granted);
+  for (const auto& part : *parts) {
+    if (part.owner.empty() || standing.principals.contains(part.owner))
+      standing.newest_ns = std::max(standing.newest_ns, part.newest_ns);
+  }
   standing.summary = std::move(summary);
   return standing;
 }

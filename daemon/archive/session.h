@@ -5,6 +5,8 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
+#include <string>
 #include <vector>
 
 #include "archive/archive.h"
@@ -39,8 +41,12 @@ class Session {
   bool has_unsynced() const { return synced_ != last_ || (chunk_ && chunk_->unsynced() > 0); }
   std::uint64_t last_sequence() const { return last_; }
   bool any_run_on() const { return !started_.empty(); }
-  // What an application writes into is not deleted under it.
-  bool is_on(const RunId& run) const { return started_.contains(run) || info_.is_of(run); }
+  // What an application writes into is not deleted under it, if the run is of one of `principals`:
+  // whoever is trusted can sign a grant with the id of another's run.
+  bool is_on(const RunId& run, const std::set<std::string>& principals) const {
+    return started_.contains(run) ||
+           (info_.is_of(run) && principals.contains(info_.owner->principal));
+  }
   bool touched = false;  // items came since `safe` was last called
   // An item ended in the middle, for want of memory: what is in the file is whole, what is here is
   // not, and is never written. The session is closed, and goes on from the file.

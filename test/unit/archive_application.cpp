@@ -166,3 +166,20 @@ TEST_CASE("ApplicationsLeaveRunsIncomplete: they are no part of a run's begin an
   REQUIRE(archive->close_session(kSession));
   CHECK(chunk_files(dir.path(), "sealed").size() == 1);
 }
+
+TEST_CASE("ApplicationsHoldOthersRuns: an open session keeps its owner's run alone") {
+  TempDir dir;
+  auto archive = open_archive(dir.path());
+  open_session(*archive, kSensor);
+  REQUIRE(archive->append(kSensor, activation(kRun, 1, "started").report()));
+  REQUIRE(archive->append(kSensor, counts(kRun, 2, true).report()));
+  REQUIRE(open_application(*archive, kThiefs, kRun, kThief, "SHA256:his"));
+  REQUIRE(write(*archive, kThiefs, kRun, 1, event("his")));
+  REQUIRE(open_application(*archive, kSession, kRun, kOps));
+  REQUIRE(write(*archive, kSession, kRun, 1, event("mine")));
+  const archive::PruneRequest request{{kRun}, {}, false, kOps, false};
+  using Fate = archive::Pruned::Fate;
+  CHECK(archive->prune(request).value().at(0).fate == Fate::open);
+  REQUIRE(archive->close_session(kSession));
+  CHECK(archive->prune(request).value().at(0).fate == Fate::deleted);
+}
