@@ -223,8 +223,8 @@ int fieldline_get_counts(fieldline_handle* handle, fieldline_counts* counts) {
 int fieldline_off(fieldline_handle* handle, fieldline_counts* counts) {
   if (int code = usable(handle); code != FIELDLINE_OK) return code;
   return guarded([&] {
-    auto last = forget(handle);
-    const Counts ended = last->monitor->switch_off(last->monitor->off_timeout_ns());
+    const Counts ended = handle->monitor->switch_off(handle->monitor->off_timeout_ns());
+    forget(handle);
     if (int code = give(ended, counts); code != FIELDLINE_OK) return code;
     if (ended.acknowledged == ended.written) return int{FIELDLINE_OK};
     return complain(FIELDLINE_PARTIAL,

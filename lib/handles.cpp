@@ -18,6 +18,7 @@ constexpr std::uint64_t kExitTimeout = 500 * kNanosPerMilli;
 struct Registry {
   std::mutex mutex;
   std::set<fieldline_handle*> handles;
+  std::set<fieldline_handle*> ended;  // by the process's exit, whose they are from then on
 };
 
 // Never destroyed: threads may use it up to the process's end.
@@ -26,14 +27,14 @@ Registry& registry() {
   return one;
 }
 
-// A parent's handles are not a child's to end.
+// A parent's handles are not a child's to end. None is freed: threads may still write to it, and
+// destructors that run later switch it off.
 void end_all() {
-  std::set<fieldline_handle*> all;
   {
     std::lock_guard lock(registry().mutex);
-    all.swap(registry().handles);
+    registry().ended.merge(registry().handles);
   }
-  for (fieldline_handle* handle : all) {
+  for (fieldline_handle* handle : registry().ended) {
     if (handle->owner == ::getpid()) handle->monitor->switch_off(kExitTimeout);
   }
 }
@@ -62,8 +63,8 @@ fieldline_handle* remember(std::unique_ptr<fieldline_handle> handle) {
 
 std::unique_ptr<fieldline_handle> forget(fieldline_handle* handle) {
   std::lock_guard lock(registry().mutex);
-  registry().handles.erase(handle);
-  return std::unique_ptr<fieldline_handle>(handle);
+  const bool is_callers = registry().handles.erase(handle) != 0;
+  return std::unique_ptr<fieldline_handle>(is_callers ? handle : nullptr);
 }
 
 }  // namespace fieldline::lib

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The handles that this process holds. What is still on when it exits is ended then, within a
-// second: in front of the libraries that are cleaned up behind it.
+// The handles that this process holds. What is still on when it exits is ended then, one after
+// another and each within a second, in front of the libraries that are cleaned up behind it.
 #pragma once
 
 #include <sys/types.h>
@@ -20,6 +20,8 @@ namespace fieldline::lib {
 void end_with_process();
 
 fieldline_handle* remember(std::unique_ptr<fieldline_handle> handle);
+// To be freed; null: the process's exit has it. Behind its switch_off(): an exit waits for the runs
+// that it finds here, those that other threads are switching off too.
 std::unique_ptr<fieldline_handle> forget(fieldline_handle* handle);
 
 }  // namespace fieldline::lib

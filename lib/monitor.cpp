@@ -99,7 +99,9 @@ Monitor::Monitor(const MonitorOptions& options)
                options.program.empty() ? program_invocation_short_name : options.program},
       off_timeout_ns_(options.off_timeout_ns) {}
 
-Monitor::~Monitor() = default;
+Monitor::~Monitor() {
+  if (thread_.joinable()) switch_off(0);
+}
 
 Result<std::unique_ptr<Monitor>> Monitor::switch_on(int fd, const MonitorOptions& options) {
   auto socket = look_at(fd);
@@ -135,7 +137,7 @@ Result<std::unique_ptr<Monitor>> Monitor::switch_on(int fd, const MonitorOptions
 
 // The engine goes with its thread: to destroy it may have to wait for a name look-up.
 Result<void> Monitor::start(std::unique_ptr<Engine> engine) {
-  engine_ = engine.get();
+  Engine* running = engine.get();
   auto work = [shared = shared_, engine = std::move(engine)]() mutable {
     engine->run();
     engine.reset();
@@ -149,11 +151,12 @@ Result<void> Monitor::start(std::unique_ptr<Engine> engine) {
   } catch (const std::system_error& error) {
     return fail(Code::io, std::string("starting a thread: ") + error.what());
   }
+  engine_ = running;
   return {};
 }
 
 void Monitor::wake(void (Engine::*what)()) {
-  std::lock_guard lock(engine_mutex_);
+  std::lock_guard lock(mutex_);
   if (engine_ != nullptr) (engine_->*what)();
 }
 
@@ -207,15 +210,20 @@ Counts Monitor::counts() {
 
 Counts Monitor::switch_off(std::uint64_t timeout_ns) {
   {
-    std::lock_guard lock(engine_mutex_);
-    engine_->finish(timeout_ns);
+    std::lock_guard lock(mutex_);
+    if (engine_ != nullptr) engine_->finish(timeout_ns);
     engine_ = nullptr;
   }
   std::unique_lock lock(shared_->mutex);
   const bool gone = shared_->changed.wait_for(lock, std::chrono::nanoseconds(timeout_ns) + kLeave,
                                               [&] { return shared_->gone; });
   lock.unlock();
-  gone ? thread_.join() : thread_.detach();
+  std::thread ended;  // to whoever comes first
+  {
+    std::lock_guard ours(mutex_);
+    ended.swap(thread_);
+  }
+  if (ended.joinable()) gone ? ended.join() : ended.detach();
   return known();
 }
 

@@ -38,7 +38,7 @@ class Engine;
 class Monitor {
  public:
   static Result<std::unique_ptr<Monitor>> switch_on(int socket, const MonitorOptions& options);
-  // switch_off() came before.
+  // Ends the run if nobody has, and waits for no event.
   ~Monitor();
   Monitor(const Monitor&) = delete;
 
@@ -50,7 +50,8 @@ class Monitor {
   std::uint64_t off_timeout_ns() const { return off_timeout_ns_; }
 
   // The run's end, and what came of it: after timeout_ns and half a second at the most. A name
-  // look-up that takes longer ends alone.
+  // look-up that takes longer ends alone. Any thread, and again: the first asks for the end, each
+  // waits for it.
   Counts switch_off(std::uint64_t timeout_ns);
 
  private:
@@ -60,11 +61,10 @@ class Monitor {
   Counts known();
 
   std::shared_ptr<Shared> shared_;
-  // The thread's, there until switch_off() has asked for its end: which the process's exit may do
-  // while other threads still write.
-  std::mutex engine_mutex_;
-  Engine* engine_ = nullptr;
-  std::thread thread_;
+  // Of what follows: the process's exit may switch off while other threads write, or do so too.
+  std::mutex mutex_;
+  Engine* engine_ = nullptr;  // the thread's, there until its end was asked for
+  std::thread thread_;        // until it is waited for no more
   std::string run_;
   Speaker speaker_;
   std::uint64_t off_timeout_ns_ = 0;

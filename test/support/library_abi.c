@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -204,6 +205,64 @@ static void left_on(int fd, const char *config, const char *identity)
 		;
 }
 
+static struct fieldline_handle *kept;
+static pthread_t leaver;
+static sem_t leaving;
+
+static void leave(void)
+{
+	sem_post(&leaving);
+}
+
+static void *switches_off(void *handle)
+{
+	while (sem_wait(&leaving) != 0)
+		;
+	return f.off(handle, NULL) == FIELDLINE_PARTIAL ? NULL : handle;
+}
+
+/* CHECK() would call exit() within exit(). */
+static void at_exit(int holds, const char *what)
+{
+	if (holds)
+		return;
+	fprintf(stderr, "at exit: not %s; %s\n", what, f.error());
+	_exit(1);
+}
+
+/* What a C++ program's global does that was built before the first fieldline_on(): it goes behind the library's own end. */
+static void switch_off_late(void)
+{
+	struct fieldline_counts counts;
+	void *wrong;
+
+	if (kept == NULL)
+		return;
+	memset(&counts, 0, sizeof counts);
+	counts.size = sizeof counts;
+	at_exit(f.event(kept, "x.late", NULL) == FIELDLINE_OK, "taken");
+	at_exit(f.off(kept, &counts) == FIELDLINE_PARTIAL, "partial");
+	at_exit(counts.written == 2 && counts.pending == 2, "two pending");
+	at_exit(pthread_join(leaver, &wrong) == 0 && wrong == NULL, "switched off by the thread");
+	printf("switched off late\n");
+}
+
+/* Of two runs that are left on a thread switches one off while the library ends both, the program the other behind it. */
+static void left_to_exit(int fd, const char *config, const char *identity)
+{
+	struct fieldline_options options;
+	struct fieldline_handle *other;
+
+	memset(&options, 0, sizeof options);
+	options.size = sizeof options;
+	options.config = config;
+	options.identity = identity;
+	CHECK(f.on(fd, &options, &other) == FIELDLINE_OK && f.event(other, "x", NULL) == FIELDLINE_OK);
+	CHECK(sem_init(&leaving, 0, 0) == 0 && pthread_create(&leaver, NULL, switches_off, other) == 0);
+	CHECK(f.on(fd, &options, &kept) == FIELDLINE_OK && f.event(kept, "x", NULL) == FIELDLINE_OK);
+	CHECK(atexit(leave) == 0);
+}
+
 int main(int argc, char **argv)
 {
 	void *library;
@@ -211,6 +270,7 @@ int main(int argc, char **argv)
 
 	if (argc != 4)
 		return 2;
+	atexit(switch_off_late);
 	library = load(argv[1]);
 	fd = connected();
 	null_handles();
@@ -221,6 +281,7 @@ int main(int argc, char **argv)
 	signal(SIGCHLD, SIG_IGN); /* who waits for ssh-keygen is then told nothing */
 	archive_away(fd, argv[2], argv[3]);
 	left_on(fd, argv[2], argv[3]);
+	left_to_exit(fd, argv[2], argv[3]);
 	dlclose(library);
 	printf("ok\n");
 	return 0;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // libfieldline's parts that need no archive.
-#include "cli_result.h"
+#include "cli_keys.h"
 
 #include <arpa/inet.h>
 #include <sys/socket.h>
@@ -11,6 +11,7 @@
 
 #include "base/application_event.h"
 #include "base/fd.h"
+#include "lib/monitor.h"
 #include "lib/outbox.h"
 #include "lib/pairs.h"
 #include "lib/speaker.h"
@@ -42,6 +43,23 @@ struct Connection {
     port = ntohs(address.sin_port);
   }
   std::uint16_t port = 0;
+};
+
+// A run of a connection's, whose archive is away: nobody listens at port 1.
+struct LoneRun {
+  explicit LoneRun(std::size_t buffer_bytes = 1 << 20) {
+    MonitorOptions options;
+    options.config = "/dev/null";
+    options.archive = "127.0.0.1:1#SHA256:" + std::string(64, '0');
+    options.identity = keys.make("key");
+    options.buffer_bytes = buffer_bytes;
+    auto made = Monitor::switch_on(connection.client.get(), options);
+    REQUIRE(made);
+    monitor = std::move(*made);
+  }
+  Connection connection;
+  KeyFolder keys;
+  std::unique_ptr<Monitor> monitor;
 };
 
 }  // namespace
@@ -109,6 +127,27 @@ TEST_CASE("events of several threads are each taken once or counted as dropped")
   for (auto& thread : threads) thread.join();
   taken += outbox.take().size();
   CHECK(taken + outbox.counts().dropped == kThreads * kEach);
+}
+
+TEST_CASE("a run is switched off by whoever does, once and again") {
+  LoneRun run;
+  REQUIRE(run.monitor->write("x", {}));
+  std::vector<std::thread> threads;
+  std::vector<Counts> said(3);
+  for (Counts& counts : said)
+    threads.emplace_back([&] { counts = run.monitor->switch_off(kNanosPerMilli); });
+  for (auto& thread : threads) thread.join();
+  said.push_back(run.monitor->switch_off(0));
+  for (const Counts& counts : said) {
+    CHECK(counts.written == 1);
+    CHECK(counts.pending == 1);
+  }
+}
+
+TEST_CASE("a run that is let go has ended") {
+  LoneRun run;
+  REQUIRE(run.monitor->write("x", {}));
+  run.monitor.reset();
 }
 
 TEST_CASE("of a socket its flow, its marking and its cookie are known") {
