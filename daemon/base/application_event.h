@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // An application's event (proto/application.h): written by libfieldline, judged by an archive,
-// shown by `fieldline events`. What is_name() and is_text() let through may be printed on a
-// terminal.
+// shown by `fieldline events`. What is_dotted_name() and is_plain_text() let through may be printed
+// on a terminal.
 #pragma once
 
 #include <cstdint>
