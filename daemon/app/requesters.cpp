@@ -66,6 +66,11 @@ stream::Producer* Requesters::find(const stream::Fingerprint& archive) {
   return known == all_.end() ? nullptr : known->second.producer.get();
 }
 
+std::uint64_t Requesters::numbered(const stream::Fingerprint& archive) const {
+  auto known = all_.find(archive);
+  return known == all_.end() ? 0 : known->second.numbered;
+}
+
 void Requesters::dial(const stream::Fingerprint& archive) {
   auto known = all_.find(archive);
   if (known == all_.end() || !known->second.producer || known->second.is_dialled) return;

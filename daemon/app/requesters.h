@@ -40,6 +40,8 @@ class Requesters {
   void begin_session() { all_.clear(); }  // while none is in use: its numbers are met nowhere
 
   stream::Producer* find(const stream::Fingerprint& archive);  // none: not one of these
+  // How far one that is forgotten was numbered in this session.
+  std::uint64_t numbered(const stream::Fingerprint& archive) const;
   void dial(const stream::Fingerprint& archive);
   nlohmann::json report() const;
   // What is not taken within the time is given up: there is nobody who would send it later.

@@ -100,12 +100,15 @@ std::unique_ptr<stream::Producer> Streams::introduce(const stream::ProducerOptio
   return producer;
 }
 
+// One that a reload pinned goes on behind what it had of this session as a requester's.
 stream::Producer& Streams::to(const stream::Fingerprint& archive) {
   if (stream::Producer* requester = requesters_.find(archive)) return *requester;
   const ArchivePin& where = pins_.at(key_of(archive));
   auto& producer = producers_[where.key];
   if (producer) return *producer;
-  producer = introduce(options_for(where));
+  stream::ProducerOptions options = options_for(where);
+  options.numbered = requesters_.numbered(where.key);
+  producer = introduce(options);
   producer->share_link(link_to(where.key), false);
   producer->start();
   return *producer;

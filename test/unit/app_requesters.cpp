@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "app/requesters.h"
 
+#include <unistd.h>
+
 #include <catch2/catch.hpp>
+
+#include "app/streams.h"
+#include "stream_lab.h"
 
 using namespace fieldline;
 using namespace fieldline::app;
@@ -134,4 +139,53 @@ TEST_CASE("Keys that nobody answers for do not fill the table") {
   REQUIRE_FALSE(one_more.has_value());
   CHECK(one_more.error().text().find("select one that is pinned here, or wait") !=
         std::string::npos);
+}
+
+namespace {
+
+// Of this process alone: a requester's archive is dialled on the one port.
+std::string loopback_address() {
+  const auto process = static_cast<std::uint32_t>(::getpid());
+  return "127." + std::to_string(1 + process / 62'500 % 250) + "." +
+         std::to_string(1 + process / 250 % 250) + "." + std::to_string(1 + process % 250);
+}
+
+}  // namespace
+
+TEST_CASE("An archive that a reload pins goes on behind what it had as a requester's") {
+  boost::asio::io_context io;
+  stream::MemoryBackend backend;
+  stream::ServerOptions listening = stream::loopback(FL_STREAM_PORT);
+  listening.address = loopback_address();
+  auto server = stream::listen(io, backend, listening);
+  const stream::Fingerprint key = stream::identity("archive").fingerprint;
+  RoleConfig config;
+  config.name = "s1";
+  config.archives = {{"127.0.0.1", 1, key_of(1)}};
+  config.spool_bytes = 16 << 20;
+  Streams streams(io, config, stream::identity("s1"), nullptr,
+                  [] { return nlohmann::json::object(); });
+  // An item and, in front of a producer's first, the configuration.
+  auto gets = [&](std::uint64_t items) {
+    const bool taken =
+        streams.record(key, FL_FRAME_HEADER_RECORDS, run_of(1), 1, stream::record_of("a packet"));
+    return taken && stream::run_until(
+                        io, [&] { return backend.sessions[streams.session()].on_disk == items; });
+  };
+  auto close_streams = [&] {
+    bool closed = false;
+    boost::asio::co_spawn(io, streams.close(5'000'000'000),
+                          [&](std::exception_ptr) { closed = true; });
+    return stream::run_until(io, [&] { return closed; });
+  };
+  REQUIRE(streams.begin_at_requester(run_of(1), key, listening.address).has_value());
+  REQUIRE(gets(2));
+  streams.end_run(run_of(1));
+  REQUIRE(close_streams());  // forgets it at once
+  config.archives.push_back({listening.address, FL_STREAM_PORT, key});
+  streams.pin(config.archives);
+  CHECK(gets(4));
+  CHECK(backend.sessions[streams.session()].gaps == 0);
+  CHECK(close_streams());
+  CHECK(stream::close(io, *server));
 }
