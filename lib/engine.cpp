@@ -8,7 +8,6 @@
 
 #include "proto/application.h"
 #include "stream/identity.h"
-#include "stream/tasks.h"
 
 namespace fieldline::lib {
 
@@ -55,7 +54,11 @@ Result<std::unique_ptr<Engine>> Engine::create(std::shared_ptr<Shared> shared, S
 // What cannot be done for want of memory is not done; the rest goes on.
 void Engine::run() {
   try {
-    producer_->on_delivered = [this] { tell(); };
+    // To offer from within would wake nobody: the producer goes to wait behind it.
+    producer_->on_delivered = [this] {
+      delivered_.notify();
+      tell_soon();
+    };
     producer_->on_state = [this](stream::LinkState) { tell(); };
     producer_->start();
     wait_for_pulse();
@@ -116,15 +119,28 @@ void Engine::wait_for_pulse() {
   });
 }
 
+// What there is no room for stays in the outbox until all before it is acknowledged, so that its
+// writer is told when that is full.
 void Engine::collect() {
-  for (const Bytes& body : shared_->outbox.take()) offer(body);
+  for (;;) {
+    const std::uint64_t spooled = producer_->counters().spooled_bytes;
+    auto body = shared_->outbox.take(buffer_bytes_ - std::min(spooled, buffer_bytes_));
+    if (!body) return;
+    const bool taken =
+        producer_->offer(FL_FRAME_APPLICATION_EVENT, FL_ENCODING_BINARY, grant_.run(), 1, *body);
+    if (!taken) ++dropped_;  // no memory
+  }
 }
 
-void Engine::offer(const Bytes& body) {
-  const bool has_room = producer_->counters().spooled_bytes + body.size() <= buffer_bytes_;
-  const bool taken = has_room && producer_->offer(FL_FRAME_APPLICATION_EVENT, FL_ENCODING_BINARY,
-                                                  grant_.run(), 1, body);
-  if (!taken) ++dropped_;
+// The run's last event, once those before it are the producer's.
+bool Engine::offer_end() {
+  collect();
+  const auto counts = shared_->outbox.counts();
+  if (off_item_ != 0 || counts.held != 0) return off_item_ != 0;
+  const bool offered = offer_own("off", {{"written", std::to_string(counts.written)},
+                                         {"dropped", std::to_string(counts.dropped + dropped_)}});
+  if (offered) off_item_ = producer_->counters().offered;
+  return offered;
 }
 
 bool Engine::offer_own(std::string_view name, Pairs pairs) {
@@ -149,16 +165,15 @@ void Engine::tell() {
 
 asio::awaitable<void> Engine::end_run(std::uint64_t timeout_ns) {
   const auto deadline = stream::after(timeout_ns);
+  const auto again = std::min(deadline, stream::after(cli::kEndingGap));
   pulse_.cancel();
-  collect();
   (void)send(true);
-  const auto counts = shared_->outbox.counts();
-  const bool offered = offer_own("off", {{"written", std::to_string(counts.written)},
-                                         {"dropped", std::to_string(counts.dropped + dropped_)}});
-  if (offered) off_item_ = producer_->counters().offered;
-  stream::Condition gap(io_.get_executor());
-  co_await gap.wait_until(std::min(deadline, stream::after(cli::kEndingGap)));
+  while (!stream::passed(again)) {
+    offer_end();
+    co_await delivered_.wait_until(again);
+  }
   (void)send(true);
+  while (!offer_end() && !stream::passed(deadline)) co_await delivered_.wait_until(deadline);
   const auto left = std::max(deadline - std::chrono::steady_clock::now(),
                              std::chrono::steady_clock::duration::zero());
   co_await producer_->close(static_cast<std::uint64_t>(

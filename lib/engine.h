@@ -18,6 +18,7 @@
 #include "lib/shared.h"
 #include "lib/speaker.h"
 #include "stream/producer.h"
+#include "stream/tasks.h"
 
 namespace fieldline::lib {
 
@@ -48,7 +49,7 @@ class Engine {
   Result<void> send(bool ending);
   void wait_for_pulse();
   void collect();
-  void offer(const Bytes& body);
+  bool offer_end();
   bool offer_own(std::string_view name, Pairs pairs);
   void tell();
   boost::asio::awaitable<void> end_run(std::uint64_t timeout_ns);
@@ -66,6 +67,7 @@ class Engine {
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_{
       io_.get_executor()};
   boost::asio::steady_timer pulse_{io_};
+  stream::Condition delivered_{io_.get_executor()};  // of end_run(): the producer has room
   std::unique_ptr<stream::Producer> producer_;
 };
 

@@ -66,7 +66,7 @@ struct fieldline_counts {
 	size_t size;
 	uint64_t written;      /* events that were taken, of the application's own */
 	uint64_t acknowledged; /* of them: on the archive's disk */
-	uint64_t dropped;      /* of them: found no room in buffer_bytes, ever */
+	uint64_t dropped;      /* of them: found no room in buffer_bytes, or no run any more */
 	uint64_t pending;      /* of them: neither; after fieldline_off() they may or may not be on the disk */
 	uint64_t refused;      /* events that were not taken: not of the form, or too long */
 	uint64_t pulses;       /* triggers sent */

@@ -173,6 +173,8 @@ Result<void> Monitor::write(std::string_view name, Pairs pairs) {
   }
   const auto put = shared_->outbox.put(std::move(*body));
   if (put == Outbox::Put::first) wake(&Engine::collect_soon);
+  if (put == Outbox::Put::late)
+    return fail(Code::exhausted, "the run is being ended; the event is dropped and counted");
   if (put != Outbox::Put::dropped) return {};
   return fail(Code::exhausted,
               "no room for the event, which is dropped and counted; a larger "
@@ -209,6 +211,7 @@ Counts Monitor::counts() {
 }
 
 Counts Monitor::switch_off(std::uint64_t timeout_ns) {
+  shared_->outbox.close();
   {
     std::lock_guard lock(mutex_);
     if (engine_ != nullptr) engine_->finish(timeout_ns);

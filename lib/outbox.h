@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <deque>
 #include <mutex>
+#include <optional>
 
 #include "base/bytes.h"
 
@@ -15,17 +16,19 @@ class Outbox {
  public:
   struct Counts {
     std::uint64_t written = 0;  // = taken out + held + dropped
-    std::uint64_t dropped = 0;
+    std::uint64_t held = 0, dropped = 0;
     std::uint64_t refused = 0;  // never came this far
   };
 
   explicit Outbox(std::size_t limit) : limit_(limit) {}
 
-  enum class Put { first, further, dropped };  // first: nothing was held, so wake the other end
+  // first: nothing was held, so wake the other end; late: dropped behind close()
+  enum class Put { first, further, dropped, late };
   Put put(Bytes body);
   void refuse();
-  // All that is held.
-  std::deque<Bytes> take();
+  // The oldest that is held, if it is no longer than that.
+  std::optional<Bytes> take(std::size_t most);
+  void close();  // what is held may still be taken
   Counts counts() const;
 
  private:
@@ -36,6 +39,7 @@ class Outbox {
   const std::size_t limit_;
   std::size_t held_bytes_ = 0;
   std::deque<Bytes> held_;
+  bool is_closed_ = false;
   Counts counts_;
 };
 

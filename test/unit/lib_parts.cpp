@@ -62,6 +62,12 @@ struct LoneRun {
   std::unique_ptr<Monitor> monitor;
 };
 
+std::uint64_t take_all(Outbox& outbox) {
+  std::uint64_t taken = 0;
+  while (outbox.take(SIZE_MAX)) ++taken;
+  return taken;
+}
+
 }  // namespace
 
 TEST_CASE("pairs are read as NetLogger writes them") {
@@ -105,12 +111,27 @@ TEST_CASE("the outbox holds what it may, drops the rest, and loses count of none
   CHECK(dropped > 0);
   CHECK(outbox.put(Bytes(2000)) == Outbox::Put::dropped);
   outbox.refuse();
-  auto counts = outbox.counts();
+  const auto counts = outbox.counts();
   CHECK(counts.written == 22);
   CHECK(counts.refused == 1);
-  CHECK(counts.written - counts.dropped == outbox.take().size());
-  CHECK(outbox.take().empty());
+  CHECK(counts.written == counts.dropped + counts.held);
+  CHECK(take_all(outbox) == counts.held);
+  CHECK(outbox.counts().held == 0);
   CHECK(outbox.put(Bytes(100)) == Outbox::Put::first);
+}
+
+TEST_CASE("the outbox keeps what its taker has no room for, and takes nothing behind its end") {
+  Outbox outbox(1000);
+  CHECK(outbox.put(Bytes(100)) == Outbox::Put::first);
+  CHECK(outbox.put(Bytes(10)) == Outbox::Put::further);
+  CHECK_FALSE(outbox.take(99));
+  outbox.close();
+  CHECK(outbox.put(Bytes(10)) == Outbox::Put::late);
+  CHECK(outbox.take(100).value().size() == 100);
+  CHECK(outbox.take(100).value().size() == 10);
+  CHECK_FALSE(outbox.take(100));
+  CHECK(outbox.counts().written == 3);
+  CHECK(outbox.counts().dropped == 1);
 }
 
 TEST_CASE("events of several threads are each taken once or counted as dropped") {
@@ -123,9 +144,9 @@ TEST_CASE("events of several threads are each taken once or counted as dropped")
     });
   }
   std::uint64_t taken = 0;
-  while (outbox.counts().written < kThreads * kEach) taken += outbox.take().size();
+  while (outbox.counts().written < kThreads * kEach) taken += take_all(outbox);
   for (auto& thread : threads) thread.join();
-  taken += outbox.take().size();
+  taken += take_all(outbox);
   CHECK(taken + outbox.counts().dropped == kThreads * kEach);
 }
 
@@ -142,6 +163,24 @@ TEST_CASE("a run is switched off by whoever does, once and again") {
     CHECK(counts.written == 1);
     CHECK(counts.pending == 1);
   }
+}
+
+TEST_CASE("what is dropped was refused when it was written") {
+  LoneRun run(4096);
+  std::uint64_t refused = 0;
+  for (int i = 0; i < 300; ++i) {
+    refused += !run.monitor->write("x", {{"i", std::to_string(i)}});
+    if (i % 10 == 0) run.monitor->counts();  // the thread takes what it has room for
+  }
+  Counts counts = run.monitor->counts();
+  CHECK(refused > 0);
+  CHECK(counts.dropped == refused);
+  CHECK(counts.pending == 300 - refused);
+  counts = run.monitor->switch_off(kNanosPerMilli);
+  CHECK(counts.dropped == refused);
+  CHECK(counts.pending == 300 - refused);
+  CHECK_FALSE(run.monitor->write("late", {}));
+  CHECK(run.monitor->switch_off(0).dropped == refused + 1);
 }
 
 TEST_CASE("a run that is let go has ended") {
