@@ -52,7 +52,7 @@ class Role {
                                    std::size_t copy) = 0;
   // What was counted until now is told of in the stream's session, which ends; what comes next is
   // of another.
-  virtual void end_session() = 0;
+  virtual void end_session(const std::vector<const sense::Activation*>& runs) = 0;
   virtual void session_begun(const std::vector<const sense::Activation*>& runs) = 0;
   virtual void forget(const RunId& run) = 0;
   virtual nlohmann::json status() = 0;

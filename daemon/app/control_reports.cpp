@@ -78,11 +78,11 @@ void Control::report_started(const sense::Activation& activation,
 // So that live records do not wait behind a backlog: the session is closed as a dead one's is, with
 // final counts of each run, and its rest is sent beside the new one.
 void Control::begin_session() {
-  role_.end_session();
   std::vector<const sense::Activation*> runs;
   for (const sense::Activation* activation : table_.all()) {
     if (!arming_.contains(activation->run)) runs.push_back(activation);
   }
+  role_.end_session(runs);
   const RunId before = streams_.session(), next = Streams::new_session();
   for (const sense::Activation* activation : runs) report_counts(*activation, true, next);
   streams_.begin_session(next);

@@ -245,11 +245,17 @@ Result<void> Host::apply_flows() {
   return feed_->apply(entries);
 }
 
+void Host::end_session(const std::vector<const sense::Activation*>&) {
+  drain();
+  ended_ = feed_->accounting();
+}
+
 void Host::session_begun(const std::vector<const sense::Activation*>& runs) {
   for (const auto* activation : runs) {
     dropped_spool_ += recorder_.counts(activation->run).dropped_spool;
-    baselines_[activation->run] = feed_->accounting();
+    baselines_[activation->run] = *ended_;
   }
+  ended_.reset();
   recorder_.begin_session(streams_.session());
 }
 
@@ -263,7 +269,7 @@ void Host::forget(const RunId& run) {
 // -- what is told about it
 
 json Host::counts_of(const sense::Activation& activation, bool final, std::size_t copy) {
-  const auto now = feed_->accounting();
+  const auto now = ended_ ? *ended_ : feed_->accounting();
   const auto base = baselines_[activation.run];
   const magnet::Accounting since{now.recorded - base.recorded, now.lost - base.lost,
                                  now.missed - base.missed};

@@ -45,7 +45,7 @@ class Host final : public Role {
   void begun(const sense::Activation& activation) override;
   nlohmann::json counts_of(const sense::Activation& activation, bool final,
                            std::size_t copy) override;
-  void end_session() override { drain(); }
+  void end_session(const std::vector<const sense::Activation*>& runs) override;
   void session_begun(const std::vector<const sense::Activation*>& runs) override;
   void forget(const RunId& run) override;
   nlohmann::json status() override;
@@ -83,8 +83,11 @@ class Host final : public Role {
   Streams streams_;
   capture::HostRecorder recorder_;
   std::unordered_map<RunId, magnet::Accounting> baselines_;  // when each run began
-  std::unordered_map<RunId, std::uint64_t> ended_ns_;        // of runs that are being wound up
-  std::uint64_t dropped_spool_ = 0;                          // records of all runs
+  // The one reading with which the counts of a session that is being closed end, and those of the
+  // next begin.
+  std::optional<magnet::Accounting> ended_;
+  std::unordered_map<RunId, std::uint64_t> ended_ns_;  // of runs that are being wound up
+  std::uint64_t dropped_spool_ = 0;                    // records of all runs
   bool list_due_ = false;
   unsigned listing_ = 0;        // questions that the worker has not answered yet
   std::set<std::string> told_;  // what sock_diag could not do, once each

@@ -23,6 +23,15 @@ fl_flow_counters minus(const fl_flow_counters& a, const fl_flow_counters& b) {
           a.sampled_out_bytes - b.sampled_out_bytes};
 }
 
+namespace {
+
+void add_up(RunCounts::Directions& flows) {
+  for (fl_flow_counters& flow : flows)
+    flow.packets = flow.lifted + flow.sampled_out + flow.dropped_ring + flow.dropped_read;
+}
+
+}  // namespace
+
 void RunCounts::begun(const sense::Activation& activation) {
   for (std::uint32_t slot : activation.slots) {
     const auto& shares = table_.shares(slot);
@@ -74,14 +83,14 @@ RunCounts::Directions RunCounts::in_all(const sense::Activation& activation,
     flow.lifted -= counts.sampled_out;
     flow.sampled_out += counts.sampled_out;
   }
-  for (fl_flow_counters& flow : flows)
-    flow.packets = flow.lifted + flow.sampled_out + flow.dropped_ring + flow.dropped_read;
+  add_up(flows);
   return flows;
 }
 
 RunCounts::Directions RunCounts::of(const sense::Activation& activation,
                                     const Points& points) const {
-  Directions flows = in_all(activation, points);
+  auto ended = ended_.find(activation.run);
+  Directions flows = ended == ended_.end() ? in_all(activation, points) : ended->second;
   auto told = told_.find(activation.run);
   if (told == told_.end()) return flows;
   for (std::size_t way = 0; way < flows.size(); ++way)
@@ -89,12 +98,23 @@ RunCounts::Directions RunCounts::of(const sense::Activation& activation,
   return flows;
 }
 
-void RunCounts::begin_session(const sense::Activation& activation, const Points& points) {
-  told_[activation.run] = in_all(activation, points);
+void RunCounts::end_session(const sense::Activation& activation, const Points& points) {
+  Directions flows = in_all(activation, points);
+  for (fl_flow_counters& flow : flows) flow.lifted = 0;
+  for (const auto& [point, counts] : points)
+    flows[point.second].lifted += counts.matched - counts.sampled_out;
+  add_up(flows);
+  ended_[activation.run] = flows;
+}
+
+void RunCounts::begin_session() {
+  for (const auto& [run, flows] : ended_) told_[run] = flows;
+  ended_.clear();
 }
 
 void RunCounts::forget(const RunId& run) {
   baselines_.erase(run);
+  ended_.erase(run);
   told_.erase(run);
   sharing_.erase(run);
 }

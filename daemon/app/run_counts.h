@@ -32,12 +32,16 @@ class RunCounts {
   // packets = lifted + sampled_out + dropped_ring + dropped_read, all of them this run's. points:
   // the recorder's, of the same run and from its begin. Since the session began.
   Directions of(const sense::Activation& activation, const Points& points) const;
-  // Another session begins: what the run has been until now was told in the one before. What stands
-  // in the ring at that moment may be counted in the one and recorded in the other; their sum is
-  // exact.
-  void begin_session(const sense::Activation& activation, const Points& points);
+  // The session ends: from now until the next one begins of() says what was counted at this moment.
+  // That one reading is also where the next session's counts begin, so that what comes in between
+  // is of the next, as its records are. So is what is in the ring: a packet counts as lifted in the
+  // session that the recorder gives it to. Its bytes may be of the one before; all sums are exact.
+  void end_session(const sense::Activation& activation, const Points& points);
+  void begin_session();
   void forget(const RunId& run);
-  std::size_t size() const { return baselines_.size() + told_.size() + sharing_.size(); }
+  std::size_t size() const {
+    return baselines_.size() + ended_.size() + told_.size() + sharing_.size();
+  }
 
  private:
   Directions of_kernel(const sense::Activation& activation) const;
@@ -47,7 +51,8 @@ class RunCounts {
   OfSlot of_slot_;
   // Counters of an entry that stood already when the run joined it, by slot.
   std::unordered_map<RunId, std::unordered_map<std::uint32_t, fl_flow_counters>> baselines_;
-  std::unordered_map<RunId, Directions> told_;  // of earlier sessions
+  std::unordered_map<RunId, Directions> ended_;  // with the session that is being closed
+  std::unordered_map<RunId, Directions> told_;   // of earlier sessions
   std::unordered_set<RunId> sharing_;  // runs that hold, or held, a slot together with another
 };
 

@@ -208,15 +208,17 @@ Result<void> Sensor::apply_flows() {
   return {};
 }
 
-void Sensor::end_session() {
+void Sensor::end_session(const std::vector<const sense::Activation*>& runs) {
   totals_.hand_over(control_.archives_in_use());
   drain();
+  for (const auto* activation : runs)
+    counts_.end_session(*activation, recorder_.counts(activation->run));
 }
 
 void Sensor::session_begun(const std::vector<const sense::Activation*>& runs) {
   totals_.begin_session(streams_.session());
+  counts_.begin_session();
   for (const auto* activation : runs) {
-    counts_.begin_session(*activation, recorder_.counts(activation->run));
     if (auto nics = nics_.find(activation->run); nics != nics_.end()) nics->second = nics_now_;
   }
   recorder_.begin_session();

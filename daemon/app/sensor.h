@@ -50,7 +50,7 @@ class Sensor final : public Role {
   std::uint64_t stamps_early_by_ns() const override { return source_->stamps_early_by_ns(); }
   nlohmann::json counts_of(const sense::Activation& activation, bool final,
                            std::size_t copy) override;
-  void end_session() override;
+  void end_session(const std::vector<const sense::Activation*>& runs) override;
   void session_begun(const std::vector<const sense::Activation*>& runs) override;
   void forget(const RunId& run) override;
   nlohmann::json status() override;

@@ -168,14 +168,23 @@ class Hour {
   const Kernel& kernel() const { return kernel_; }
 
   // As Control::begin_session(), but at the worst moment: what the recorder has in hand is told in
-  // the later one.
+  // the later one, and packets come while the earlier one's counts are told.
   void begin_session() {
+    for (auto& [id, run] : runs_) {
+      const auto* activation = table_.find(id);
+      if (activation != nullptr) counts_.end_session(*activation, recorder_.counts(id));
+    }
+    std::map<RunId, std::array<std::uint64_t, 2>> given;
+    for (auto& [id, run] : runs_) given[id] = kept(id);
+    for (std::uint32_t i = 0; i < kPacketsEachStep; ++i) see(random_packet());
     for (auto& [id, run] : runs_) {
       const auto* activation = table_.find(id);
       if (activation == nullptr) continue;
       tell(run, *activation);
-      counts_.begin_session(*activation, recorder_.counts(id));
+      for (std::uint8_t way : {FL_FORWARD, FL_REVERSE})
+        CHECK(run.flows[way].lifted == given[id][way]);
     }
+    counts_.begin_session();
     recorder_.begin_session();
     ++sessions;
   }
@@ -230,6 +239,14 @@ class Hour {
     if (below(2) == 0) run.renew_at = now_ + (2 + below(6)) * kSecond;
     if (below(3) == 0) run.end_at = now_ + (1 + below(12)) * kSecond;
     return run;
+  }
+
+  // What the recorder gave the run in all.
+  std::array<std::uint64_t, 2> kept(const RunId& run) const {
+    std::array<std::uint64_t, 2> sum{};
+    for (const auto& [point, counts] : recorder_.counts(run))
+      sum[point.second] += counts.matched - counts.sampled_out;
+    return sum;
   }
 
   std::vector<std::uint32_t> due() {
