@@ -108,8 +108,6 @@ int main(int argc, char** argv) {
   try {
     return fieldline::cli::run(argc, argv);
   } catch (const std::exception& error) {
-    std::fprintf(stderr, "fieldline: a bug: %s; please report it with the command that you typed\n",
-                 error.what());
-    return fieldline::cli::kFailure;
+    return fieldline::cli::complain(fieldline::cli::error_of(error));
   }
 }

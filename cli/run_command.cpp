@@ -18,12 +18,28 @@
 namespace fieldline::cli {
 namespace {
 
-int put_report(const RunRecord& record, bool json, std::optional<PendingFile>& file) {
+Result<void> put_report(const RunRecord& record, bool json, std::optional<PendingFile>& file) {
   const bool color = !file && is_terminal(STDERR_FILENO);
   const std::string text = json ? json_text(to_json(record), 2) + "\n" : to_text(record, color);
   auto written = write_all(file ? file->fd() : STDERR_FILENO, text);
-  if (written && file) written = file->publish();
-  if (!written) complain(written.error());
+  return written && file ? file->publish() : written;
+}
+
+// The command has ended, and how is known: what fails from here on is said and hides nothing of it.
+int report(RunRecord& record, const RunCommandOptions& options, const UserSettings& settings,
+           const Signer& signer, int stop, std::optional<PendingFile>& file) {
+  const auto answered = attempt([&]() -> Result<void> {
+    ask_for_answers(record, settings, signer, options.interval_ns, stop);
+    return {};
+  });
+  if (!answered) {
+    complain(answered.error());
+    for (RecordedRun& run : record.runs) {
+      if (!run.report) run.error = answered.error().text();
+    }
+  }
+  const auto put = attempt([&] { return put_report(record, options.json, file); });
+  if (!put) complain(put.error());
   return record.exit;
 }
 
@@ -53,8 +69,7 @@ int record(const RunCommandOptions& options, const UserSettings& settings) {
   auto record = session.run(options.command);
   if (!record) return not_run(record.error());
   if (const int error = session.exec_error()) return cannot_start(options.command.front(), error);
-  ask_for_answers(*record, settings, *signer, options.interval_ns, session.signals());
-  return put_report(*record, options.json, file);
+  return report(*record, options, settings, *signer, session.signals(), file);
 }
 
 }  // namespace
@@ -65,9 +80,7 @@ int run_command(const RunCommandOptions& options, const Result<UserSettings>& se
   try {
     return record(options, *settings);
   } catch (const std::exception& error) {
-    return not_run(
-        fail(Code::unsupported, std::string("a bug: ") + error.what() +
-                                    "; please report it with the command that you typed"));
+    return not_run(error_of(error));
   }
 }
 
