@@ -54,10 +54,10 @@ void LiveCommands::declare_extcap(CLI::App& app) {
   extcap->add_option("--wait", extcap_.wait, "as of watch")->capture_default_str();
   extcap->footer(
       "Examples:\n"
-      "  tshark -D                                    lists them, once the program is linked "
-      "where\n"
-      "  tshark -i fieldline-3abcf0e2                 Wireshark looks (docs/wireshark.md)\n"
-      "  fieldline extcap --extcap-interfaces         the list as Wireshark gets it\n");
+      "  tshark -D                                    the runs, as interfaces\n"
+      "  tshark -i fieldline-3abcf0e2                 one of them, live\n"
+      "  fieldline extcap --extcap-interfaces         the list as Wireshark gets it\n"
+      "The first two need the program linked where Wireshark looks: docs/wireshark.md\n");
 }
 
 int LiveCommands::run_watch(const UserSettings& settings) {
