@@ -113,7 +113,6 @@ bool LocalEvents::is_wanted(const DiagSocket& socket) const {
 
 // A socket lives through many looks: those of the last one tell which are new.
 Result<void> LocalEvents::list() {
-  if (!looked_) opens_before_ = tcp_opens();
   const std::set<std::uint64_t> before = std::exchange(known_, {});
   for (const int family : {AF_INET, AF_INET6}) {
     auto found = diag_.sockets(family, IPPROTO_TCP);
@@ -132,14 +131,14 @@ Result<void> LocalEvents::list() {
     seen_new_ += static_cast<std::uint64_t>(std::count_if(
         known_.begin(), known_.end(), [&](std::uint64_t one) { return !before.contains(one); }));
   }
+  if (!looked_) opens_before_ = tcp_opens();
   looked_ = true;
   return {};
 }
 
 std::optional<std::uint64_t> LocalEvents::unseen() const {
-  const auto opens = tcp_opens();
-  if (!opens || !opens_before_) return {};
-  return *opens - std::min(*opens, *opens_before_ + seen_new_);
+  if (!opens_after_ || !opens_before_) return {};
+  return *opens_after_ - std::min(*opens_after_, *opens_before_ + seen_new_);
 }
 
 Result<void> LocalEvents::sample() {
@@ -178,10 +177,11 @@ Result<void> LocalEvents::watch(std::uint64_t until_ns, int stop) {
       next_sample = now + kSampleNs;
     }
     if (auto drained = drain(); !drained) return drained.error();
-    if (now >= until_ns) return list();  // what is there is not unseen
     pollfd waited{stop, POLLIN, 0};
-    if (::poll(&waited, 1, kTurnMs) > 0) return list();
+    if (now >= until_ns || ::poll(&waited, 1, kTurnMs) > 0) break;
   }
+  opens_after_ = tcp_opens();
+  return list();
 }
 
 // The module records every namespace's sockets. Those that were never listed here are others', or

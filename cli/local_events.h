@@ -32,7 +32,9 @@ class LocalEvents {
   analysis::EventSockets finish() const;
 
   // Sockets that were opened meanwhile, to whomever, and gone before anybody looked; attempts to
-  // connect that failed are among them. None: the kernel's counters cannot be read.
+  // connect that failed are among them. The kernel counts between the first look and the last: who
+  // is opened during one of these two makes it less, never more, for he may still be there.
+  // None: its counters cannot be read.
   std::optional<std::uint64_t> unseen() const;
 
   // Why there are no event records; empty: the module gives them.
@@ -54,8 +56,9 @@ class LocalEvents {
   std::map<std::uint64_t, DiagSocket> sockets_;  // by cookie: those that are sampled
   std::set<std::uint64_t> not_sampled_;          // by cookie: those that are too many
   std::set<std::uint64_t> known_;                // by cookie: those of the last look
-  std::optional<std::uint64_t> opens_before_;    // by the kernel, when the first look began
-  std::uint64_t seen_new_ = 0;                   // since
+  // By the kernel: after the first look, before the last.
+  std::optional<std::uint64_t> opens_before_, opens_after_;
+  std::uint64_t seen_new_ = 0;  // since the first look
   bool looked_ = false;
 };
 

@@ -1,73 +1,82 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """`fieldline why --local`, in a network namespace of its own with nothing but loopback: sockets that come and go between two
-looks are counted, and who has none is told nothing of them."""
+looks are counted, and neither those that last nor who has none is told of them."""
 import json
 import re
+import resource
 import socket
 import subprocess
 import sys
-import threading
+import tempfile
 
 from site_lab import build_folder, skip_unless_possible
 
-MOST = 3000  # connections
+FILES = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+MOST = min(20_000, FILES // 2 - 100)  # sockets that last, each with its other end here
 
 
-def watch(*options):
-    return subprocess.Popen([build_folder() / "bin/fieldline", "why", "--local", "--json", *options], stdout=subprocess.PIPE,
-                            stderr=subprocess.PIPE, text=True)
+class Watch:
+    """`why --local`, its report in a file: a pipe that nobody reads would hold its end up."""
+
+    def __init__(self, duration):
+        self.out = tempfile.TemporaryFile("w+")
+        self.process = subprocess.Popen([build_folder() / "bin/fieldline", "why", "--local", "--json", "--for", duration],
+                                        stdout=self.out, stderr=subprocess.DEVNULL)
+
+    def is_on(self):
+        return self.process.poll() is None
+
+    def unseen(self):
+        """How many sockets it says it missed, in how many lines."""
+        self.process.wait(30)
+        self.out.seek(0)
+        doubts = json.load(self.out)["doubts"]
+        found = [re.match(r"([\d,]+) sockets of this host", line) for line in doubts]
+        return sum(int(match[1].replace(",", "")) for match in found if match), len(list(filter(None, found)))
 
 
-def take_all(listener):
-    """Each connection is read to its end and closed."""
-    while True:
-        try:
-            connection, _ = listener.accept()
-        except OSError:  # the listener was closed
-            return
-        with connection:
-            connection.recv(16)
+def pair(listener):
+    near = socket.create_connection(listener.getsockname())
+    return near, listener.accept()[0]
 
 
-def unseen(process):
-    out, err = process.communicate(timeout=30)
-    report = json.loads(out)
-    found = [re.match(r"([\d,]+) sockets of this host", line) for line in report["doubts"]]
-    found = [int(match[1].replace(",", "")) for match in found if match]
-    return sum(found), len(found), report, err
+def those_that_last(listener):
+    """Opened without a pause from before the first look until after the last: all are there to be seen."""
+    ends = [pair(listener) for _ in range(100)]
+    watch = Watch("200ms")
+    while watch.is_on() and len(ends) < MOST:
+        ends.append(pair(listener))
+    count = watch.unseen()
+    print(f"{len(ends)} lasting sockets, {count[0]} said to be unseen", flush=True)
+    assert count == (0, 0), (len(ends), count)
+    for end in ends:
+        for one in end:
+            one.close()
 
 
-def ended_within(process, seconds):
-    try:
-        process.wait(seconds)
-        return True
-    except subprocess.TimeoutExpired:
-        return False
-
-
-def inside():
-    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-    listener = socket.create_server(("127.0.0.1", 0), backlog=128)
-    taker = threading.Thread(target=take_all, args=(listener,))
-    taker.start()
-    quiet = unseen(watch("--for", "500ms"))
-    assert quiet[:2] == (0, 0), quiet
-
-    lasting = socket.create_connection(listener.getsockname())  # its other end waits in recv()
-    process, made = watch("--for", "2s"), 0
-    while not ended_within(process, 0.002) and made < MOST:
+def those_that_are_gone():
+    watch, made = Watch("500ms"), 0
+    while watch.is_on():
         # To a port where nobody listens: opened, refused, gone.
         with socket.socket() as short:
             assert short.connect_ex(("127.0.0.1", 9)) != 0
         made += 1
-    count, lines, report, err = unseen(process)
+    count, lines = watch.unseen()
     print(f"{made} short sockets, {count} of them unseen", flush=True)
-    assert lines == 1 and 20 <= count <= made, (count, made, report["doubts"], err)
-    lasting.close()
-    listener.shutdown(socket.SHUT_RDWR)
-    listener.close()
-    taker.join()
+    assert lines == 1 and 20 <= count <= made, (count, made, lines)
+
+
+def inside():
+    resource.setrlimit(resource.RLIMIT_NOFILE, (FILES, FILES))
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    with socket.create_server(("127.0.0.1", 0), backlog=128) as listener:
+        assert Watch("500ms").unseen() == (0, 0)
+        those_that_last(listener)
+        lasting = pair(listener)
+        those_that_are_gone()
+        for one in lasting:
+            one.close()
     return 0
 
 
