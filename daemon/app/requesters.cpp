@@ -15,10 +15,15 @@ std::size_t Requesters::at_work() const {
 }
 
 Result<void> Requesters::make_room(const stream::Fingerprint& archive) const {
-  if (at_work() < kDialled && (all_.contains(archive) || all_.size() < kKnown)) return {};
-  return fail(Code::exhausted, std::to_string(at_work()) + " archives of requesters are in use, " +
-                                   std::to_string(all_.size()) +
-                                   " known; select one that is pinned here, or wait");
+  if (at_work() >= kDialled) {
+    return fail(Code::exhausted, std::to_string(at_work()) +
+                                     " archives of requesters are in use; select one that is "
+                                     "pinned here, or wait");
+  }
+  if (all_.contains(archive) || all_.size() < kKnown) return {};
+  return fail(Code::exhausted, "this session knows " + std::to_string(all_.size()) +
+                                   " archives of requesters, its most; select one of them or one "
+                                   "that is pinned here, or have fieldlined restarted");
 }
 
 // A key is one archive's, which stands on one host: else one principal's claim would lead another's

@@ -141,6 +141,25 @@ TEST_CASE("Keys that nobody answers for do not fill the table") {
         std::string::npos);
 }
 
+TEST_CASE("A session that knows its most says that waiting does not help") {
+  Site site;
+  site.counters.connects = 1;
+  for (std::uint64_t i = 0; i < Requesters::kKnown; ++i) {
+    REQUIRE(site.requesters.begin(run_of(i), key_of(i), "10.0.0.1").has_value());
+    site.requesters.end(run_of(i));
+    site.forget();
+  }
+  auto one_more = site.requesters.begin(run_of(5000), key_of(5000), "10.0.0.1");
+  REQUIRE_FALSE(one_more.has_value());
+  CHECK(one_more.error().text().find("or have fieldlined restarted") != std::string::npos);
+  CHECK(one_more.error().text().find("wait") == std::string::npos);
+  CHECK(site.requesters.begin(run_of(5001), key_of(7), "10.0.0.1").has_value());
+  site.requesters.end(run_of(5001));
+  site.forget();
+  site.requesters.begin_session();
+  CHECK(site.requesters.begin(run_of(5002), key_of(5000), "10.0.0.1").has_value());
+}
+
 namespace {
 
 // Of this process alone: a requester's archive is dialled on the one port.
