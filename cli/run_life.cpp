@@ -58,9 +58,11 @@ std::vector<std::string> RunLife::silent(std::uint64_t now_ns) const {
   return names_of([&](const Session& session) { return session.heard_ns + kSilence < now_ns; });
 }
 
-std::string RunLife::silence_text(const std::string& name) const {
-  return "no word of " + name + " for " + short_duration(kSilence) +
-         ": killed or cut off; it may come back until the grant ends, " +
+std::string RunLife::silence_text(const std::string& name, std::uint64_t utc_ns) const {
+  const std::string text =
+      "no word of " + name + " for " + short_duration(kSilence) + ": killed or cut off";
+  if (utc_ns > not_after_ns_) return text;
+  return text + "; it may come back until the grant ends, " +
          format_utc(not_after_ns_).substr(0, 19) + "Z";
 }
 

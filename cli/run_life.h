@@ -34,8 +34,8 @@ class RunLife {
   std::vector<std::string> without_final_counts() const;
   std::vector<std::string> silent(std::uint64_t now_ns) const;
   std::uint64_t not_after_ns() const { return not_after_ns_; }  // of the grant, UTC; 0: not known
-  // Of a silent one, for people.
-  std::string silence_text(const std::string& name) const;
+  // Of a silent one, for people. After the grant nobody comes back.
+  std::string silence_text(const std::string& name, std::uint64_t utc_ns) const;
 
  private:
   struct Session {

@@ -80,6 +80,7 @@ class Follow {
 
  private:
   enum class Wake { time, end, silence, signal };
+  // time: it has come, or others are silent than the last view says.
   // end: nothing more will come, and error_ says why if not in order.
   Wake wait_until(std::uint64_t until_ns);
   bool take_events();
@@ -93,6 +94,7 @@ class Follow {
   TopOutput output_;
   const std::uint64_t begun_ns_;
   RunLife life_;
+  std::vector<std::string> shown_silent_;
   std::optional<Error> error_;
 };
 
@@ -115,21 +117,23 @@ bool Follow::take_events() {
 Follow::Wake Follow::wait_until(std::uint64_t until_ns) {
   for (;;) {
     const std::uint64_t now = clock_.monotonic_ns();
-    const std::uint64_t left = now < until_ns ? until_ns - now : 0;
+    // Silence wakes nobody: it is looked for each second, however long the interval.
+    const std::uint64_t left = now < until_ns ? std::min(until_ns - now, kNanosPerSecond) : 0;
     pollfd ready[] = {{queue_.fd(), POLLIN, 0}, {signals_.get(), POLLIN, 0}};
     ::poll(ready, 2, static_cast<int>((left + kNanosPerMilli - 1) / kNanosPerMilli));
     if (ready[1].revents != 0) return Wake::signal;
     if (!take_events()) return Wake::end;
     if (life_.is_over(begun_ns_, now, clock_.utc_ns())) return Wake::silence;
-    if (left == 0) return Wake::time;
+    if (left == 0 || life_.silent(now) != shown_silent_) return Wake::time;
   }
 }
 
 TopView Follow::view(TopPacer& pacer, std::uint64_t interval_ns, bool over) {
   TopView view = pacer.view(watch_.report(), interval_ns, over);
   const std::uint64_t now = clock_.monotonic_ns();
-  for (const std::string& name : life_.silent(now))
-    view.silent.push_back({name, life_.silence_text(name)});
+  shown_silent_ = life_.silent(now);
+  for (const std::string& name : shown_silent_)
+    view.silent.push_back({name, life_.silence_text(name, clock_.utc_ns())});
   return view;
 }
 

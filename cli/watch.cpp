@@ -117,7 +117,7 @@ void Watch::look_for_silence() {
   auto look = [&](const LiveMerge& merge) {
     const RunLife& life = merge.life();
     for (const std::string& name : life.silent(now)) {
-      if (says_silence_ && said_silent_.insert(name).second) note(life.silence_text(name));
+      if (says_silence_ && said_silent_.insert(name).second) note(life.silence_text(name, utc));
     }
     return life.is_over(begun_ns_, now, utc);
   };

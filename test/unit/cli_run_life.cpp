@@ -58,7 +58,10 @@ TEST_CASE("where nobody ends, the grant's end bounds the wait, and silence is to
   CHECK(run.life.silent(17 * kSecond) == std::vector<std::string>{"s1"});
   CHECK_FALSE(run.is_over(400, 999));
   CHECK(run.is_over(400, 1001));
-  CHECK(run.life.silence_text("s1").find("1970-01-01T00:16:40Z") != std::string::npos);
+  const std::string before = run.life.silence_text("s1", 999 * kSecond);
+  CHECK(before.find("may come back until the grant ends, 1970-01-01T00:16:40Z") !=
+        std::string::npos);
+  CHECK(run.life.silence_text("s1", 1001 * kSecond) == "no word of s1 for 15 s: killed or cut off");
 }
 
 TEST_CASE("what comes late, or back, keeps a run alive beyond its grant") {
