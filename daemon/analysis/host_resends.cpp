@@ -57,7 +57,8 @@ void HostResends::resend(Socket& socket, const magnet_record_ext& record) {
   }
   for (const Filled& one : socket.filled) {
     if (one.begin < end && one.end > begin && record.head.timestamp - one.time <= kJustNowNs)
-      keep(tcp.local_port, tcp.peer_port, std::max(one.begin, begin), std::min(one.end, end));
+      keep(socket, {tcp.local_port, tcp.peer_port, 0, 0, one.time}, std::max(one.begin, begin),
+           std::min(one.end, end));
   }
   socket.filled.clear();
 }
@@ -68,12 +69,13 @@ void HostResends::leave(Socket& socket, const magnet_record_ext& record) {
   const std::uint64_t begin = socket.started ? position(socket.high, first) : first_position(first);
   const std::uint64_t end = begin + packet.payload;
   if (!socket.started || (begin > socket.high && begin - socket.high > kJump)) {
-    socket = Socket{true, end, {}, {}};
+    socket = Socket{true, end, {}, {}, {}};
     return;
   }
   if (begin > socket.high) {
     if (socket.gaps.size() < kGapsMost) socket.gaps[socket.high] = {begin, false};
   } else {
+    leave_again(socket, begin, end);
     fill(socket, begin, end, record);
   }
   socket.high = std::max(socket.high, end);
@@ -93,7 +95,7 @@ void HostResends::fill(Socket& socket, std::uint64_t begin, std::uint64_t end,
     at = socket.gaps.erase(at);
     const std::uint64_t low = std::max(from, begin), high = std::min(gap.end, end);
     if (gap.again) {
-      keep(packet.local_port, packet.peer_port, low, high);
+      keep(socket, {packet.local_port, packet.peer_port, 0, 0, record.head.timestamp}, low, high);
     } else {
       if (socket.filled.size() == kFilledMost) socket.filled.clear();
       socket.filled.push_back({low, high, record.head.timestamp});
@@ -103,11 +105,21 @@ void HostResends::fill(Socket& socket, std::uint64_t begin, std::uint64_t end,
   }
 }
 
-void HostResends::keep(std::uint16_t sport, std::uint16_t dport, std::uint64_t begin,
+void HostResends::keep(Socket& socket, const NeverLeft& one, std::uint64_t begin,
                        std::uint64_t end) {
-  if (never_left_.size() < kMost) {
-    never_left_.push_back(
-        {sport, dport, static_cast<std::uint32_t>(begin), static_cast<std::uint32_t>(end - begin)});
+  if (never_left_.size() >= kMost) return;
+  socket.kept[begin] = never_left_.size();
+  never_left_.push_back(one);
+  never_left_.back().sequence = static_cast<std::uint32_t>(begin);
+  never_left_.back().length = static_cast<std::uint32_t>(end - begin);
+}
+
+// What is kept does not overlap: it was in a gap, which is closed by that.
+void HostResends::leave_again(const Socket& socket, std::uint64_t begin, std::uint64_t end) {
+  for (auto at = socket.kept.lower_bound(end); at != socket.kept.begin();) {
+    NeverLeft& one = never_left_[(--at)->second];
+    if (at->first + one.length <= begin) return;
+    ++one.left_again;
   }
 }
 
@@ -116,6 +128,7 @@ void HostResends::lose() {
     socket.started = false;
     socket.gaps.clear();
     socket.filled.clear();
+    socket.kept.clear();
   }
 }
 

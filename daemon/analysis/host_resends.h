@@ -21,6 +21,8 @@ struct Resent {
 struct NeverLeft {
   std::uint16_t sport = 0, dport = 0;
   std::uint32_t sequence = 0, length = 0;
+  std::uint64_t left_ns = 0;     // when the device did send it, by the host's clock
+  std::uint32_t left_again = 0;  // how often it did since; of parts of it as of all
 };
 
 // Fed with a host's records in order of time. A range that its device skipped, and sent only when
@@ -48,15 +50,17 @@ class HostResends {
   struct Socket {
     bool started = false;
     std::uint64_t high = 0;
-    std::map<std::uint64_t, Gap> gaps;  // by first byte
-    std::vector<Filled> filled;         // just now, before TCP said anything
+    std::map<std::uint64_t, Gap> gaps;          // by first byte
+    std::vector<Filled> filled;                 // just now, before TCP said anything
+    std::map<std::uint64_t, std::size_t> kept;  // in never_left_, by first byte
   };
 
   void resend(Socket& socket, const magnet_record_ext& record);
   void leave(Socket& socket, const magnet_record_ext& record);
   void fill(Socket& socket, std::uint64_t begin, std::uint64_t end,
             const magnet_record_ext& record);
-  void keep(std::uint16_t sport, std::uint16_t dport, std::uint64_t begin, std::uint64_t end);
+  void keep(Socket& socket, const NeverLeft& one, std::uint64_t begin, std::uint64_t end);
+  void leave_again(const Socket& socket, std::uint64_t begin, std::uint64_t end);
 
   std::map<std::uint64_t, Socket> sockets_;  // by cookie
   std::vector<Resent> resent_;

@@ -37,12 +37,13 @@ Again::How how_of(std::uint8_t ca_state) {
 }  // namespace
 
 // Of records that are not all here silence says nothing.
-HostWord::HostWord(const EventSockets& events) {
+HostWord::HostWord(const EventSockets& events, const std::vector<Again>& again) {
+  for (const Again& one : again) again_.emplace(place_of(one.packet), Seen{one.packet.payload});
   for (const EventHost& host : events.hosts) {
     for (const Resent& one : host.resent) resent_.emplace(place_of(one), one);
     if (!host.lost.empty()) continue;
     for (const NeverLeft& one : host.never_left)
-      never_left_.emplace(place_of(one), Kept{one.length, &host.name});
+      never_left_.emplace(place_of(one), Kept{one.length, &one, &host.name});
   }
 }
 
@@ -57,10 +58,25 @@ std::optional<Again::How> HostWord::how(const LostPacket& packet) const {
   return one_way ? how : std::nullopt;
 }
 
-std::optional<std::string> HostWord::kept_by(const LostPacket& packet) const {
+// The point's clock is another than the host's. What did leave may still have been lost on the way
+// to the point: every time that the device sent it since must have been seen there, too.
+std::optional<std::string> HostWord::kept_before_hole(const LostPacket& packet) const {
+  std::uint32_t seen_again = 0;
+  each_covering(again_, packet, [&](const Seen&) { ++seen_again; });
   std::optional<std::string> host;
-  each_covering(never_left_, packet, [&](const Kept& one) { host = *one.host; });
+  each_covering(never_left_, packet, [&](const Kept& one) {
+    if (one.word->left_again <= seen_again) host = *one.host;
+  });
   return host;
+}
+
+// Once the data have left, what is sent again later was lost behind the device.
+bool HostWord::kept_before(const LostPacket& packet, const std::string& host) const {
+  bool kept = false;
+  each_covering(never_left_, packet, [&](const Kept& one) {
+    kept |= *one.host == host && one.word->left_ns >= packet.timestamp_ns;
+  });
+  return kept;
 }
 
 }  // namespace fieldline::analysis

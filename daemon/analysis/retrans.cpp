@@ -102,7 +102,7 @@ class Judge {
         acks_(reverse ? path.forward : path.reverse),
         reverse_(reverse),
         fates_(data_),
-        told_(path.events) {
+        told_(path.events, data_.again) {
     collect_lost_acks();
   }
 
@@ -221,8 +221,14 @@ class Judge {
     if (const auto how = told_.how(verdict.again.packet)) verdict.again.how = *how;
     const bool own = data_.points.front().interface.ends_with(" out");
     if (verdict.cause != Cause::lost || verdict.section > (own ? 1u : 0u)) return;
-    const auto host = told_.kept_by(verdict.again.packet);
-    if (!host || (verdict.section == 1 && *host != data_.points.front().sensor)) return;
+    const LostPacket& packet = verdict.again.packet;
+    std::optional<std::string> host;
+    if (verdict.section == 0) {
+      host = told_.kept_before_hole(packet);
+    } else if (told_.kept_before(packet, data_.points.front().sensor)) {
+      host = data_.points.front().sensor;
+    }
+    if (!host) return;
     verdict.cause = Cause::never_left;
     verdict.why = "the device of " + *host + " did not send it before";
   }

@@ -4,6 +4,9 @@
 #include <netinet/in.h>
 
 #include <algorithm>
+#include <map>
+#include <memory>
+#include <vector>
 
 #include <catch2/catch.hpp>
 
@@ -49,10 +52,37 @@ analysis::EventHost host_of(const World& net, std::uint8_t ca_state) {
   analysis::EventHost host;
   host.name = "a";
   for (const auto& one : net.dropped.at({0, false})) {
-    host.never_left.push_back({40000, 5201, one.sequence, one.payload});
+    host.never_left.push_back({40000, 5201, one.sequence, one.payload, UINT64_MAX});
     host.resent.push_back({40000, 5201, one.sequence, one.payload, ca_state});
   }
   return host;
+}
+
+// The first two sendings of every 41st segment are dropped on a link.
+Config dropping_twice(std::size_t link) {
+  Config config;
+  auto times = std::make_shared<std::map<std::uint32_t, int>>();
+  config.drop = [=](std::size_t at, const Wire& wire) {
+    return at == link && !wire.reverse && wire.payload > 0 && wire.sequence / 1000 % 41 == 7 &&
+           ++(*times)[wire.sequence] <= 2;
+  };
+  return config;
+}
+
+// Of such sendings the queue has the first, which is by the host's clock what s1 sees, and the wire
+// the second.
+std::map<std::uint32_t, std::uint64_t> second_sendings(const World& net) {
+  std::map<std::uint32_t, std::vector<std::uint64_t>> times;
+  for (const Record& record : net.records) {
+    if (record.sensor == 0 && !record.reverse)
+      times[net.sendings.count(record.sent) ? net.sendings.at(record.sent).sequence : 0].push_back(
+          record.time);
+  }
+  std::map<std::uint32_t, std::uint64_t> second;
+  for (const auto& one : net.dropped.begin()->second) {
+    if (times.at(one.sequence).size() > 1) second[one.sequence] = times[one.sequence][1];
+  }
+  return second;
 }
 
 }  // namespace
@@ -86,6 +116,25 @@ TEST_CASE("a retransmission may be recorded behind the packet that it is") {
   told.head.timestamp = later;
   resends.see(told);
   CHECK(resends.never_left().size() == (later < 1'000'000 ? 1u : 0u));
+}
+
+TEST_CASE("when data that had not left did leave is told, and how often since") {
+  HostResends resends;
+  resends.see(sent(0, 1000));
+  resends.see(sent(4000, 1000));
+  resends.see(again(1000, 3000));
+  magnet_record_ext first = sent(1000, 3000);
+  first.head.timestamp = 77;
+  resends.see(first);
+  REQUIRE(resends.never_left().size() == 1);
+  CHECK(resends.never_left()[0].left_ns == 77);
+  CHECK(resends.never_left()[0].left_again == 0);
+  resends.see(sent(4000, 1000));
+  CHECK(resends.never_left()[0].left_again == 0);
+  resends.see(again(2000, 1000));
+  resends.see(sent(2000, 1000));
+  resends.see(sent(0, 5000));
+  CHECK(resends.never_left()[0].left_again == 2);
 }
 
 TEST_CASE("where records of the host were lost nothing is said to have never left") {
@@ -122,6 +171,53 @@ TEST_CASE("a hole before the first point is the host's own where its device says
   const bool said =
       analysis::to_table(report, 100).find("never left the host") != std::string::npos;
   CHECK(said == whole);
+}
+
+TEST_CASE("what the queue dropped first and the wire then is lost on the wire the second time") {
+  World net(dropping_twice(1));
+  net.run_tcp();
+  auto path = report_of(net);
+  path.forward.points[0].interface = "eth0 out";
+  analysis::EventHost host;
+  host.name = path.forward.points[0].sensor;
+  const auto second = second_sendings(net);
+  REQUIRE(second.size() > 5);
+  for (const auto& [sequence, time] : second)
+    host.never_left.push_back({40000, 5201, sequence, 1000, time + 5000, 1});
+  path.events.hosts.push_back(host);
+  std::map<std::uint32_t, std::vector<Cause>> told;
+  for (const auto& verdict : analysis::judge_retransmissions(path).verdicts)
+    told[verdict.again.packet.sequence].push_back(verdict.cause);
+  for (const auto& [sequence, time] : second)
+    CHECK(told[sequence] == std::vector{Cause::never_left, Cause::lost});
+}
+
+TEST_CASE("a hole is the host's own where the first point saw all that its device sent since") {
+  World net(dropping_twice(0));
+  net.run_tcp();
+  auto path = report_of(net);
+  const std::uint32_t left_again = GENERATE(0u, 1u);
+  const bool seen = GENERATE(true, false);
+  analysis::EventHost host;
+  host.name = "a";
+  std::vector<Again> others;
+  for (const auto& hole : path.forward.sections[0].lost_packets) {
+    host.never_left.push_back({40000, 5201, hole.sequence, hole.payload, 1, left_again});
+    Again other;
+    other.packet = hole;
+    other.acknowledged = true;
+    others.push_back(other);
+  }
+  REQUIRE(others.size() > 5);
+  if (seen) path.forward.again = others;
+  path.events.hosts.push_back(host);
+  std::size_t holes = 0;
+  for (const auto& verdict : analysis::judge_retransmissions(path).verdicts) {
+    if (!verdict.unseen_before) continue;
+    ++holes;
+    CHECK(verdict.cause == (left_again == 0 || seen ? Cause::never_left : Cause::lost));
+  }
+  CHECK(holes > 5);
 }
 
 TEST_CASE("a probe for a lost tail is told by the host, and what it does not agree on is not") {
