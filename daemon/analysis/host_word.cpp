@@ -36,12 +36,13 @@ Again::How how_of(std::uint8_t ca_state) {
 
 }  // namespace
 
-// Of records that are not all here silence says nothing.
+// Of records that are not all here, in their order, neither silence says anything nor that all of
+// those that are here agree.
 HostWord::HostWord(const EventSockets& events, const std::vector<Again>& again) {
   for (const Again& one : again) again_.emplace(place_of(one.packet), Seen{one.packet.payload});
   for (const EventHost& host : events.hosts) {
+    if (!host.lost.empty() || host.late > 0) continue;
     for (const Resent& one : host.resent) resent_.emplace(place_of(one), one);
-    if (!host.lost.empty()) continue;
     for (const NeverLeft& one : host.never_left)
       never_left_.emplace(place_of(one), Kept{one.length, &one, &host.name});
   }

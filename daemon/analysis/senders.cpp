@@ -179,6 +179,7 @@ void Senders::queue(Host& host, Item item) {
   const std::uint64_t time_ns = item.time_ns;
   if (time_ns < host.seen_ns || time_ns < kLeastTimeNs || time_ns > UINT64_MAX - kLeastTimeNs) {
     ++host.told.late;
+    host.resends.lose();
     return;
   }
   host.queue.push(std::move(item));

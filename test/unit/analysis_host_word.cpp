@@ -147,6 +147,26 @@ TEST_CASE("where records of the host were lost nothing is said to have never lef
   CHECK(resends.never_left().empty());
 }
 
+TEST_CASE("what came too late to be put in order may have left") {
+  constexpr std::uint64_t kSecond = 1'000'000'000;
+  const bool late = GENERATE(false, true);
+  analysis::Senders senders(kSecond);
+  const auto take = [&](magnet_record_ext record, std::uint64_t time) {
+    record.head.timestamp = time * kSecond;
+    senders.take(run_id(), record);
+  };
+  take(sent(0, 1000), 100);
+  take(sent(2000, 1000), 101);
+  take(sent(3000, 1000), 104);  // what is older than 102 s has been seen
+  if (late) take(sent(1000, 1000), 100);
+  take(again(1000, 1000), 105);
+  take(sent(1000, 1000), 106);
+  const auto events = senders.finish();
+  REQUIRE(events.hosts.size() == 1);
+  CHECK(events.hosts[0].late == (late ? 1u : 0u));
+  CHECK(events.hosts[0].never_left.size() == (late ? 0u : 1u));
+}
+
 TEST_CASE("a hole before the first point is the host's own where its device says so") {
   Config config;
   config.drop = [](std::size_t link, const Wire& wire) {
@@ -156,17 +176,19 @@ TEST_CASE("a hole before the first point is the host's own where its device says
   net.run_tcp();
   auto path = report_of(net);
   path.events.hosts.push_back(host_of(net, 4));
-  const bool whole = GENERATE(true, false);
-  if (!whole) path.events.hosts[0].lost["lost"] = 1;
+  const std::string missing = GENERATE("", "lost", "late");
+  if (missing == "lost") path.events.hosts[0].lost["lost"] = 1;
+  if (missing == "late") path.events.hosts[0].late = 1;
+  const bool whole = missing.empty();
   const auto report = analysis::judge_retransmissions(path);
   REQUIRE(report.verdicts.size() > 5);
   for (const auto& verdict : report.verdicts) {
     CHECK(verdict.cause == (whole ? Cause::never_left : Cause::lost));
-    CHECK(verdict.again.how == Again::How::timer);
+    CHECK(verdict.again.how == (whole ? Again::How::timer : Again::How::unknown));
   }
   const auto document = analysis::to_json(report);
   CHECK(document["totals"]["never_left"] == (whole ? report.verdicts.size() : 0));
-  CHECK(document["retransmissions"][0]["how"] == "timer");
+  if (whole) CHECK(document["retransmissions"][0]["how"] == "timer");
   if (whole) CHECK(document["retransmissions"][0]["section"].is_null());
   const bool said =
       analysis::to_table(report, 100).find("never left the host") != std::string::npos;
