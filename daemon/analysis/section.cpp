@@ -14,6 +14,8 @@ namespace {
 // Above this many combinations, copies of one digest are joined first to first.
 constexpr std::size_t kAlignMax = 4096;
 constexpr std::size_t kRecent = 255;
+// Making room looks at all: what it gives must be worth that.
+constexpr std::size_t kRoomLeast = kListedMax / 64;
 
 std::int64_t delay_in(std::int64_t delay) {
   return delay;
@@ -212,7 +214,19 @@ void SectionMatcher::suspect(const Observation& packet, std::uint8_t rank, std::
 void SectionMatcher::surplus(const Observation& packet, std::uint64_t time, std::uint8_t rank,
                              bool copy) {
   if (surplus_.size() >= kListedMax) make_room();
-  if (surplus_.size() < kListedMax) surplus_.push_back({piece_of(packet), time, copy, rank});
+  const Piece piece = piece_of(packet);
+  if (surplus_.size() < kListedMax) {
+    surplus_.push_back({piece, time, copy, rank});
+  } else if (piece.payload > 0 && !copy) {
+    unkept_.include(time);
+  }
+}
+
+// Its bytes may be in what was not kept.
+bool SectionMatcher::may_be_recut(const Suspect& suspect, std::uint64_t shift) const {
+  const std::uint64_t there = suspect.packet.time + shift;
+  return unkept_.any && piece_of(suspect.packet).payload > 0 && there + kGraceNs >= unkept_.first &&
+         there <= unkept_.last + kGraceNs;
 }
 
 // Bytes that came downstream in other pieces than they had upstream were not lost, nor are they
@@ -251,6 +265,8 @@ void SectionMatcher::set_aside(const Side& up, const Side& down) {
 // What passed before any packet was seen at both ends waits for a report of when the other one
 // began to look; it goes first.
 void SectionMatcher::make_room() {
+  if (packed_) return;
+  const std::size_t before = suspects_.size() + surplus_.size();
   std::erase_if(suspects_, [this](const Suspect& suspect) {
     const bool early = !from_up_.any || suspect.packet.time < from_up_.first;
     if (early) doubt(suspect.packet);
@@ -259,6 +275,7 @@ void SectionMatcher::make_room() {
   std::erase_if(surplus_, [this](const Surplus& packet) {
     return !from_down_.any || packet.time < from_down_.first;
   });
+  packed_ = before - suspects_.size() - surplus_.size() < kRoomLeast;
 }
 
 void SectionMatcher::doubt(const Observation& packet) {
@@ -301,6 +318,7 @@ void SectionMatcher::order_until(std::uint64_t down_time) {
 
 void SectionMatcher::decide(const Side& up, const Side& down, const FlowTable& flows,
                             bool reverse) {
+  packed_ = false;
   set_aside(up, down);
   if (suspects_.empty() && surplus_.empty()) return;
   const auto shift = static_cast<std::uint64_t>(typical());
@@ -313,7 +331,7 @@ void SectionMatcher::decide(const Side& up, const Side& down, const FlowTable& f
   std::erase_if(suspects_, [&](const Suspect& suspect) {
     const std::uint64_t time = suspect.packet.time;
     if (!is_due(suspect)) return false;
-    if (lost.judges(time, time + shift)) {
+    if (lost.judges(time, time + shift) && !may_be_recut(suspect, shift)) {
       convict(suspect, flows, reverse);
     } else {
       doubt(suspect.packet);
@@ -344,7 +362,8 @@ void SectionMatcher::fill(const Side& up, const Side& down, const FlowTable& flo
   doubt_recut(shift);
   for (const Suspect& suspect : suspects_) {
     if (joins(suspect.packet.flow) &&
-        lost.judges(suspect.packet.time, suspect.packet.time + shift)) {
+        lost.judges(suspect.packet.time, suspect.packet.time + shift) &&
+        !may_be_recut(suspect, shift)) {
       convict(suspect, flows, reverse);
     } else {
       doubt(suspect.packet);

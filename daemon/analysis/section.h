@@ -109,6 +109,7 @@ class SectionMatcher {
   void suspect(const Observation& packet, std::uint8_t rank, std::uint64_t time, bool beyond);
   void surplus(const Observation& packet, std::uint64_t time, std::uint8_t rank, bool copy);
   void doubt_recut(std::uint64_t shift);
+  bool may_be_recut(const Suspect& suspect, std::uint64_t shift) const;
   void count(const Surplus& packet, bool judged);
   void set_aside(const Side& up, const Side& down);
   void doubt(const Observation& packet);
@@ -130,6 +131,8 @@ class SectionMatcher {
   Stretch from_up_, from_down_;  // times of joined packets
   std::vector<Suspect> suspects_;
   std::vector<Surplus> surplus_;
+  Stretch unkept_;       // downstream: pieces of streams for which there was no room among them
+  bool packed_ = false;  // making room gave hardly any, and nothing has been decided since
   std::vector<bool> joined_flows_;
   std::vector<LostPacket> listed_;
   std::vector<PacketName> doubted_;  // the undecided, as far as they are kept
