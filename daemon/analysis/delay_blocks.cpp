@@ -31,17 +31,29 @@ void drop_outlier(Blocks& blocks) {
   if (apart(lowest->second.max_ns, least) > apart(least, most)) blocks.erase(lowest);
 }
 
-// Single packets may be stamped wrongly: what one in a thousand is at or below, as far as so many
-// are known.
+constexpr std::size_t kWrongMost = 3;
+
+std::int64_t after(std::size_t wrong, std::vector<std::int64_t>& delays) {
+  if (delays.size() <= wrong) return INT64_MAX;
+  const auto at = delays.begin() + static_cast<std::ptrdiff_t>(wrong);
+  std::nth_element(delays.begin(), at, delays.end());
+  return *at;
+}
+
+// Single packets may be stamped wrongly: one in a thousand, and no more than three, because a share
+// of a fast path's packets is what passed before its queue stood. So many are in no more bins than
+// that, so that the least of the bins, which are of all packets, are as good as the samples.
 std::int64_t least_of(const Section& section, const Blocks& blocks, std::uint64_t block_ns) {
-  std::vector<std::int64_t> delays;
+  std::vector<std::int64_t> delays, least;
   for (const DelaySample& sample : section.delay_samples) {
     if (blocks.contains(sample.time_ns / block_ns)) delays.push_back(sample.delay_ns);
   }
+  for (const auto& bin : section.delays.bins()) {
+    if (bin.count > 0 && blocks.contains(bin.from_ns / block_ns)) least.push_back(bin.min_ns);
+  }
   if (delays.empty()) return section.delay.min_ns;
-  const auto at = delays.begin() + static_cast<std::ptrdiff_t>(delays.size() / 1000);
-  std::nth_element(delays.begin(), at, delays.end());
-  return *at;
+  const std::size_t wrong = std::min(delays.size() / 1000, kWrongMost);
+  return std::min(after(wrong, delays), after(wrong, least));
 }
 
 }  // namespace

@@ -71,6 +71,17 @@ TEST_CASE("a queue that is empty at the begin alone is still a queue") {
   CHECK(blocks.above_ms.back() > 85);
 }
 
+TEST_CASE("on a fast path a queue that stands from the first packets on is a queue") {
+  std::vector<DelaySample> samples;
+  for (std::uint64_t at = 0; at < 200'000; ++at)
+    samples.push_back({kSecond * 100 + at * 40'000, at < 50 ? kMs / 10 : 20 * kMs});
+  for (const std::size_t wrong : {5'000u, 50'000u, 150'000u}) samples[wrong].delay_ns = -kMs;
+  const DelayBlocks blocks = blocks_of(samples);
+  CHECK(blocks.least_ns == kMs / 10);
+  REQUIRE(blocks.above_ms.size() == 8);
+  CHECK(blocks.above_ms.back() == Approx(19.9));
+}
+
 TEST_CASE("of a few seconds none is left out") {
   auto samples = steady(4);
   for (std::size_t at = 0; at < 400; ++at) samples[at].delay_ns -= 40 * kMs;
