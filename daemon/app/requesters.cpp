@@ -89,6 +89,7 @@ void Requesters::forget(const stream::Fingerprint& archive) {
   if (!requester.producer) return;
   const auto counters = requester.producer->counters();
   requester.numbered = counters.offered;
+  dropped_ += counters.dropped_spool;
   if (requester.is_dialled && counters.spooled_items > 0) {
     given_up_ += counters.spooled_items;
     spdlog::warn("the requester's archive {} on {} did not take {} items; they are given up: {}",
@@ -103,7 +104,7 @@ void Requesters::forget(const stream::Fingerprint& archive) {
 }
 
 nlohmann::json Requesters::report() const {
-  std::uint64_t dialled = 0, dropped = 0;
+  std::uint64_t dialled = 0, dropped = dropped_;
   for (const auto& [key, requester] : all_) {
     dialled += requester.is_dialled;
     if (requester.producer) dropped += requester.producer->counters().dropped_spool;

@@ -66,6 +66,7 @@ class Requesters {
   std::uint64_t kept_ns_;
   std::map<stream::Fingerprint, Requester> all_;
   std::map<RunId, stream::Fingerprint> runs_;
+  std::uint64_t dropped_ = 0;   // by those that were forgotten
   std::uint64_t given_up_ = 0;  // items that were not taken in time
 };
 

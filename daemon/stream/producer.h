@@ -58,10 +58,10 @@ struct ProducerCounters {
   std::uint64_t resent = 0, connects = 0, failures = 0;
 };
 
-// All calls come from the executor's thread, which is one. After a failure the state says so until
-// the next connection stands: it does not flicker through connecting.
 class LinkShare;
 
+// All calls come from the executor's thread, which is one. After a failure the state says so until
+// the next connection stands: it does not flicker through connecting.
 class Producer {
  public:
   static std::unique_ptr<Producer> create(boost::asio::any_io_executor executor,

@@ -208,3 +208,15 @@ TEST_CASE("An archive that a reload pins goes on behind what it had as a request
   CHECK(close_streams());
   CHECK(stream::close(io, *server));
 }
+
+TEST_CASE(
+    "RequestersDropsVanish: what a spool did not take is told after its archive is forgotten") {
+  Site site;
+  REQUIRE(site.requesters.begin(run_of(1), key_of(1), "10.0.0.1").has_value());
+  site.counters.dropped_spool = 5;
+  CHECK(site.requesters.report()["dropped_spool"] == 5);
+  site.requesters.end(run_of(1));
+  site.forget();
+  CHECK(site.requesters.find(key_of(1)) == nullptr);
+  CHECK(site.requesters.report()["dropped_spool"] == 5);
+}
