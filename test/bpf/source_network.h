@@ -93,6 +93,7 @@ class Wire {
  public:
   explicit Wire(const char* interface) : socket_(::socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0)) {
     REQUIRE(socket_);
+    wait_for_queue(interface);
     address_.sll_family = AF_PACKET;
     address_.sll_ifindex = static_cast<int>(if_nametoindex(interface));
   }
@@ -103,6 +104,16 @@ class Wire {
   }
 
  private:
+  // From "up" to the kernel's look at the carrier, in a worker of its own, the queue is noop: what
+  // is sent meanwhile is dropped, and nobody told.
+  static void wait_for_queue(const std::string& interface) {
+    for (int i = 0; i < 1000; ++i) {
+      if (output_of("ip -o link show dev " + interface).find("qdisc noop ") == std::string::npos)
+        return;
+      poll(nullptr, 0, 10);
+    }
+    FAIL(interface << " has no queue after 10 s");
+  }
   Fd socket_;
   sockaddr_ll address_{};
 };
@@ -117,16 +128,16 @@ inline source::Options small(std::vector<std::string> interfaces) {
   return {std::move(interfaces), 1 << 16, 1 << 14, 64, {}};
 }
 
-// Packets travel in a softirq: waits for the count, at most two seconds.
+// Packets travel in a softirq: waits for the count, at most ten seconds.
 inline void wait_for_packets(const source::Source& source, std::uint16_t port,
                              std::uint64_t count) {
-  for (int i = 0; i < 2000; ++i) {
+  for (int i = 0; i < 10000; ++i) {
     auto counters = source.port_counters(port);
     REQUIRE(counters.has_value());
     if (counters->packets >= count) return;
     poll(nullptr, 0, 1);
   }
-  FAIL("port " << port << " did not see " << count << " packets within 2 s");
+  FAIL("port " << port << " did not see " << count << " packets within 10 s");
 }
 
 inline std::string refusal_of(const source::Options& options) {
