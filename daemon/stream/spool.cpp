@@ -102,6 +102,8 @@ Result<bool> Spool::refill() {
     } else {
       SpoolFrame& frame = tail_.front();
       const std::size_t size = frame.bytes.size();
+      // What was sent goes to no disk: it may not take the room of what comes behind it.
+      if (disk_ && !head_.empty() && head_bytes_ + size > limit_ / 2) return false;
       head_.push_back(std::move(frame));
       head_bytes_ += size;
       tail_bytes_ -= size;

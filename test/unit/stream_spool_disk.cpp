@@ -55,6 +55,21 @@ TEST_CASE("overflow under random offers, acknowledgements and reconnects keeps t
   }
 }
 
+TEST_CASE("UnacknowledgedRecordsShutOutTheDisk: what was sent leaves room for what comes") {
+  SpoolLab lab;
+  lab.open();
+  // The archive, or the network, takes all and acknowledges nothing.
+  for (int i = 0; i < 4000; ++i) {
+    REQUIRE(lab.offer(1));
+    REQUIRE(lab.send(1 << 20));
+  }
+  CHECK(lab.spool->dropped() == 0);
+  CHECK(lab.spool->disk()->bytes() > 2 * kMemory);
+  while (lab.spool->items() > 0) REQUIRE(lab.deliver() > 0);
+  CHECK(lab.delivered == 4000);
+  CHECK(lab.segments().empty());
+}
+
 TEST_CASE("a disk that has reached its limit drops before numbering, and takes again when freed") {
   SpoolLab lab;
   lab.open(3 << 20);
