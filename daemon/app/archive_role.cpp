@@ -99,7 +99,7 @@ boost::asio::awaitable<void> ArchiveRole::stop() {
 }
 
 std::string ArchiveRole::summary() const {
-  return "archive: " + std::to_string(status_.size()) + " sensors, " +
+  return "archive: " + std::to_string(statuses_.size()) + " sensors, " +
          std::to_string(archive_->counters().records) + " records since start";
 }
 
@@ -143,9 +143,10 @@ Result<std::uint64_t> ArchiveRole::open_session(const stream::ProducerHello& hel
     return resume;
   }
   auto resume = archive_->open_session(hello.session, key, hello.name, hello.domain);
-  if (resume)
-    spdlog::info("sensor {} connected, session {}, resumes after {}", hello.name,
-                 hello.session.brief(), *resume);
+  if (!resume) return resume;
+  statuses_.opened(hello.session, hello);
+  spdlog::info("sensor {} connected, session {}, resumes after {}", hello.name,
+               hello.session.brief(), *resume);
   return resume;
 }
 
@@ -191,17 +192,12 @@ Result<void> ArchiveRole::store(const RunId& session, const stream::Frame& frame
 
 void ArchiveRole::status(const RunId& session, const json& status) {
   if (applications_.refuse_status(session)) return;
-  // The newest word of a sensor that is here with the rest of an earlier session as well, or whose
-  // dead connection was not noticed yet.
-  std::erase_if(status_, [&](const auto& one) {
-    return stream::string_of(one.second, "sensor") == stream::string_of(status, "sensor") &&
-           stream::string_of(one.second, "role") == stream::string_of(status, "role");
-  });
-  status_[session] = status;
+  auto taken = statuses_.take(session, status);
+  if (!taken) refusals_.warn(taken.error().text());
 }
 
 void ArchiveRole::close_session(const RunId& session) {
-  status_.erase(session);
+  statuses_.closed(session);
   applications_.closed(session);
   auto closed = archive_->close_session(session);
   if (!closed) spdlog::error("session {}: {}", session.brief(), closed.error().text());
@@ -290,8 +286,6 @@ Result<json> ArchiveRole::list_runs(const json& request, const archive::Principa
 }
 
 json ArchiveRole::status_document() const {
-  json sensors = json::array();
-  for (const auto& [session, status] : status_) sensors.push_back(status);
   auto a = archive_->counters();
   auto s = server_->counters();
   json archive = {{"records", a.records},
@@ -310,6 +304,7 @@ json ArchiveRole::status_document() const {
                   {"connections", s.connections},
                   {"refused_keys", s.refused_keys},
                   {"refused_readers", s.refused_readers},
+                  {"refused_statuses", statuses_.refused()},
                   {"bad_frames", s.bad_frames},
                   {"unknown_frames", s.unknown_frames},
                   {"tls_failures", s.tls_failures},
@@ -321,7 +316,7 @@ json ArchiveRole::status_document() const {
                   {"faults", s.faults}};
   archive.update(house_.status());
   archive["applications"] = applications_.status();
-  return {{"archive", archive}, {"sensors", sensors}};
+  return {{"archive", archive}, {"sensors", statuses_.list()}};
 }
 
 }  // namespace fieldline::app

@@ -2,7 +2,6 @@
 // The archive role: the stream server's backend over an archive, and who may ask it what.
 #pragma once
 
-#include <map>
 #include <memory>
 #include <string>
 
@@ -14,6 +13,7 @@
 #include "app/bounded_log.h"
 #include "app/config.h"
 #include "app/house.h"
+#include "app/statuses.h"
 #include "archive/archive.h"
 #include "base/clock.h"
 #include "sense/trust.h"
@@ -57,7 +57,7 @@ class ArchiveRole final : public stream::Backend {
   std::unique_ptr<archive::Archive> archive_;
   House house_;
   Applications applications_;
-  std::map<RunId, nlohmann::json> status_;  // the newest of each session
+  Statuses statuses_;
   AnswerSource source_;
   BoundedLog refusals_;
   // Last: its sessions hold answers that look at all of the above.
