@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // SQLite's files with a fault in them: the n-th write, sync, truncation, deletion or opening fails,
-// and all later ones too if the disk stays dead. A layer over SQLite's own files ("VFS shim",
-// sqlite.org/vfs.html), which is the default as long as it lives.
+// or the n-th read, and all later ones too if the disk stays dead. A layer over SQLite's own files
+// ("VFS shim", sqlite.org/vfs.html), which is the default as long as it lives.
 #pragma once
 
 #include <sqlite3.h>
@@ -13,6 +13,8 @@ namespace fieldline::test {
 
 class FaultSqlite {
  public:
+  enum class Of { changes, reads };
+
   FaultSqlite() : real_(sqlite3_vfs_find(nullptr)) {
     current() = this;
     vfs_ = *real_;
@@ -33,8 +35,9 @@ class FaultSqlite {
   FaultSqlite(const FaultSqlite&) = delete;
 
   // Counts from here; 0 fails nothing.
-  void fail_at(std::uint64_t n, bool stays_dead) {
+  void fail_at(std::uint64_t n, bool stays_dead, Of of = Of::changes) {
     count_ = 0;
+    of_ = of;
     fail_at_ = n;
     stays_dead_ = stays_dead;
   }
@@ -51,7 +54,8 @@ class FaultSqlite {
   }
   static sqlite3_file* real(sqlite3_file* file) { return reinterpret_cast<Layer*>(file)->real(); }
 
-  bool strikes() {
+  bool strikes(Of of = Of::changes) {
+    if (of != of_) return false;
     ++count_;
     return fail_at_ != 0 && (count_ == fail_at_ || (stays_dead_ && count_ > fail_at_));
   }
@@ -71,6 +75,7 @@ class FaultSqlite {
     m.iVersion = 2;
     m.xClose = [](sqlite3_file* f) { return real(f)->pMethods->xClose(real(f)); };
     m.xRead = [](sqlite3_file* f, void* to, int n, sqlite3_int64 at) {
+      if (current()->strikes(Of::reads)) return SQLITE_IOERR_READ;
       return real(f)->pMethods->xRead(real(f), to, n, at);
     };
     // A full disk takes a part.
@@ -120,6 +125,7 @@ class FaultSqlite {
   sqlite3_vfs vfs_{};
   std::uint64_t count_ = 0, fail_at_ = 0;
   bool stays_dead_ = false;
+  Of of_ = Of::changes;
 };
 
 }  // namespace fieldline::test
