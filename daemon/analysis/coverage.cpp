@@ -41,6 +41,21 @@ Row row_of(const Cover& cover, const PathReport& report) {
           grouped(cover.undecided)};
 }
 
+json gaps_json(const std::vector<Gap>& gaps) {
+  json list = json::array();
+  const auto maybe = [](const auto& value) { return value ? json(*value) : json(); };
+  for (const Gap& gap : gaps) {
+    list.push_back({{"sensor", gap.sensor},
+                    {"what", name_of(gap.what)},
+                    {"cause", gap.cause},
+                    {"from_ns", gap.from_ns},
+                    {"until_ns", maybe(gap.until_ns)},
+                    {"count", maybe(gap.count)}});
+    if (gap.by_ns) list.back()["by_ns"] = *gap.by_ns;
+  }
+  return list;
+}
+
 }  // namespace
 
 std::vector<Cover> coverage_of(const PathReport& report) {
@@ -89,8 +104,8 @@ json coverage_to_json(const PathReport& report) {
   return {{"schema", "fieldline.coverage/1"}, {"run", report.run.hex()},
           {"captures", report.captures},      {"first_ns", report.first_ns},
           {"last_ns", report.last_ns},        {"points", points},
-          {"complete", report.complete},      {"incomplete", report.incomplete},
-          {"ignored", report.ignored}};
+          {"gaps", gaps_json(report.gaps)},   {"complete", report.complete},
+          {"incomplete", report.incomplete},  {"ignored", report.ignored}};
 }
 
 std::string coverage_to_table(const PathReport& report, bool color) {
@@ -112,6 +127,7 @@ std::string coverage_to_table(const PathReport& report, bool color) {
   const std::string verdict = report.complete ? "EVIDENCE complete" : "EVIDENCE incomplete";
   text += color && !report.complete ? "\033[1;31m" + verdict + "\033[0m\n" : verdict + "\n";
   for (const auto& line : report.incomplete) text += "   incomplete: " + printable(line) + "\n";
+  for (const Gap& gap : report.gaps) text += "   gap: " + printable(gap.to_string()) + "\n";
   for (const auto& [reason, count] : report.ignored)
     text += fmt::format("   left out: {} {}\n", grouped(count), printable(reason));
   return text;

@@ -38,6 +38,16 @@ std::optional<Tally> read_tally(const json& document, const char* direction) {
   return tally;
 }
 
+GapBook::Drops read_event_drops(const json& document) {
+  GapBook::Drops drops;
+  const auto events = document.find("events");
+  if (events == document.end()) return drops;
+  drops["ring"] = number_in(*events, "lost").value_or(0);
+  drops["hook"] = number_in(*events, "missed").value_or(0);
+  drops["spool"] = number_in(*events, "dropped_spool").value_or(0);
+  return drops;
+}
+
 std::map<std::string, std::uint64_t> read_nics(const json& document) {
   std::map<std::string, std::uint64_t> nics;
   const auto found = document.find("nics");
@@ -135,11 +145,9 @@ const char* Ledger::report(std::uint8_t type, const json& document, const std::s
     domains_[*sensor] = string_in(document, "domain").value_or("");
     return nullptr;
   }
-  if (const char* problem = type == FL_FRAME_ACTIVATION
-                                ? activation(document, *sensor)
-                                : counts(document, sensors_[*sensor], session)) {
+  const GapBook::Word word{*sensor, session, number, document};
+  if (const char* problem = type == FL_FRAME_ACTIVATION ? activation(word) : counts(word))
     return problem;
-  }
   // Reports are numbered with the records; without a session's name they can only be the one
   // session's.
   if (const auto book = sensors_.find(*sensor); book != sensors_.end()) {
@@ -151,22 +159,26 @@ const char* Ledger::report(std::uint8_t type, const json& document, const std::s
   return nullptr;
 }
 
-const char* Ledger::activation(const json& document, const std::string& sensor) {
+const char* Ledger::activation(const GapBook::Word& word) {
+  const auto& [sensor, session, number, document] = word;
   const auto event = string_in(document, "event");
   const auto at_ns = number_in(document, "at_ns");
   if (!event || !at_ns) return kMalformed;
   if (*event == "refused") {
     // A refusal is repeated for each pulse; it is listed once.
     const auto same = [&](const json& other) {
-      return string_in(other, "sensor") == sensor &&
-             other.value("rule", json()) == document.value("rule", json()) &&
-             other.value("reason", json()) == document.value("reason", json());
+      return string_in(other, "sensor") == word.sensor &&
+             other.value("rule", json()) == word.document.value("rule", json()) &&
+             other.value("reason", json()) == word.document.value("reason", json());
     };
     if (std::none_of(refusals_.begin(), refusals_.end(), same)) refusals_.push_back(document);
     return nullptr;
   }
   Sensor& book = sensors_[sensor];
-  if (*event == "started") book.started.insert(*at_ns);
+  if (*event == "started") {
+    book.started.insert(*at_ns);
+    gaps_.started(word);
+  }
   book.sample_bits = std::max(book.sample_bits, sample_bits_in(document));
   counts_alone_ |= string_in(document, "verb") == "count";
   book.is_host |= string_in(document, "role") == "host";
@@ -175,7 +187,11 @@ const char* Ledger::activation(const json& document, const std::string& sensor) 
   // The classifier ceases at the deadline; the daemon reports it once it has drained.
   const std::uint64_t deadline_ns = number_in(document, "deadline_ns").value_or(0);
   const bool expired = string_in(document, "reason") == "expired" && deadline_ns != 0;
-  if (*event == "ended") book.ended.insert(expired ? std::min(*at_ns, deadline_ns) : *at_ns);
+  if (*event == "ended") {
+    const std::uint64_t ended_ns = expired ? std::min(*at_ns, deadline_ns) : *at_ns;
+    book.ended.insert(ended_ns);
+    gaps_.ended(word, ended_ns);
+  }
   if (grant_.is_null() && document.contains("grant") && document["grant"].is_object())
     grant_ = document["grant"];
   if (principal_.is_null()) principal_ = document.value("principal", json());
@@ -188,17 +204,25 @@ void Ledger::system(const json& system, const std::string& sensor) {
   if (system.contains("clock")) clocks_[sensor].take_start(system["clock"]);
 }
 
-const char* Ledger::counts(const json& document, Sensor& sensor, const std::string& session) {
+const char* Ledger::counts(const GapBook::Word& word) {
+  const auto& [name, session, number, document] = word;
+  Sensor& sensor = sensors_[name];
   const auto at_ns = number_in(document, "at_ns");
   const auto final = document.find("final");
   if (!at_ns || final == document.end() || !final->is_boolean()) return kMalformed;
   Counts counts{*at_ns, session, {}, read_nics(document)};
+  GapBook::Drops drops = read_event_drops(document);
   sensor.sample_bits = std::max(sensor.sample_bits, sample_bits_in(document));
   for (const bool reverse : {false, true}) {
     const auto tally = read_tally(document, kDirections[reverse]);
     if (!tally) return kMalformed;
     counts.directions[reverse] = *tally;
+    for (const auto& [cause, count] : tally->dropped) drops[cause] += count;
   }
+  gaps_.counted(word, drops);
+  // It owes counts, even if nothing else of it ever came.
+  if (auto next = string_in(document, "continued_in"); next && !next->empty())
+    sensor.sessions.try_emplace(*next);
   if (final->get<bool>()) {
     sensor.finals[{session, *at_ns}] = counts;
   } else if (!sensor.newest || sensor.newest->at_ns <= *at_ns) {
@@ -375,6 +399,18 @@ std::string Ledger::domain_of(const std::string& sensor) const {
   return found == domains_.end() ? "" : found->second;
 }
 
+std::vector<Gap> Ledger::gaps() const {
+  std::vector<Gap> gaps = gaps_.gaps();
+  for (const auto& [name, clock] : clocks_) {
+    for (const RecordedClock::Step& step : clock.steps()) {
+      gaps.push_back({name, Gap::What::clock_set, step.of_tai_offset ? "tai_offset" : "utc",
+                      step.from_ns, step.to_ns, std::nullopt, step.by_ns});
+    }
+  }
+  sort_by_begin(gaps);
+  return gaps;
+}
+
 std::vector<std::string> Ledger::incomplete() const {
   std::vector<std::string> lines;
   for (const auto& [name, sensor] : sensors_) {
@@ -383,6 +419,8 @@ std::vector<std::string> Ledger::incomplete() const {
     for (const bool reverse : {false, true}) check_balance(name, sensor, reverse, lines);
     doubt_nics(name, sensor, lines);
   }
+  const auto doubts = doubts_of(gaps_.gaps());
+  lines.insert(lines.end(), doubts.begin(), doubts.end());
   doubt_captures(lines);
   doubt_samples(lines);
   return lines;

@@ -15,6 +15,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "analysis/gaps.h"
 #include "analysis/recorded_clock.h"
 #include "analysis/section.h"
 
@@ -89,9 +90,12 @@ class Ledger {
   std::vector<std::string> counting() const;
   std::string domain_of(const std::string& sensor) const;  // "": not said
   Watch watch(const std::string& sensor) const;
+  // When it was not looking in between; valid until the next report.
+  const std::vector<Gap>& off(const std::string& sensor) const { return gaps_.off(sensor); }
   // From the final counts, or while there are none from the newest counts.
   Tally tally(const std::string& sensor, bool reverse) const;
   std::vector<std::string> incomplete() const;
+  std::vector<Gap> gaps() const;  // in the order of their begins, clocks that were set among them
   const std::vector<nlohmann::json>& refusals() const { return refusals_; }
   // By sensor or host: its settings when the run began there.
   const std::map<std::string, nlohmann::json>& systems() const { return systems_; }
@@ -126,9 +130,9 @@ class Ledger {
     std::size_t finals_expected() const;
   };
 
-  const char* activation(const nlohmann::json& document, const std::string& sensor);
+  const char* activation(const GapBook::Word& word);
   void system(const nlohmann::json& system, const std::string& sensor);
-  const char* counts(const nlohmann::json& document, Sensor& sensor, const std::string& session);
+  const char* counts(const GapBook::Word& word);
   void doubt_captures(std::vector<std::string>& lines) const;
   void doubt_samples(std::vector<std::string>& lines) const;
   static std::string without_final(const std::string& name, const Sensor& sensor);
@@ -138,6 +142,7 @@ class Ledger {
                      std::vector<std::string>& lines) const;
 
   std::map<std::string, Sensor> sensors_;
+  GapBook gaps_;
   std::vector<nlohmann::json> refusals_;
   std::map<std::string, std::string> domains_;
   bool counts_alone_ = false;

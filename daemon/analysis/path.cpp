@@ -102,6 +102,7 @@ class Analyzer final : public PathAnalyzer {
     report.refusals = ledger_.refusals();
     report.events = senders_.finish();
     report.ignored = ignored_;
+    report.gaps = ledger_.gaps();
     report.incomplete = ledger_.incomplete();
     doubt_input(ignored_, report.incomplete);
     if (survey_) doubt_captures(*survey_, report.incomplete);

@@ -16,6 +16,7 @@
 #include "analysis/delay_series.h"
 #include "analysis/flow_counts.h"
 #include "analysis/flows.h"
+#include "analysis/gaps.h"
 #include "analysis/load.h"
 #include "analysis/recorded_clock.h"
 #include "analysis/senders.h"
@@ -143,6 +144,7 @@ struct PathReport {
   Direction forward, reverse;
   bool complete = false;                // seen = recorded + named drops at every point, and no drop
   std::vector<std::string> incomplete;  // why not, one line each
+  std::vector<Gap> gaps;                // of sensors and hosts, with time and cause
   std::vector<nlohmann::json> refusals;  // sensors that said no
   EventSockets events;                   // of the hosts, as far as their records were in the input
   std::map<std::string, std::uint64_t>

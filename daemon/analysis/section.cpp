@@ -103,6 +103,12 @@ bool Watch::settled(std::uint64_t time_ns, std::uint64_t newest_ns) const {
   return time_ns + kGraceNs < newest_ns;
 }
 
+bool Side::was_off(std::uint64_t time) const {
+  return std::any_of(off.begin(), off.end(), [time](const Gap& gap) {
+    return time + kEdgeNs >= gap.from_ns && (!gap.until_ns || time <= *gap.until_ns + kEdgeNs);
+  });
+}
+
 void Stretch::include(std::uint64_t time) {
   first = any ? std::min(first, time) : time;
   last = any ? std::max(last, time) : time;
@@ -288,12 +294,14 @@ bool SectionMatcher::joins(std::uint32_t flow) const {
   return flow == FlowTable::kNone || (flow < joined_flows_.size() && joined_flows_[flow]);
 }
 
-// It did not come: lost, or passed where the downstream point does not look.
-void SectionMatcher::convict(const Suspect& suspect, const FlowTable& flows, bool reverse) {
+// It did not come: lost, or passed where, or when, the downstream point does not look.
+void SectionMatcher::convict(const Suspect& suspect, bool was_off, const FlowTable& flows,
+                             bool reverse) {
   if (suspect.beyond) {
     ++unseen_;
     return;
   }
+  if (was_off) return doubt(suspect.packet);
   ++lost_;
   if (listed_.size() < kListedMax) listed_.push_back(lost_packet(suspect.packet, flows, reverse));
 }
@@ -332,7 +340,7 @@ void SectionMatcher::decide(const Side& up, const Side& down, const FlowTable& f
     const std::uint64_t time = suspect.packet.time;
     if (!is_due(suspect)) return false;
     if (lost.judges(time, time + shift) && !may_be_recut(suspect, shift)) {
-      convict(suspect, flows, reverse);
+      convict(suspect, down.was_off(time + shift), flows, reverse);
     } else {
       doubt(suspect.packet);
     }
@@ -342,7 +350,8 @@ void SectionMatcher::decide(const Side& up, const Side& down, const FlowTable& f
   std::erase_if(surplus_, [&](const Surplus& packet) {
     if (!more.passed(packet.time + kGraceNs)) return false;
     if (!more.begun(packet.time, packet.time - shift)) return false;
-    count(packet, more.judges(packet.time, packet.time - shift));
+    const std::uint64_t there = packet.time - shift;
+    count(packet, more.judges(packet.time, there) && !up.was_off(there));
     return true;
   });
 }
@@ -361,16 +370,18 @@ void SectionMatcher::fill(const Side& up, const Side& down, const FlowTable& flo
   const Bounds lost{from_up_, up, down, final}, more{from_down_, down, up, final};
   doubt_recut(shift);
   for (const Suspect& suspect : suspects_) {
-    if (joins(suspect.packet.flow) &&
-        lost.judges(suspect.packet.time, suspect.packet.time + shift) &&
+    const std::uint64_t there = suspect.packet.time + shift;
+    if (joins(suspect.packet.flow) && lost.judges(suspect.packet.time, there) &&
         !may_be_recut(suspect, shift)) {
-      convict(suspect, flows, reverse);
+      convict(suspect, down.was_off(there), flows, reverse);
     } else {
       doubt(suspect.packet);
     }
   }
-  for (const Surplus& packet : surplus_)
-    count(packet, more.judges(packet.time, packet.time - shift));
+  for (const Surplus& packet : surplus_) {
+    const std::uint64_t there = packet.time - shift;
+    count(packet, more.judges(packet.time, there) && !up.was_off(there));
+  }
   std::sort(listed_.begin(), listed_.end(), [](const LostPacket& a, const LostPacket& b) {
     if (a.timestamp_ns != b.timestamp_ns) return a.timestamp_ns < b.timestamp_ns;
     return before(a.sequence, b.sequence);

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "analysis/flows.h"
+#include "analysis/gaps.h"
 #include "analysis/in_order.h"
 #include "analysis/path.h"
 #include "analysis/pieces.h"
@@ -51,10 +52,13 @@ struct Stretch {
 
 // blind: when this side may have seen what cannot be joined (records that came when what they
 // belong to had been judged, packets that stand for several); nothing is called lost or surplus
-// because of what was, or was not, seen then.
+// because of what was, or was not, seen then. off: when it was not looking in between.
 struct Side {
   Watch watch;
   Stretch blind;
+  std::span<const Gap> off = {};
+
+  bool was_off(std::uint64_t time) const;
 };
 
 using Times = std::span<const std::uint64_t>;
@@ -115,7 +119,7 @@ class SectionMatcher {
   void doubt(const Observation& packet);
   void make_room();
   bool joins(std::uint32_t flow) const;
-  void convict(const Suspect& suspect, const FlowTable& flows, bool reverse);
+  void convict(const Suspect& suspect, bool was_off, const FlowTable& flows, bool reverse);
   void sample(const DelaySample& sample);
   std::int64_t typical() const;
 

@@ -254,7 +254,7 @@ void Way::conclude(std::int64_t horizon, const Ledger& ledger, const FlowTable& 
 }
 
 Side Way::side(const Stop& stop, const Ledger& ledger) const {
-  Side side{ledger.watch(stop.key.sensor), {}};
+  Side side{ledger.watch(stop.key.sensor), {}, ledger.off(stop.key.sensor)};
   for (const std::uint32_t lane : stop.lanes) {
     if (!lanes_[lane].blind.any) continue;
     side.blind.include(lanes_[lane].blind.first);

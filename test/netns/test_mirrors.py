@@ -60,6 +60,12 @@ def main():
     dropped = theirs["dropped"].get("spool", 0)
     assert 0 < dropped < COUNT and theirs["recorded"] == COUNT - dropped and theirs["unaccounted"] == 0, theirs
     assert not other["complete"], other
+    gaps = [g for g in other["gaps"] if g["what"] == "dropped"]
+    cut_off = [g for g in other["gaps"] if g["what"] == "cut_off"]
+    assert {g["cause"] for g in gaps} == {"spool"} and sum(g["count"] for g in gaps) == dropped, gaps
+    assert len(cut_off) == 1 and cut_off[0]["cause"] == "unreachable", other["gaps"]
+    assert all(cut_off[0]["from_ns"] <= g["from_ns"] <= g["until_ns"] <= cut_off[0]["until_ns"] for g in gaps), other["gaps"]
+    assert first["gaps"] == [], first["gaps"]
 
     def told():
         return [(m["archive"], m["state"], m["dropped_spool"]) for s in site.status()["sensors"] for m in s["mirrors"]]

@@ -119,6 +119,46 @@ TEST_CASE("a sensor that was activated twice owes two final counts") {
   CHECK(says(analyzer->report(), "(sensor s3)"));
 }
 
+TEST_CASE("a sensor that died and came back is named with the time of which nothing is known") {
+  const auto analyzer = analysis::PathAnalyzer::create();
+  const std::uint64_t second = 1000 * kMs;
+  const auto activation = [&](const char* session, const char* event, std::uint64_t at_ns) {
+    feed_report(*analyzer, FL_FRAME_ACTIVATION,
+                {{"event", event}, {"sensor", "s1"}, {"session", session}, {"at_ns", at_ns}});
+  };
+  const auto counts = [&](const char* session, std::uint64_t at_ns, bool final, unsigned ring) {
+    const nlohmann::json flow = {{"packets", ring}, {"dropped_ring", ring}};
+    feed_report(*analyzer, FL_FRAME_FINAL_COUNTS,
+                {{"sensor", "s1"},
+                 {"session", session},
+                 {"at_ns", at_ns},
+                 {"final", final},
+                 {"gaps", nlohmann::json::array()},
+                 {"flows", {{"forward", flow}, {"reverse", {{"packets", 0}}}}}});
+  };
+  activation("a", "started", kStart);
+  counts("a", kStart + second, false, 0);
+  activation("b", "started", kStart + 5 * second);
+  counts("b", kStart + 6 * second, false, 3);
+  activation("b", "ended", kStart + 7 * second);
+  counts("b", kStart + 7 * second, true, 3);
+  const PathReport report = analyzer->report();
+  CHECK_FALSE(report.complete);
+  CHECK(says(report, "s1 died, and what it saw is not known from "));
+  CHECK(says(report, "s1 dropped 3 (ring) from "));
+  const auto gaps = analysis::coverage_to_json(report)["gaps"];
+  REQUIRE(gaps.size() == 2);
+  CHECK(gaps[0] == nlohmann::json{{"sensor", "s1"},
+                                  {"what", "blind"},
+                                  {"cause", "died"},
+                                  {"from_ns", kStart + second},
+                                  {"until_ns", kStart + 5 * second},
+                                  {"count", nullptr}});
+  CHECK(gaps[1]["cause"] == "ring");
+  CHECK(gaps[1]["count"] == 3);
+  CHECK(analysis::coverage_to_table(report, false).find("\n   gap: s1 died") != std::string::npos);
+}
+
 TEST_CASE("what a sensor dropped itself puts the losses beside it in doubt") {
   Config config;
   config.segments = 60;

@@ -22,7 +22,7 @@ class Between {
     info.transport = true;
     info.protocol = IPPROTO_TCP;
     flow_ = flows_.number(info, false);
-    side_.watch.final = true;
+    up_.watch.final = down_.watch.final = true;
   }
 
   Observation packet(std::uint32_t sequence, std::uint64_t time, std::uint16_t payload = 100) {
@@ -39,26 +39,36 @@ class Between {
     const std::uint64_t up = packet.time, down = up + kDelay;
     matcher_.join(packet, kRank, {&up, 1}, {&down, 1}, 0);
   }
-  void vanishes(const Observation& packet) {
+  void vanishes(const Observation& packet, std::size_t beyond = 0) {
     const std::uint64_t up = packet.time;
-    matcher_.join(packet, kRank, {&up, 1}, {}, 0);
+    matcher_.join(packet, kRank, {&up, 1}, {}, beyond);
   }
   void appears(const Observation& packet) {
     const std::uint64_t down = packet.time + kDelay;
     matcher_.join(packet, kRank, {}, {&down, 1}, 0);
   }
-  void decide() { matcher_.decide(side_, side_, flows_, false); }
+  void decide() { matcher_.decide(up_, down_, flows_, false); }
   Section fill() {
     Section section;
-    matcher_.fill(side_, side_, flows_, false, section);
+    matcher_.fill(up_, down_, flows_, false, section);
     return section;
+  }
+  // One of the ends was off from a time until another.
+  void is_off(bool down, std::uint64_t from_ns, std::uint64_t until_ns) {
+    Gap gap;
+    gap.what = Gap::What::blind;
+    gap.from_ns = from_ns;
+    gap.until_ns = until_ns;
+    off_ = {gap};
+    (down ? down_ : up_).off = off_;
   }
 
  private:
   FlowTable flows_;
   std::uint32_t flow_ = 0;
   std::uint64_t digest_ = 0;
-  Side side_;
+  std::vector<Gap> off_;
+  Side up_, down_;
   SectionMatcher matcher_;
 };
 
@@ -98,4 +108,35 @@ TEST_CASE("room is made of what came before anything had passed") {
   const Section section = between.fill();
   CHECK(section.lost == 0u);
   CHECK(section.recut == 1);
+}
+
+TEST_CASE("ARestartIsCalledLoss: what came by while a point was off is undecided") {
+  const bool at_the_end = GENERATE(false, true);
+  Between between;
+  between.is_off(true, 104 * kSecond, 106 * kSecond);
+  between.passes(between.packet(0, 100 * kSecond));
+  between.vanishes(between.packet(1000, 103 * kSecond));
+  between.vanishes(between.packet(2000, 104 * kSecond - kEdgeNs / 2));
+  between.vanishes(between.packet(3000, 105 * kSecond));
+  between.vanishes(between.packet(4000, 105 * kSecond), 1);
+  between.vanishes(between.packet(5000, 106 * kSecond + kEdgeNs / 2));
+  between.vanishes(between.packet(6000, 107 * kSecond));
+  between.passes(between.packet(7000, 130 * kSecond));
+  if (!at_the_end) between.decide();
+  const Section section = between.fill();
+  CHECK(section.lost == 2u);
+  CHECK(section.undecided == 3);
+  CHECK(section.unseen == 1);
+}
+
+TEST_CASE("What the point in front did not see while it was off is not new") {
+  const bool at_the_end = GENERATE(false, true);
+  Between between;
+  between.is_off(false, 104 * kSecond, 106 * kSecond);
+  between.passes(between.packet(0, 100 * kSecond));
+  between.appears(between.packet(3000, 105 * kSecond));
+  between.appears(between.packet(6000, 108 * kSecond));
+  between.passes(between.packet(7000, 130 * kSecond));
+  if (!at_the_end) between.decide();
+  CHECK(between.fill().appeared == 1u);
 }
