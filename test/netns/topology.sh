@@ -144,6 +144,7 @@ print_env() {
   list=$(boxes)
   echo "LAB=$NAME"
   echo "LAB_DIR=$DIR"
+  echo "BACKLOG_DROPPED=$(backlog_dropped)"
   echo "BOXES=${list// /,}"
   for box in $list; do echo "NETNS_$box=/run/netns/$(netns "$box")"; done
   echo "ADDR_a=10.0.0.1"
