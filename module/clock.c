@@ -37,6 +37,16 @@ static u32 magnet_clock_known_khz(void)
 #endif
 }
 
+/* Counters of CPUs that do not run together, or stop while a CPU sleeps, are no clock; the kernel finds out as it runs. */
+bool magnet_clock_is_unstable(void)
+{
+#if defined(CONFIG_X86_64)
+	return check_tsc_unstable();
+#else
+	return false;
+#endif
+}
+
 const char *magnet_clock_name(void)
 {
 #if defined(CONFIG_X86_64)

@@ -31,6 +31,7 @@ static __always_inline u64 magnet_cycles(void)
 int magnet_clock_init(void);
 u32 magnet_clock_khz(void);
 const char *magnet_clock_name(void);
+bool magnet_clock_is_unstable(void);
 void magnet_clock_read(struct magnet_clock_pair *pair);
 
 #endif

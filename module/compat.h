@@ -30,6 +30,11 @@ static inline bool magnet_has_sendpage(const struct sock *sk)
 #define MAGNET_RETRANSMIT_FAILED (err != 0)
 #endif
 
+/* The arguments of the tracepoints sock_send_length and sock_recv_length; without them kretprobes take their place. */
+#ifdef HAVE_SOCK_LENGTH
+#define MAGNET_SOCK_LENGTH_ARGS struct sock *sk, int returned, int flags
+#endif
+
 /* The arguments of the tracepoint tcp_probe; with neither functions' entries take its place. */
 #if defined(HAVE_TCP_PROBE)
 #define MAGNET_TCP_PROBE_ARGS struct sock *sk, struct sk_buff *skb

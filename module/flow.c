@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Where a socket's addresses begin and end to be known. */
-#include "sock.h"
+#include "flow.h"
 
 #include <linux/ipv6.h>
 #include <net/inet_sock.h>
@@ -8,6 +7,7 @@
 #include <net/tcp_states.h>
 #include <trace/events/sock.h>
 #include "record.h"
+#include "sock.h"
 
 static void magnet_flow_addresses(struct magnet_ext_open *ext, const struct sock *sk)
 {
@@ -62,9 +62,9 @@ static bool magnet_flow_was_open(int state)
 			       TCPF_CLOSING);
 }
 
-void magnet_sock_state(void *unused, const struct sock *sk, const int from, const int to)
+void magnet_flow_state(void *unused, const struct sock *sk, const int from, const int to)
 {
-	check_trace_callback_type_inet_sock_set_state(magnet_sock_state);
+	check_trace_callback_type_inet_sock_set_state(magnet_flow_state);
 	if (sk->sk_protocol != IPPROTO_TCP)
 		return;
 	if (to == TCP_ESTABLISHED)
@@ -73,7 +73,7 @@ void magnet_sock_state(void *unused, const struct sock *sk, const int from, cons
 		magnet_flow_record(sk, MAGNET_SOCK_CLOSE, false);
 }
 
-int magnet_sock_connect_call(struct kretprobe_instance *instance, struct pt_regs *regs)
+int magnet_flow_connect_call(struct kretprobe_instance *instance, struct pt_regs *regs)
 {
 	struct magnet_sock_call *call = (void *)instance->data;
 
@@ -81,7 +81,7 @@ int magnet_sock_connect_call(struct kretprobe_instance *instance, struct pt_regs
 	return call->sk->sk_protocol != IPPROTO_UDP;
 }
 
-int magnet_sock_connect6_returned(struct kretprobe_instance *instance, struct pt_regs *regs)
+int magnet_flow_connect6_returned(struct kretprobe_instance *instance, struct pt_regs *regs)
 {
 	const struct magnet_sock_call *call = (const void *)instance->data;
 
@@ -91,15 +91,15 @@ int magnet_sock_connect6_returned(struct kretprobe_instance *instance, struct pt
 }
 
 /* __ip6_datagram_connect() comes here for mapped addresses, and has the record. */
-int magnet_sock_connect4_returned(struct kretprobe_instance *instance, struct pt_regs *regs)
+int magnet_flow_connect4_returned(struct kretprobe_instance *instance, struct pt_regs *regs)
 {
 	const struct magnet_sock_call *call = (const void *)instance->data;
 
-	return call->sk->sk_family == AF_INET6 ? 0 : magnet_sock_connect6_returned(instance, regs);
+	return call->sk->sk_family == AF_INET6 ? 0 : magnet_flow_connect6_returned(instance, regs);
 }
 
 /* (struct sock *, ...): released, or connect() to no family. Connected UDP sockets are in TCP_ESTABLISHED. */
-MAGNET_ENTERED(magnet_sock_udp_ends)
+MAGNET_ENTERED(magnet_flow_udp_ends)
 {
 	const struct sock *sk = (const struct sock *)first;
 

@@ -10,6 +10,7 @@
 #include <linux/spinlock.h>
 #include "attach.h"
 #include "dev.h"
+#include "flow.h"
 #include "ip.h"
 #include "param.h"
 #include "proto/magnet.h"
@@ -35,10 +36,10 @@
 #define NO_SLEEPERS 64
 
 static struct magnet_hook magnet_hooks[] = {
-	TRACEPOINT("sock-open,sock-close", SOCK, inet_sock_set_state, magnet_sock_state),
-	KRETPROBE("sock-open", SOCK, __ip4_datagram_connect, magnet_sock_connect_call, magnet_sock_connect4_returned,
+	TRACEPOINT("sock-open,sock-close", SOCK, inet_sock_set_state, magnet_flow_state),
+	KRETPROBE("sock-open", SOCK, __ip4_datagram_connect, magnet_flow_connect_call, magnet_flow_connect4_returned,
 		  NO_SLEEPERS),
-	KRETPROBE("sock-open", SOCK, __ip6_datagram_connect, magnet_sock_connect_call, magnet_sock_connect6_returned,
+	KRETPROBE("sock-open", SOCK, __ip6_datagram_connect, magnet_flow_connect_call, magnet_flow_connect6_returned,
 		  NO_SLEEPERS),
 	TRACEPOINT("sock-send", SOCK, sock_send_length, MAGNET_SOCK_SENT),
 	KRETPROBE("sock-send", SOCK, inet_sendmsg, magnet_sock_send_call, magnet_sock_send_returned, SLEEPERS,
@@ -71,9 +72,9 @@ static struct magnet_hook magnet_hooks[] = {
 	TRACEPOINT("dev-send", DEV, net_dev_start_xmit, magnet_dev_transmit),
 	TRACEPOINT("dev-recv", DEV, netif_receive_skb, magnet_dev_receive),
 	/* Seldom entered, and so last: who is entered is looked for in the order of this table. */
-	KPROBE("sock-close", SOCK, udp_destroy_sock, magnet_sock_udp_ends),
-	KPROBE("sock-close", SOCK, udpv6_destroy_sock, magnet_sock_udp_ends),
-	KPROBE("sock-close", SOCK, __udp_disconnect, magnet_sock_udp_ends),
+	KPROBE("sock-close", SOCK, udp_destroy_sock, magnet_flow_udp_ends),
+	KPROBE("sock-close", SOCK, udpv6_destroy_sock, magnet_flow_udp_ends),
+	KPROBE("sock-close", SOCK, __udp_disconnect, magnet_flow_udp_ends),
 };
 
 static const char *const kinds[] = {

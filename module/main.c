@@ -46,6 +46,8 @@ static int __init magnet_init(void)
 	magnet_param_layer_names(layers, sizeof(layers));
 	pr_info("%s: %u rings of %u KiB, records of %u bytes, layers %s\n", MAGNET_VERSION, num_possible_cpus(),
 		magnet_param.ring_bytes / 1024, magnet_param.record_size, layers);
+	if (magnet_clock_is_unstable())
+		pr_warn("the kernel holds this machine's cycle counters for unstable: do not compare times of two CPUs\n");
 	return 0;
 
 err_proc:

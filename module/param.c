@@ -19,28 +19,45 @@
 #define RING_KB_MIN 4
 #define RING_KB_MAX 65536
 
+/* A name without a value (`insmod magnet.ko ext`) is kept as what no parameter takes. */
+static int magnet_param_set(const char *value, const struct kernel_param *param)
+{
+	return param_set_charp(value ? value : " ", param);
+}
+
+static const struct kernel_param_ops magnet_param_ops = {
+	.flags = KERNEL_PARAM_OPS_FL_NOARG,
+	.set = magnet_param_set,
+	.get = param_get_charp,
+	.free = param_free_charp,
+};
+
+#define MAGNET_PARAM(name) \
+	module_param_cb(name, &magnet_param_ops, &name, 0444); \
+	__MODULE_PARM_TYPE(name, "charp")
+
 static char *ring_kb = "256";
-module_param(ring_kb, charp, 0444);
+MAGNET_PARAM(ring_kb);
 MODULE_PARM_DESC(ring_kb, "KiB of each CPU's ring, whole pages: 4 to 65536 (default 256)");
 
 static char *ext = "0";
-module_param(ext, charp, 0444);
+MAGNET_PARAM(ext);
 MODULE_PARM_DESC(ext, "0: records of 24 bytes (default), 1: of 64 bytes with what joins them to packets");
 
 static char *layers = "sock,tcp,udp,ip,dev";
-module_param(layers, charp, 0444);
+MAGNET_PARAM(layers);
 MODULE_PARM_DESC(layers, "which layers record: a list of sock, tcp, udp, ip, dev (default: all)");
 
 static char *dev = "";
-module_param(dev, charp, 0444);
+MAGNET_PARAM(dev);
 MODULE_PARM_DESC(dev, "the device layer records these interfaces only: up to 16 names (default: all interfaces)");
 
 static char *always = "0";
-module_param(always, charp, 0444);
+MAGNET_PARAM(always);
 MODULE_PARM_DESC(always, "0: hooks are armed while a device is open (default), 1: from load on");
 
 static char *without = "";
-module_param(without, charp, 0444);
+MAGNET_PARAM(without);
 MODULE_PARM_DESC(without, "symbols that are not to be hooked, as in /proc/net/magnet (default: none)");
 
 struct magnet_param magnet_param __ro_after_init;
@@ -50,16 +67,22 @@ static const char *const layer_names[] = {
 	[MAGNET_LAYER_IP] = "ip",     [MAGNET_LAYER_DEV] = "dev",
 };
 
-/* The next of a list "a,b,c": its length, and where the rest begins; NULL at the end. */
+/* The next of a list "a,b,c": its length, and where the rest begins; NULL at the end. An empty name is one as well. */
 static const char *next_name(const char **rest, size_t *length)
 {
 	const char *name = *rest;
 
-	if (!name || !*name)
+	if (!name)
 		return NULL;
 	*length = strcspn(name, ",");
 	*rest = name[*length] ? name + *length + 1 : NULL;
 	return name;
+}
+
+/* Where "" means no name at all. */
+static const char *list_or_none(const char *list)
+{
+	return *list ? list : NULL;
 }
 
 static int __init parse_bool(const char *name, const char *text, bool *value)
@@ -111,7 +134,7 @@ static int __init parse_layers(void)
 
 static int __init parse_dev(void)
 {
-	const char *name, *rest = dev;
+	const char *name, *rest = list_or_none(dev);
 	size_t length;
 
 	while ((name = next_name(&rest, &length))) {
@@ -152,7 +175,7 @@ int __init magnet_param_init(void)
 
 bool magnet_param_without(const char *symbol)
 {
-	const char *name, *rest = without;
+	const char *name, *rest = list_or_none(without);
 	size_t length;
 
 	while ((name = next_name(&rest, &length)))
@@ -164,7 +187,7 @@ bool magnet_param_without(const char *symbol)
 /* A symbol that is misspelt would be hooked. */
 int magnet_param_check_without(bool (*known)(const char *name, size_t length))
 {
-	const char *name, *rest = without;
+	const char *name, *rest = list_or_none(without);
 	size_t length;
 
 	while ((name = next_name(&rest, &length)))

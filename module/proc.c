@@ -20,7 +20,8 @@ static int magnet_proc_show(struct seq_file *file, void *unused)
 
 	magnet_param_layer_names(layers, sizeof(layers));
 	seq_printf(file, "version %s\nabi %d\n", MAGNET_VERSION, MAGNET_ABI);
-	seq_printf(file, "clock %s %u kHz\n", magnet_clock_name(), magnet_clock_khz());
+	seq_printf(file, "clock %s %u kHz%s\n", magnet_clock_name(), magnet_clock_khz(),
+		   magnet_clock_is_unstable() ? " unstable" : "");
 	seq_printf(file, "ring_kb %u\n", magnet_param.ring_bytes / 1024);
 	seq_printf(file, "ext %d\nrecord_size %u\n", magnet_param.ext, magnet_param.record_size);
 	seq_printf(file, "slots %u\n", magnet_param.ring_bytes / magnet_param.record_size);

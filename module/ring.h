@@ -37,6 +37,9 @@
 #include <asm/barrier.h>
 #include <asm/local.h>
 #include "clock.h"
+#if BITS_PER_LONG != 64
+#error "a ring's head is a lap and an offset in one word of 64 bits"
+#endif
 #endif
 #include "proto/magnet.h"
 

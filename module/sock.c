@@ -66,30 +66,30 @@ static __always_inline void magnet_sock_record(const struct sock *sk, u32 event,
 		magnet_sock_record_with(sk, event, size);
 }
 
-/* A peek takes nothing. */
-static s32 magnet_sock_taken(long returned, bool peek)
+/* A peek takes nothing; what the error queue gives (a transmit time and the packet that it is of) was never received. */
+static s32 magnet_sock_taken(long returned, int flags)
 {
-	return peek && returned > 0 ? 0 : (s32)returned;
+	return returned > 0 && (flags & (MSG_PEEK | MSG_ERRQUEUE)) ? 0 : (s32)returned;
 }
 
-#ifdef HAVE_SOCK_LENGTH
+#ifdef MAGNET_SOCK_LENGTH_ARGS
 static bool magnet_sock_is_inet(const struct sock *sk)
 {
 	return sk->sk_family == AF_INET || sk->sk_family == AF_INET6;
 }
 
-void magnet_sock_sent(void *unused, struct sock *sk, int returned, int flags)
+void magnet_sock_sent(void *unused, MAGNET_SOCK_LENGTH_ARGS)
 {
 	check_trace_callback_type_sock_send_length(magnet_sock_sent);
 	if (magnet_sock_is_inet(sk))
 		magnet_sock_record(sk, MAGNET_SOCK_SEND, returned);
 }
 
-void magnet_sock_received(void *unused, struct sock *sk, int returned, int flags)
+void magnet_sock_received(void *unused, MAGNET_SOCK_LENGTH_ARGS)
 {
 	check_trace_callback_type_sock_recv_length(magnet_sock_received);
 	if (magnet_sock_is_inet(sk))
-		magnet_sock_record(sk, MAGNET_SOCK_RECV, magnet_sock_taken(returned, flags & MSG_PEEK));
+		magnet_sock_record(sk, MAGNET_SOCK_RECV, magnet_sock_taken(returned, flags));
 }
 #endif
 
@@ -100,7 +100,7 @@ int magnet_sock_send_call(struct kretprobe_instance *instance, struct pt_regs *r
 	const struct socket *socket = (const struct socket *)regs_get_kernel_argument(regs, 0);
 
 	call->sk = socket->sk;
-	call->peek = false;
+	call->flags = 0;
 	return !call->sk;
 }
 
@@ -117,7 +117,7 @@ int magnet_sock_recv_call(struct kretprobe_instance *instance, struct pt_regs *r
 	struct magnet_sock_call *call = (void *)instance->data;
 	const int skip = magnet_sock_send_call(instance, regs);
 
-	call->peek = regs_get_kernel_argument(regs, 3) & MSG_PEEK;
+	call->flags = (int)regs_get_kernel_argument(regs, 3);
 	return skip;
 }
 
@@ -138,6 +138,6 @@ int magnet_sock_recv_returned(struct kretprobe_instance *instance, struct pt_reg
 {
 	const struct magnet_sock_call *call = (const void *)instance->data;
 
-	magnet_sock_record(call->sk, MAGNET_SOCK_RECV, magnet_sock_taken((s32)regs_return_value(regs), call->peek));
+	magnet_sock_record(call->sk, MAGNET_SOCK_RECV, magnet_sock_taken((s32)regs_return_value(regs), call->flags));
 	return 0;
 }

@@ -38,12 +38,16 @@ class Parameters(unittest.TestCase):
         for name in ("ext", "always"):
             for value in ("2", "-1", "yes", "", "00"):
                 self.refused(f"{name}={value}", name, "0 or 1")
-        for value in ("", "socks", "tcp,ip4", ",", "tcp,,udp", "TCP"):
+        for value in ("", "socks", "tcp,ip4", ",", "tcp,,udp", "tcp,", "TCP"):
             self.refused(f"layers={value}", "layers", "sock,tcp,udp,ip,dev")
-        for value in ("a/b", "sixteencharacter", "lo,..", "lo,,lo", ",".join(f"d{i}" for i in range(17))):
+        for value in ("a/b", "sixteencharacter", "lo,..", "lo,,lo", "lo,", ",".join(f"d{i}" for i in range(17))):
             self.refused(f"dev={value}", "dev", "at most 16 interface names of 1 to 15 characters")
 
-        self.refused("without=tcp_sendmsg", "without", "symbols as in /proc/net/magnet")
+        for value in ("tcp_sendmsg", "tcp_probe,"):
+            self.refused(f"without={value}", "without", "symbols as in /proc/net/magnet")
+        for name, hint in (("ring_kb", "4 to 65536"), ("ext", "0 or 1"), ("layers", "sock,tcp,udp,ip,dev"),
+                           ("dev", "at most 16"), ("always", "0 or 1"), ("without", "symbols as in")):
+            self.refused(name, name, hint)
 
     def test_right_ones_stand_in_proc(self):
         for kb, ext in ((4, 0), (12, 1), (2048, 1)):

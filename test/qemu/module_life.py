@@ -151,6 +151,8 @@ class Life(unittest.TestCase):
             before = memory()
             for number in range(1, CYCLES + 1):
                 self.cycle(number, choose, sleepers)
+                if number % 100 == 0:
+                    print(f"  loaded and unloaded {number} times", flush=True)
             after = memory()
         finally:
             for child in children:

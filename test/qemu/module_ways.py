@@ -3,6 +3,7 @@
 has a record and is not counted: docs/magnet-module.md has the same list.
 """
 import errno
+import select
 import socket
 import time
 import unittest
@@ -14,9 +15,8 @@ from measured import FIN, Measured, closed
 
 LENGTH = 150_000
 TLS_OVERHEAD = 29  # a record's header, explicit nonce and tag
-
-
 FIN_WAIT2 = 5
+SO_TIMESTAMPING, TX_SOFTWARE, SOFTWARE = 37, 1 << 1, 1 << 4  # asm-generic/socket.h, linux/net_tstamp.h
 
 
 def wait_for_state(name, port, state):
@@ -284,3 +284,19 @@ class Ways(unittest.TestCase):
 
         self.assertEqual([r.size for r in Measured(action, lambda records: True).of(rings.SOCK_RECV)],
                          [0, 77, -errno.EAGAIN])
+
+    def test_the_error_queue_gives_what_nobody_received(self):
+        """A transmit's time comes with the packet that was sent: its 542 bytes stood there as received."""
+
+        def action():
+            pair = UdpPair("lo", 4)
+            pair.client.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, TX_SOFTWARE | SOFTWARE)
+            pair.client.sendto(bytes(500), pair.to)
+            poller = select.poll()
+            poller.register(pair.client, 0)
+            self.assertEqual(poller.poll(10_000), [(pair.client.fileno(), select.POLLERR)])
+            self.assertGreaterEqual(len(pair.client.recvmsg(1000, 200, socket.MSG_ERRQUEUE)[0]), 500)
+            pair.server.recv(1000)
+            pair.close()
+
+        self.assertEqual([r.size for r in Measured(action, lambda records: True).of(rings.SOCK_RECV)], [0, 500])
