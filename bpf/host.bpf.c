@@ -24,6 +24,12 @@ static __always_inline int fl_socket_call(struct sock *sk, __u32 event, int ret)
 	return 0;
 }
 
+/* As the module's: a peek takes nothing, and what the error queue gives was never received. */
+static __always_inline int fl_socket_received(struct sock *sk, int flags, int ret)
+{
+	return fl_socket_call(sk, MAGNET_SOCK_RECV, ret > 0 && (flags & (FL_MSG_PEEK | FL_MSG_ERRQUEUE)) ? 0 : ret);
+}
+
 /* Linux 6.4 and newer. */
 SEC("tp_btf/sock_send_length")
 int BPF_PROG(fl_sock_send, struct sock *sk, int ret, int flags)
@@ -34,7 +40,7 @@ int BPF_PROG(fl_sock_send, struct sock *sk, int ret, int flags)
 SEC("tp_btf/sock_recv_length")
 int BPF_PROG(fl_sock_recv, struct sock *sk, int ret, int flags)
 {
-	return fl_socket_call(sk, MAGNET_SOCK_RECV, ret);
+	return fl_socket_received(sk, flags, ret);
 }
 
 /* Older ones: what inet sockets do when they are called, as it returns. One of these is met per call. */
@@ -60,13 +66,13 @@ int BPF_PROG(fl_sock_sendpage, struct socket *sock, void *page, int offset, __u6
 SEC("fexit/inet_recvmsg")
 int BPF_PROG(fl_sock_recv_v4, struct socket *sock, void *message, __u64 size, int flags, int ret)
 {
-	return fl_socket_call(sock->sk, MAGNET_SOCK_RECV, ret);
+	return fl_socket_received(sock->sk, flags, ret);
 }
 
 SEC("fexit/inet6_recvmsg")
 int BPF_PROG(fl_sock_recv_v6, struct socket *sock, void *message, __u64 size, int flags, int ret)
 {
-	return fl_socket_call(sock->sk, MAGNET_SOCK_RECV, ret);
+	return fl_socket_received(sock->sk, flags, ret);
 }
 
 SEC("tp_btf/inet_sock_set_state")

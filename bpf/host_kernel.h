@@ -18,6 +18,10 @@
 #define FL_AF_INET 2
 #define FL_AF_INET6 10
 
+/* <linux/socket.h> of the kernel's own */
+#define FL_MSG_PEEK 2
+#define FL_MSG_ERRQUEUE 0x2000
+
 /* enum of <net/tcp_states.h> */
 #define FL_TCP_ESTABLISHED 1
 #define FL_TCP_SYN_RECV 3

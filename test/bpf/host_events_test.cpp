@@ -3,8 +3,11 @@
 #include "source/host_events.h"
 
 #include <linux/filter.h>
+#include <linux/net_tstamp.h>
+#include <poll.h>
 
 #include <algorithm>
+#include <array>
 #include <catch2/catch.hpp>
 #include <map>
 #include <set>
@@ -122,6 +125,32 @@ TEST_CASE("What the application sent and received is what its socket's records s
   CHECK(counted->recorded == records.size());
   CHECK(counted->lost == 0);
   CHECK(counted->missed == 0);
+}
+
+TEST_CASE("A peek, and what the error queue gives, are bytes that nobody received") {
+  HostNetwork network;
+  auto events = open_events();
+  REQUIRE(watch(*events, flow_of(AF_INET, IPPROTO_TCP, kPort)).has_value());
+  auto pair = connect_tcp(AF_INET, kPort);
+  const std::uint64_t client = cookie_of(pair.client), server = cookie_of(pair.server);
+  const int times = SOF_TIMESTAMPING_TX_SOFTWARE | SOF_TIMESTAMPING_SOFTWARE;
+  REQUIRE(setsockopt(pair.client.get(), SOL_SOCKET, SO_TIMESTAMPING, &times, sizeof times) == 0);
+  std::array<char, 2000> data{};
+  REQUIRE(send(pair.client.get(), data.data(), 500, 0) == 500);
+  pollfd told{pair.client.get(), 0, 0};
+  REQUIRE(poll(&told, 1, 10'000) == 1);
+  REQUIRE(recv(pair.client.get(), data.data(), data.size(), MSG_ERRQUEUE) >= 500);
+  REQUIRE(recv(pair.server.get(), data.data(), data.size(), MSG_PEEK) == 500);
+  REQUIRE(recv(pair.server.get(), data.data(), data.size(), 0) == 500);
+  const auto records = records_of(*events);
+  const auto sizes = [&](std::uint64_t socket) {
+    std::vector<std::int32_t> all;
+    for (const auto& record : only(records, MAGNET_SOCK_RECV, socket))
+      all.push_back(record.head.size);
+    return all;
+  };
+  CHECK(sizes(client) == std::vector<std::int32_t>{0});
+  CHECK(sizes(server) == std::vector<std::int32_t>{0, 500});
 }
 
 TEST_CASE("Device records carry what joins them to packets: every byte of the stream, both ways") {
