@@ -63,7 +63,9 @@ void ArchiveCommands::declare_events(CLI::App& app) {
       "events",
       "what the hosts' sockets did in a run and what applications said: records, tcp_info, events");
   events->add_option("RUN", events_.run, "a run's id or its first digits, or last")->required();
-  events->add_option("--sockid", events_.sockid, "only this socket, as `ss -e` shows it (sk:)")
+  events
+      ->add_option("--sockid", events_.sockid,
+                   "only this socket; 0x6a for what `ss -e` shows as sk:6a")
       ->type_name("N");
   events
       ->add_option(

@@ -120,6 +120,12 @@ Result<void> CtfSink::event(const magnet::Event& event) {
   return stream.body.size() < kPacket ? Result<void>() : flush(event.cpu, stream);
 }
 
+std::string CtfSink::remark() const {
+  if (clamped_ == 0) return {};
+  return folder_ + ": " + grouped(clamped_) +
+         " events got the time of the one before: their clock went back, and CTF's never does";
+}
+
 // As ctf_metadata() declares it: packet header, packet context, events.
 Result<void> CtfSink::flush(unsigned cpu, Stream& stream) {
   if (stream.body.empty()) return {};

@@ -20,8 +20,7 @@ class CtfSink final : public EventSink {
   Result<void> event(const magnet::Event& event) override;
   Result<void> end() override;
 
-  // Events whose time went back within a CPU (its clock was set): they got the time before.
-  std::uint64_t clamped() const { return clamped_; }
+  std::string remark() const override;
 
  private:
   struct Stream {
@@ -38,6 +37,7 @@ class CtfSink final : public EventSink {
   std::string folder_;
   magnet::BootId uuid_{};
   std::map<unsigned, Stream> streams_;
+  // Events whose time went back within a CPU (its clock was set): they got the time before.
   std::uint64_t clamped_ = 0;
 };
 

@@ -113,7 +113,9 @@ bool EventFilter::passes(const magnet::Event& event) const {
 
 bool EventFilter::over(const magnet::Event& event) const {
   // A clock that was set back may bring some more: a minute's grace.
-  return has_until_ && event.when.utc_ns >= until_.utc_ns(start_) + 60 * kNanosPerSecond;
+  constexpr std::uint64_t kGrace = 60 * kNanosPerSecond;
+  return has_until_ && event.when.utc_ns >= kGrace &&
+         event.when.utc_ns - kGrace >= until_.utc_ns(start_);
 }
 
 }  // namespace fieldline::cli

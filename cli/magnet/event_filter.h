@@ -17,8 +17,11 @@ struct Moment {
   bool relative = false;
   std::uint64_t ns = 0;
 
+  // Saturates: what people type may be any number of seconds.
   std::uint64_t utc_ns(std::uint64_t start_utc_ns) const {
-    return relative ? start_utc_ns + ns : ns;
+    return relative && ns > UINT64_MAX - start_utc_ns ? UINT64_MAX
+           : relative                                 ? start_utc_ns + ns
+                                                      : ns;
   }
 };
 // "1.5" and "90s" from the start, "2026-11-21T23:11:00.5Z", "@1763766697.5".

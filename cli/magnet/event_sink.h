@@ -29,6 +29,8 @@ class EventSink {
   virtual Result<void> begin(const TraceSet& set) = 0;
   virtual Result<void> event(const magnet::Event& event) = 0;
   virtual Result<void> end() = 0;
+  // What a user has to know of what was given; empty: nothing.
+  virtual std::string remark() const { return {}; }
 };
 
 enum class TimeColumn { cycles, seconds, utc };

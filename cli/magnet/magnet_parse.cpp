@@ -39,8 +39,10 @@ void declare(CLI::App& app, Typed& typed) {
                  "1.5 or 90s from the start, 2026-11-21T23:11:00Z, @SECONDS")
       ->type_name("TIME");
   app.add_option("--until", typed.until, "up to, not including")->type_name("TIME");
-  app.add_option("--sockid", typed.sockets, "only this socket's; may be repeated")
+  app.add_option("--sockid", typed.sockets,
+                 "only this socket's; 0x6a for what `ss -e` shows as sk:6a; may be repeated")
       ->type_name("N")
+      ->check(CLI::NonNegativeNumber)
       ->allow_extra_args(false);
   app.add_option("--event", typed.events,
                  "only these: TCP_SEND, or a layer as tcp; may be repeated")

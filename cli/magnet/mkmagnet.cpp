@@ -41,6 +41,11 @@ int run(int argc, char** argv) {
     say(kTool, bytes.error().text());
     return kUsage;
   }
+  if (*bytes < magnet::kLeastTraceSize) {
+    say(kTool,
+        size + ": a trace has at least " + grouped(magnet::kLeastTraceSize) + " bytes; try 256M");
+    return kUsage;
+  }
   options.size = *bytes;
   options.now_ns = SystemClock().utc_ns();
   if (auto made = magnet::make_trace(options); !made) return fail_tool(kTool, made.error());

@@ -71,6 +71,7 @@ Result<void> pump(ParseOptions& options, magnet::MergedEvents& events, Sinks& si
   }
   for (auto& sink : sinks) {
     if (auto ended = sink->end(); !ended) return ended.error();
+    if (const std::string remark = sink->remark(); !remark.empty()) say(kTool, remark);
   }
   return {};
 }

@@ -30,7 +30,8 @@ std::string usage_text(const CLI::ParseError& error) {
   if (is<CLI::RequiredError>(error)) return before(said, " is required") + " is missing: name it";
   if (is<CLI::ConversionError>(error)) {
     const std::string typed = behind(said, "Could not convert: ");
-    return before(typed, " = ") + " " + behind(typed, " = ") + ": not a number; write one";
+    return before(typed, " = ") + " " + behind(typed, " = ") +
+           ": not a number; write one, a hexadecimal one with 0x in front";
   }
   if (is<CLI::ExtrasError>(error)) {
     const std::string typed = behind(said, "not expected: ");

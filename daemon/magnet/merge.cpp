@@ -2,17 +2,9 @@
 #include "magnet/merge.h"
 
 #include <algorithm>
-#include <limits>
+#include <utility>
 
 namespace fieldline::magnet {
-
-namespace {
-
-std::uint64_t cycles_of(const Event& event) {
-  return event.record.head.timestamp;
-}
-
-}  // namespace
 
 Result<TraceEvents> TraceEvents::open(std::unique_ptr<File> file) {
   auto reader = TraceReader::open(std::move(file));
@@ -24,7 +16,7 @@ TraceEvents::Stream& TraceEvents::stream_of(unsigned cpu) {
   for (auto& stream : streams_) {
     if (stream.cpu == cpu) return stream;
   }
-  streams_.push_back({cpu, {}});
+  streams_.push_back({cpu, {}, {}});
   return streams_.back();
 }
 
@@ -34,25 +26,46 @@ void TraceEvents::begin_round(const Batch& batch) {
   if (begun_ && batch.round == round_) return;
   settled_ = std::max(settled_, round_before_began_);
   round_before_began_ = round_began_;
-  round_began_ = batch.pair.cycles;
+  round_began_ = {life_, batch.pair.cycles};
   round_ = batch.round;
   begun_ = true;
 }
 
+void TraceEvents::begin_life() {
+  ++life_;
+  former_ = std::exchange(timeline_, Timeline(reader_.header().cycles_khz));
+  for (auto& stream : streams_) stream.last = {};
+}
+
+// A ring may still have records of the counters' life before: they stand far behind its clock pair.
+TraceEvents::Held TraceEvents::hold(const Batch& batch, std::size_t index) const {
+  Event event;
+  event.record = batch.record(index);
+  event.cpu = batch.cpu;
+  event.has_extension = batch.record_size == sizeof(magnet_record_ext);
+  const std::uint64_t cycles = event.record.head.timestamp;
+  const std::uint64_t second = reader_.header().cycles_khz * std::uint64_t{1000};
+  const bool former =
+      life_ != 0 && cycles > batch.pair.cycles && cycles - batch.pair.cycles > second;
+  event.when = (former ? former_ : timeline_).at(batch.cpu, cycles);
+  return {{former ? life_ - 1 : life_, cycles}, event};
+}
+
 void TraceEvents::take(const Batch& batch) {
+  auto& stream = stream_of(batch.cpu);
+  if (batch.pair.cycles < stream.last.cycles && batch.pair.tai_ns > stream.last.tai_ns)
+    begin_life();
+  stream.last = batch.pair;
   begin_round(batch);
   timeline_.add(batch.cpu, batch.pair);
-  auto& events = stream_of(batch.cpu).events;
+  auto& events = stream.events;
   for (std::size_t i = 0; i < batch.count(); ++i) {
-    Event event;
-    event.record = batch.record(i);
-    event.cpu = batch.cpu;
-    event.has_extension = batch.record_size == sizeof(magnet_record_ext);
-    event.when = timeline_.at(batch.cpu, cycles_of(event));
+    const Held held = hold(batch, i);
     // SYSINFO stands first for each reader; what its forerunner left unread is older.
-    const bool behind = !events.empty() && events.back().record.head.event == MAGNET_SYSINFO &&
-                        cycles_of(event) < cycles_of(events.back());
-    events.insert(behind ? std::prev(events.end()) : events.end(), event);
+    const bool behind = !events.empty() &&
+                        events.back().event.record.head.event == MAGNET_SYSINFO &&
+                        held.at < events.back().at;
+    events.insert(behind ? std::prev(events.end()) : events.end(), held);
   }
   held_ += batch.count();
 }
@@ -61,8 +74,7 @@ TraceEvents::Stream* TraceEvents::earliest() {
   Stream* first = nullptr;
   for (auto& stream : streams_) {
     if (stream.events.empty()) continue;
-    if (first == nullptr || cycles_of(stream.events.front()) < cycles_of(first->events.front()))
-      first = &stream;
+    if (first == nullptr || stream.events.front().at < first->events.front().at) first = &stream;
   }
   return first;
 }
@@ -70,14 +82,14 @@ TraceEvents::Stream* TraceEvents::earliest() {
 Result<std::optional<Event>> TraceEvents::next() {
   for (;;) {
     Stream* first = earliest();
-    const bool ready = first != nullptr && (ended_ || held_ > kMostHeld ||
-                                            cycles_of(first->events.front()) <= settled_);
+    const bool ready =
+        first != nullptr && (ended_ || held_ > kMostHeld || first->events.front().at <= settled_);
     if (ready) {
-      Event event = first->events.front();
+      const auto [at, event] = first->events.front();
       first->events.pop_front();
       --held_;
-      if (cycles_of(event) < last_given_) ++late_;
-      last_given_ = std::max(last_given_, cycles_of(event));
+      if (at < last_given_) ++late_;
+      last_given_ = std::max(last_given_, at);
       return std::optional<Event>(event);
     }
     if (ended_) return std::optional<Event>();

@@ -36,27 +36,44 @@ class TraceEvents {
 
  private:
   static constexpr std::size_t kMostHeld = 2'000'000;
+  // The order of a trace's records: counters rise until they begin anew, as after the machine's
+  // sleep.
+  struct Mark {
+    std::uint32_t life = 0;
+    std::uint64_t cycles = 0;
+    auto operator<=>(const Mark&) const = default;
+  };
+  struct Held {
+    Mark at;
+    Event event;
+  };
   struct Stream {
     unsigned cpu = 0;
-    std::deque<Event> events;
+    std::deque<Held> events;
+    ClockPair last{};  // of this life
   };
 
   explicit TraceEvents(TraceReader reader)
-      : reader_(std::move(reader)), timeline_(reader_.header().cycles_khz) {}
+      : reader_(std::move(reader)),
+        timeline_(reader_.header().cycles_khz),
+        former_(reader_.header().cycles_khz) {}
   void take(const Batch& batch);
   void begin_round(const Batch& batch);
+  void begin_life();
+  Held hold(const Batch& batch, std::size_t index) const;
   Stream& stream_of(unsigned cpu);
   Stream* earliest();
 
   TraceReader reader_;
-  Timeline timeline_;
+  Timeline timeline_, former_;  // of this life, and of the one before
   std::vector<Stream> streams_;
   std::size_t held_ = 0;
   bool ended_ = false, begun_ = false;
-  std::uint32_t round_ = 0;
-  std::uint64_t round_began_ = 0, round_before_began_ = 0;
-  std::uint64_t settled_ = 0;  // cycles: every record up to here has been read
-  std::uint64_t last_given_ = 0, late_ = 0;
+  std::uint32_t round_ = 0, life_ = 0;
+  Mark round_began_, round_before_began_;
+  Mark settled_;  // every record up to here has been read
+  Mark last_given_;
+  std::uint64_t late_ = 0;
 };
 
 // Several traces, perhaps of several hosts, by UTC.

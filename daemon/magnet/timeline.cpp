@@ -35,7 +35,10 @@ std::uint64_t between(std::uint64_t ns_a, std::uint64_t ns_b, std::uint64_t part
 
 void Timeline::add(unsigned cpu, const ClockPair& pair) {
   auto& pairs = pairs_[cpu];
-  if (!pairs.empty() && pair.cycles <= pairs.back().cycles) return;
+  if (!pairs.empty() && pair.cycles <= pairs.back().cycles) {
+    if (pair.tai_ns <= pairs.back().tai_ns) return;
+    pairs.clear();
+  }
   pairs.push_back(pair);
   if (pairs.size() > kKept) pairs.pop_front();
 }

@@ -23,7 +23,9 @@ class Timeline {
  public:
   explicit Timeline(std::uint32_t cycles_khz) : cycles_khz_(cycles_khz) {}
 
-  // Pairs of one CPU in the order in which they were taken; one that goes back is passed over.
+  // Pairs of one CPU in the order in which they were taken. Behind one with less cycles at a later
+  // time the counter runs anew (it may stop while the machine sleeps), and the pairs before it tell
+  // nothing any more; one that goes back in both is passed over.
   void add(unsigned cpu, const ClockPair& pair);
   bool empty() const { return pairs_.empty(); }
 

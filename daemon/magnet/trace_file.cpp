@@ -138,6 +138,13 @@ Result<TraceHeader> decode_header(ByteView bytes) {
   if (bytes.size() < sizeof in)
     return fail(Code::invalid, fmt::format("{} bytes are too few for a trace", bytes.size()));
   std::memcpy(&in, bytes.data(), sizeof in);
+  // What names the format may itself be what is damaged: then the rest checks with it put right.
+  fl_trace_header named = in;
+  std::memcpy(named.magic, FL_TRACE_MAGIC, sizeof named.magic);
+  named.byte_order = FL_TRACE_BYTE_ORDER;
+  named.version = FL_TRACE_VERSION;
+  const bool ours = std::memcmp(&named, &in, sizeof in) == 0;
+  if (!ours && in.crc == header_crc(named)) return fail(Code::truncated, "its header is damaged");
   if (std::memcmp(in.magic, FL_TRACE_MAGIC, sizeof in.magic) != 0)
     return fail(Code::invalid, "not a trace of magnet-read (mkmagnet makes one)");
   if (in.byte_order == __builtin_bswap32(FL_TRACE_BYTE_ORDER))

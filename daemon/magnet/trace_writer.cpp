@@ -78,6 +78,8 @@ Result<TraceWriter> TraceWriter::open(const std::string& path) {
   TraceWriter writer(Fd(::open(path.c_str(), O_RDWR | O_CLOEXEC)), path);
   if (!writer.fd_ && errno == ENOENT)
     return fail(Code::not_found, path + " is not there: `mkmagnet " + path + " 256M` makes it");
+  if (!writer.fd_ && errno == EACCES)
+    return fail(Code::denied, path + " is not yours to write; `mkmagnet` makes one of your own");
   if (!writer.fd_) return fail_errno("opening " + path);
   if (::flock(writer.fd_.get(), LOCK_EX | LOCK_NB) != 0) {
     writer.fd_.reset();
@@ -102,7 +104,6 @@ Result<void> TraceWriter::recover() {
   found_ = reader->header();
   if (reader->damages() != 0)
     return fail(Code::invalid, path_ + ": its header is damaged; begin a new file with mkmagnet");
-  if (auto room = allocate(fd_.get(), size_, path_); !room) return room.error();
   for (;;) {
     auto batch = reader->next();
     if (!batch) return std::move(batch.error()).in(path_);
@@ -119,7 +120,18 @@ Result<void> TraceWriter::recover() {
 }
 
 Result<void> TraceWriter::begin(const TraceHeader& session) {
-  if (found_.blank()) return claim(session);
+  if (auto may = check(session); !may) return may;
+  if (auto room = allocate(fd_.get(), size_, path_); !room) return room;
+  // A torn end goes before anything is written behind the last sound batch.
+  if (discarded_ != 0) std::memset(memory_ + at_, 0, discarded_);
+  if (guard_->struck()) return fail(Code::io, path_ + ": its torn end could not be cut");
+  record_size_ = session.record_size;
+  return found_.blank() ? claim(session) : Result<void>();
+}
+
+// What holds another session's records is left as it is, with whatever is damaged in it.
+Result<void> TraceWriter::check(const TraceHeader& session) const {
+  if (found_.blank()) return {};
   if (found_.boot_id != session.boot_id)
     return other_trace(path_, found_.host == session.host
                                   ? "an earlier boot (" + boot_text(found_.boot_id) + ")"
@@ -129,7 +141,6 @@ Result<void> TraceWriter::begin(const TraceHeader& session) {
                                           found_.record_size, session.record_size));
   if (found_.cycles_khz != session.cycles_khz || found_.abi != session.abi)
     return other_trace(path_, "another clock or ABI than the module's");
-  record_size_ = found_.record_size;
   return {};
 }
 
@@ -140,7 +151,6 @@ Result<void> TraceWriter::claim(const TraceHeader& session) {
   header.file_size = size_;
   if (auto written = write_header(header); !written) return written;
   if (::fdatasync(fd_.get()) != 0) return fail_errno("syncing " + path_);
-  record_size_ = session.record_size;
   return {};
 }
 
@@ -157,8 +167,6 @@ Result<void> TraceWriter::map() {
   if (at == MAP_FAILED) return fail_errno("mapping " + path_);
   memory_ = static_cast<std::uint8_t*>(at);
   guard_ = std::make_unique<BusGuard>(memory_, size_);
-  // A torn end goes before anything is written behind the last sound batch.
-  if (discarded_ != 0) std::memset(memory_ + at_, 0, discarded_);
   return {};
 }
 

@@ -21,11 +21,11 @@ namespace fieldline::magnet {
 
 class TraceWriter {
  public:
-  // Finds the last sound batch; all of the file's blocks are allocated before it is mapped. One
-  // writer at a time. Done before the rings are opened: a long trace takes its time.
+  // Finds the last sound batch, and changes nothing. One writer at a time. Done before the rings
+  // are opened: a long trace takes its time.
   static Result<TraceWriter> open(const std::string& path);
   // A blank trace becomes that of `session` (this_host() with the rings' geometry); one of the same
-  // boot, record size and clock is continued.
+  // boot, record size and clock is continued. All of the file's blocks are allocated now.
   Result<void> begin(const TraceHeader& session);
   TraceWriter(TraceWriter&& other) noexcept;
   TraceWriter& operator=(TraceWriter&&) = delete;
@@ -60,6 +60,7 @@ class TraceWriter {
 
  private:
   TraceWriter(Fd fd, std::string path) : fd_(std::move(fd)), path_(std::move(path)) {}
+  Result<void> check(const TraceHeader& session) const;
   Result<void> claim(const TraceHeader& session);
   Result<void> write_header(const TraceHeader& header);
   Result<void> recover();

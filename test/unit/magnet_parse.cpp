@@ -74,15 +74,32 @@ magnet_record record(std::uint64_t cycles, std::uint32_t event, std::uint64_t so
   return {sockid, cycles, event, size};
 }
 
+// Of the records that a test wants, batch by batch.
+class Maker {
+ public:
+  void operator()(unsigned cpu, std::uint32_t round, const magnet::ClockPair& pair,
+                  const std::vector<magnet_record>& records) {
+    append_batch(bytes_, ++sequence_, cpu, round, pair,
+                 {reinterpret_cast<const std::uint8_t*>(records.data()), 24 * records.size()}, 24);
+  }
+  void operator()(unsigned cpu, std::uint32_t round, std::uint64_t cycles,
+                  const std::vector<magnet_record>& records) {
+    (*this)(cpu, round, pair_at(cycles), records);
+  }
+  std::string save_as(const std::string& path) {
+    bytes_.resize(bytes_.size() + 8192);
+    save(path, bytes_);
+    return path;
+  }
+
+ private:
+  Bytes bytes_ = trace_bytes(header_of(24));
+  std::uint64_t sequence_ = 0;
+};
+
 // 1 GHz from 1,000,000 on: SYSINFO, then events of two sockets on two CPUs.
 std::string simple_trace(const Folder& folder) {
-  Bytes bytes = trace_bytes(header_of(24));
-  auto batch = [&, sequence = std::uint64_t{0}](unsigned cpu, std::uint32_t round,
-                                                std::uint64_t cycles,
-                                                std::vector<magnet_record> records) mutable {
-    append_batch(bytes, ++sequence, cpu, round, pair_at(cycles),
-                 {reinterpret_cast<const std::uint8_t*>(records.data()), 24 * records.size()}, 24);
-  };
+  Maker batch;
   batch(0, 1, 1'000'000, {record(1'000'000, MAGNET_SYSINFO, 0, 1'000'000)});
   batch(1, 1, 1'000'100, {record(1'000'100, MAGNET_SYSINFO, 0, 1'000'000)});
   batch(0, 2, 5'000'000,
@@ -90,10 +107,7 @@ std::string simple_trace(const Folder& folder) {
          record(4'000'000, MAGNET_IP_SEND, 4711, -5)});
   batch(1, 2, 5'000'050, {record(2'000'050, MAGNET_UDP_SEND, 8), record(3'000'000, 0x8001, 8)});
   batch(0, 3, 9'000'000, {record(6'000'000, MAGNET_LOST, 0, 12)});
-  bytes.resize(bytes.size() + 8192);
-  const std::string path = folder / "simple";
-  save(path, bytes);
-  return path;
+  return batch.save_as(folder / "simple");
 }
 
 }  // namespace
@@ -115,6 +129,34 @@ TEST_CASE("parse: the paper's table, CPUs merged") {
                        });
 }
 
+TEST_CASE("parse: counters that begin anew, as in a machine's sleep, keep order and time") {
+  Folder folder;
+  const std::uint64_t asleep = 60'000'000'000;
+  auto awake = [&](std::uint64_t cycles) {
+    magnet::ClockPair pair = pair_at(cycles + asleep);
+    pair.cycles = cycles;
+    return pair;
+  };
+  Maker batch;
+  batch(0, 1, 50'000'000'000, {record(50'000'000'000, MAGNET_SYSINFO, 0, 1)});
+  batch(1, 1, 50'000'000'100, {record(50'000'000'100, MAGNET_SYSINFO, 0, 1)});
+  batch(0, 2, 51'000'000'000, {record(50'500'000'000, MAGNET_SOCK_SEND, 1)});
+  batch(1, 2, 51'000'000'100, {record(50'600'000'000, MAGNET_SOCK_SEND, 2)});
+  // The rings kept what came just before.
+  batch(0, 3, awake(3'000),
+        {record(51'100'000'000, MAGNET_SOCK_SEND, 3), record(2'000, MAGNET_SOCK_SEND, 5)});
+  batch(1, 3, awake(3'100),
+        {record(51'200'000'000, MAGNET_SOCK_SEND, 4), record(2'500, MAGNET_SOCK_SEND, 6)});
+  cli::ParseOptions options{{batch.save_as(folder / "asleep")}};
+  options.time = cli::TimeColumn::seconds;
+  CHECK(run(folder, options).lines() ==
+        std::vector<std::string>{
+            "0\t0.000000000\t0\tSYSINFO\t1", "0\t0.000000100\t1\tSYSINFO\t1",
+            "1\t0.500000000\t0\tSOCK_SEND\t100", "2\t0.600000000\t1\tSOCK_SEND\t100",
+            "3\t1.100000000\t0\tSOCK_SEND\t100", "4\t1.200000000\t1\tSOCK_SEND\t100",
+            "5\t10.000002000\t0\tSOCK_SEND\t100", "6\t10.000002500\t1\tSOCK_SEND\t100"});
+}
+
 TEST_CASE("parse: cycles and UTC") {
   Folder folder;
   cli::ParseOptions options{{simple_trace(folder)}};
@@ -123,6 +165,13 @@ TEST_CASE("parse: cycles and UTC") {
   options.time = cli::TimeColumn::utc;
   CHECK(run(folder, options).lines()[2] ==
         "4711\t2025-11-21T23:11:37.002000000Z\t0\tSOCK_SEND\t5000");
+}
+
+TEST_CASE("parse: an end beyond all time is no end") {
+  Folder folder;
+  cli::ParseOptions options{{simple_trace(folder)}};
+  REQUIRE(options.filter.until("18000000000").has_value());
+  CHECK(run(folder, options).lines().size() == 8);
 }
 
 TEST_CASE("parse: --since, --until, --sockid, --event") {

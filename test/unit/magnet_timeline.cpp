@@ -61,8 +61,16 @@ TEST_CASE("timeline: no value of a counter overflows") {
     (void)timeline.at(0, cycles);
   CHECK(timeline.at(0, 0).utc_ns == 0);
   // A pair that goes back is passed over.
-  timeline.add(0, pair_at(5, 9'000'000));
+  timeline.add(0, pair_at(5, 4'000'000));
   CHECK(timeline.at(0, (std::uint64_t{1} << 63) + 5).utc_ns == kUtc + 5'000'000);
+}
+
+TEST_CASE("timeline: a counter that begins anew has the times of its new pairs") {
+  Timeline timeline(1'000'000);
+  timeline.add(0, pair_at(5'000'000'000, 0));
+  timeline.add(0, pair_at(1'000, 9'000'000'000));
+  timeline.add(0, pair_at(2'000, 9'000'001'000));
+  CHECK(timeline.at(0, 1'500).utc_ns == kUtc + 9'000'000'500);
 }
 
 TEST_CASE("names: each event has one, and what people type finds it") {

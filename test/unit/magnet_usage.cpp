@@ -33,7 +33,8 @@ TEST_CASE("usage: what was typed wrongly is said in one line with what to do") {
   CHECK(told({}) == "FILE is missing: name it");
   CHECK(told({"x", "1M", "more"}) == "'more' is one argument too many: leave it out");
   CHECK(told({"x", "--force"}) == "--force is no option here: leave it out");
-  CHECK(told({"x", "--sockid", "all"}) == "--sockid all: not a number; write one");
+  CHECK(told({"x", "--sockid", "all"}) ==
+        "--sockid all: not a number; write one, a hexadecimal one with 0x in front");
   CHECK(told({"x", "--since"}) ==
         "--since is given without its value, or with too many: write one behind it");
 }
