@@ -89,10 +89,12 @@ Direction Matcher::direction(bool reverse, const Ledger& ledger, const Loads& lo
   before.packets = direction.points.front().recorded;
   const Watch first = ledger.watch(path.front().key.sensor);
   const Watch last = ledger.watch(path.back().key.sensor);
-  take(unless_sampled(ends_[reverse].before->finish(first), first), before);
+  const Side at_first{first, {}, ledger.off(path.front().key.sensor)};
+  const Side at_last{last, {}, ledger.off(path.back().key.sensor)};
+  take(unless_sampled(ends_[reverse].before->finish(at_first), first), before);
   after.upstream = static_cast<int>(path.size()) - 1;
   after.packets = direction.points.back().recorded;
-  take(unless_sampled(ends_[reverse].after->finish(last), last), after);
+  take(unless_sampled(ends_[reverse].after->finish(at_last), last), after);
   direction.sections.push_back(std::move(before));
   for (std::size_t at = 0; at + 1 < path.size(); ++at)
     direction.sections.push_back(between(at, reverse, direction.points, ledger));

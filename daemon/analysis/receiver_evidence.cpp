@@ -130,9 +130,9 @@ void ReceiverEvidence::take_ack(Receiver& receiver, const Sighting& ack) {
   receiver.high = std::max(receiver.high, acked);
 }
 
-EndEvidence ReceiverEvidence::finish(const Watch& watch) {
+EndEvidence ReceiverEvidence::finish(const Side& side) {
   if (carried_.tcp_data && acknowledged_) {
-    judge(watch);
+    judge(side);
   } else if (carried_.tcp_data) {
     add_note(evidence_.note, "no acknowledgements were seen here");
   } else if (carried_.tcp_bare) {
@@ -142,13 +142,16 @@ EndEvidence ReceiverEvidence::finish(const Watch& watch) {
   return std::move(evidence_);
 }
 
-void ReceiverEvidence::judge(const Watch& watch) {
+void ReceiverEvidence::judge(const Side& side) {
+  const Watch& watch = side.watch;
   std::uint64_t open = 0;
   for (const Receiver& receiver : receivers_) {
     for (const auto& [begin, candidate] : receiver.candidates) {
       const bool arrived = receiver.acked >= candidate.end;
       if (candidate.redundant) continue;
-      if (watch.settled(candidate.again_ns, last_ns_) || (watch.final && arrived)) {
+      const bool settled = watch.settled(candidate.again_ns, last_ns_) || (watch.final && arrived);
+      // Its acknowledgement may have passed while nobody looked.
+      if (settled && !side.was_off(candidate.packet.time, candidate.again_ns)) {
         lose(candidate);
       } else {
         doubt(candidate.packet);

@@ -25,7 +25,7 @@ class ReceiverEvidence {
   void announce(std::uint32_t flow) const { analysis::announce(receivers_, flow); }
   void see(const Observation& seen);
   void see_ack(const Sighting& ack);
-  EndEvidence finish(const Watch& watch);  // the last of its life
+  EndEvidence finish(const Side& side);  // the last of its life
 
  private:
   static constexpr std::size_t kHeldMax = std::size_t{1} << 20;
@@ -67,7 +67,7 @@ class ReceiverEvidence {
   void restart(Receiver& receiver);
   void lose(const Candidate& candidate);
   void doubt(const Observation& packet);
-  void judge(const Watch& watch);
+  void judge(const Side& side);
 
   const FlowTable* flows_;
   bool reverse_;

@@ -103,9 +103,10 @@ bool Watch::settled(std::uint64_t time_ns, std::uint64_t newest_ns) const {
   return time_ns + kGraceNs < newest_ns;
 }
 
-bool Side::was_off(std::uint64_t time) const {
-  return std::any_of(off.begin(), off.end(), [time](const Gap& gap) {
-    return time + kEdgeNs >= gap.from_ns && (!gap.until_ns || time <= *gap.until_ns + kEdgeNs);
+bool Side::was_off(std::uint64_t from_ns, std::uint64_t until_ns) const {
+  return std::any_of(off.begin(), off.end(), [=](const Gap& gap) {
+    return until_ns + kEdgeNs >= gap.from_ns &&
+           (!gap.until_ns || from_ns <= *gap.until_ns + kEdgeNs);
   });
 }
 

@@ -58,7 +58,8 @@ struct Side {
   Stretch blind;
   std::span<const Gap> off = {};
 
-  bool was_off(std::uint64_t time) const;
+  bool was_off(std::uint64_t time) const { return was_off(time, time); }
+  bool was_off(std::uint64_t from_ns, std::uint64_t until_ns) const;  // at some time of these
 };
 
 using Times = std::span<const std::uint64_t>;

@@ -81,13 +81,15 @@ void SenderHoles::see_data(Sender& sender, const Observation& seen) {
     sender.started = true;
     sender.next = end;
   } else if (begin > sender.next) {
-    sender.holes[sender.next] = {begin, seen.time, sender.segments, seen.ip_id, timestamp_of(seen)};
+    sender.holes[sender.next] = {begin,           sender.newest_ns, seen.time,
+                                 sender.segments, seen.ip_id,       timestamp_of(seen)};
     sender.next = end;
   } else {
     fill(seen.flow, begin, end, seen);
     sender.next = std::max(sender.next, end);
   }
   ++sender.segments;
+  sender.newest_ns = seen.time;
   sender.largest = std::max<std::uint32_t>(sender.largest, seen.payload);
 }
 
@@ -97,14 +99,14 @@ void SenderHoles::see_ack(const Observation& seen) {
   if (!high || before(*high, seen.ack) || (seen.flags & kSyn)) high = seen.ack;
 }
 
-EndEvidence SenderHoles::finish(const Watch& watch) {
+EndEvidence SenderHoles::finish(const Side& side) {
   for (std::uint32_t flow = 0; flow < senders_.size(); ++flow) {
     const Sender& sender = senders_[flow];
     for (const auto& [begin, hole] : sender.holes) {
       const bool arrived = sender.acked && position(sender.next, *sender.acked) >= hole.end;
       if (arrived) {
         unseen_ += pieces(sender, hole.end - begin);
-      } else if (watch.settled(hole.opened_ns, last_ns_)) {
+      } else if (side.watch.settled(hole.opened_ns, last_ns_)) {
         lose(flow, begin, hole.end, hole);
       } else {
         evidence_.undecided += pieces(sender, hole.end - begin);
@@ -112,6 +114,7 @@ EndEvidence SenderHoles::finish(const Watch& watch) {
     }
     missing_ids_ += sender.ids.missing();
   }
+  doubt_off(side);
   evidence_.lost = lost_;
   write_note();
   if (!carried_.tcp_data) {
@@ -206,7 +209,24 @@ void SenderHoles::lose(std::uint32_t flow, std::uint64_t begin, std::uint64_t en
         std::min<std::uint64_t>(end - begin, std::max<std::uint32_t>(sender.largest, 1)));
     begin += lost.payload;
     evidence_.packets.push_back(lost);
+    before_ns_.push_back(hole.before_ns);
   }
+}
+
+// A hole that stands around a time at which nobody looked is no loss. Of those that are not listed
+// nobody knows.
+void SenderHoles::doubt_off(const Side& side) {
+  auto& packets = evidence_.packets;
+  std::size_t kept = 0;
+  const std::size_t listed = packets.size();
+  for (std::size_t at = 0; at < listed; ++at) {
+    if (!side.was_off(before_ns_[at], packets[at].timestamp_ns)) packets[kept++] = packets[at];
+  }
+  if (kept == listed) return;
+  packets.resize(kept);
+  off_ = lost_ - kept;
+  lost_ = kept;
+  evidence_.undecided += off_;
 }
 
 void SenderHoles::write_note() {
@@ -218,6 +238,7 @@ void SenderHoles::write_note() {
                        " packets that did not come here; " + std::to_string(lost_) +
                        " left a sequence hole");
   }
+  if (off_) add_note(note, std::to_string(off_) + " undecided: it was off when they were sent");
   if (jumps_) {
     add_note(note,
              std::to_string(jumps_) + " jumps of the sequence numbers are too large to be losses");

@@ -56,12 +56,12 @@ class SenderHoles {
   void announce(std::uint32_t flow) const { analysis::announce(senders_, flow); }
   void see(const Observation& seen);
   void see_ack(const Observation& seen);
-  EndEvidence finish(const Watch& watch);  // the last of its life
+  EndEvidence finish(const Side& side);  // the last of its life
 
  private:
   struct Hole {
     std::uint64_t end = 0;
-    std::uint64_t opened_ns = 0;
+    std::uint64_t before_ns = 0, opened_ns = 0;  // of the packets on both sides of it
     std::uint64_t opened_count = 0;  // segments of the flow before the one that opened it
     std::uint16_t opener_id = 0;
     std::optional<std::uint32_t> opener_timestamp;
@@ -69,6 +69,7 @@ class SenderHoles {
   struct Sender {
     bool started = false;
     std::uint64_t next = 0;  // behind the highest byte seen
+    std::uint64_t newest_ns = 0;
     std::uint64_t segments = 0;
     std::uint32_t largest = 0;  // payload
     std::uint32_t syn = 0;
@@ -86,6 +87,7 @@ class SenderHoles {
   void fill(std::uint32_t flow, std::uint64_t begin, std::uint64_t end, const Observation& filler);
   void lose(std::uint32_t flow, std::uint64_t begin, std::uint64_t end, const Hole& hole,
             std::uint64_t again_ns = 0);
+  void doubt_off(const Side& side);
   void write_note();
 
   const FlowTable* flows_;
@@ -93,7 +95,8 @@ class SenderHoles {
   Carried carried_;
   std::vector<Sender> senders_;  // by flow
   EndEvidence evidence_;
-  std::uint64_t lost_ = 0, unseen_ = 0, jumps_ = 0, missing_ids_ = 0, last_ns_ = 0;
+  std::vector<std::uint64_t> before_ns_;  // by packet of evidence_: its hole's
+  std::uint64_t lost_ = 0, off_ = 0, unseen_ = 0, jumps_ = 0, missing_ids_ = 0, last_ns_ = 0;
 };
 
 }  // namespace fieldline::analysis
