@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "analysis/wire_key.h"
 
@@ -78,9 +79,9 @@ const char* CaptureSurvey::note_packet(std::size_t file, const pcapng::Packet& p
   std::uint32_t pair;
   bool from_second;
   if (info.transport) {
-    const auto [found, fresh] = sender_numbers_.try_emplace(
-        PackedFlow(key_of(info)), static_cast<std::uint32_t>(senders_.size()));
-    sender = fresh ? &new_sender(info) : &senders_[found->second];
+    const PackedFlow flow(key_of(info));
+    sender = find(flow);
+    if (!sender) sender = &new_sender(flow, info);
     pair = sender->pair;
     from_second = sender->from_second;
   } else {
@@ -132,9 +133,20 @@ std::uint32_t CaptureSurvey::pair_of(const PacketInfo& packet) {
   return found->second;
 }
 
-CaptureSurvey::Sender& CaptureSurvey::new_sender(const PacketInfo& packet) {
-  Sender& sender = senders_.emplace_back();
-  sender.from_to = key_of(packet);
+const CaptureSurvey::Sender* CaptureSurvey::find(const PackedFlow& flow) const {
+  const std::uint32_t number = sender_numbers_.find(flow_hash_(flow), [&](std::uint32_t candidate) {
+    return senders_[candidate].packed == flow;
+  });
+  return number == DigestTable::kNone ? nullptr : &senders_[number];
+}
+
+CaptureSurvey::Sender* CaptureSurvey::find(const PackedFlow& flow) {
+  return const_cast<Sender*>(std::as_const(*this).find(flow));
+}
+
+CaptureSurvey::Sender& CaptureSurvey::new_sender(const PackedFlow& flow, const PacketInfo& packet) {
+  sender_numbers_.insert(flow_hash_(flow), static_cast<std::uint32_t>(senders_.size()));
+  Sender& sender = senders_.emplace_back(key_of(packet));
   sender.pair = pair_of(packet);
   sender.from_second = packet.dst < packet.src;
   if (assumed_) {
@@ -154,19 +166,24 @@ void CaptureSurvey::note_segment(Sender& sender, const PacketInfo& packet) {
   sender.timestamps |= packet.tcp.has_timestamp;
   if ((packet.tcp.flags & kSyn) && packet.tcp.mss) sender.mss = packet.tcp.mss;
   if (packet.payload < kSmallest) return;
-  auto& sizes = sender.sizes;
-  if (sender.recent < sizes.size() && sizes[sender.recent].first == packet.payload) {
-    ++sizes[sender.recent].second;
-    return;
+  if (sender.recent != packet.payload) {
+    note_recent(sender);
+    sender.recent = packet.payload;
   }
+  ++sender.recent_packets;
+}
+
+void CaptureSurvey::note_recent(Sender& sender) {
+  const std::uint64_t packets = std::exchange(sender.recent_packets, 0);
+  if (packets == 0) return;
+  auto& sizes = sender.sizes;
   const auto at = std::lower_bound(
-      sizes.begin(), sizes.end(), packet.payload,
+      sizes.begin(), sizes.end(), sender.recent,
       [](const auto& size, std::uint32_t payload) { return size.first < payload; });
-  sender.recent = static_cast<std::uint32_t>(at - sizes.begin());
-  if (at != sizes.end() && at->first == packet.payload) {
-    ++at->second;
+  if (at != sizes.end() && at->first == sender.recent) {
+    at->second += packets;
   } else if (sizes.size() < kSizesMax) {
-    sizes.insert(at, {packet.payload, 1});
+    sizes.insert(at, {sender.recent, packets});
   }
 }
 
@@ -174,10 +191,10 @@ void CaptureSurvey::note_segment(Sender& sender, const PacketInfo& packet) {
 // what an Ethernet frame of 1,500 bytes does.
 std::uint32_t CaptureSurvey::longest(const Sender& sender, bool& told) const {
   const auto& [src, dst, sport, dport, protocol] = sender.from_to;
-  const auto peer = sender_numbers_.find(PackedFlow({dst, src, dport, sport, protocol}));
-  told = peer != sender_numbers_.end() && senders_[peer->second].mss;
+  const Sender* peer = find(PackedFlow({dst, src, dport, sport, protocol}));
+  told = peer && peer->mss;
   if (!told) return kEthernetPayload;
-  std::uint32_t bound = senders_[peer->second].mss;
+  std::uint32_t bound = peer->mss;
   if (sender.mss) bound = std::min<std::uint32_t>(bound, sender.mss);
   if (sender.timestamps && bound > kTimestampOption) bound -= kTimestampOption;
   return bound;
@@ -255,6 +272,7 @@ Result<void> CaptureSurvey::settle(const std::optional<HostPair>& hosts) {
   settle_files();
   for (Sender& sender : senders_) {
     sender.reverse = sender.from_second != swap;
+    note_recent(sender);
     if (sender.from_to.protocol == kTcp) {
       sender.size = wire_size(sender);
       offloaded_ |= sender.largest > sender.size;
@@ -318,14 +336,13 @@ std::vector<std::string> CaptureSurvey::other_pairs() const {
 }
 
 CaptureSurvey::Sender* CaptureSurvey::sender(const PacketInfo& packet) {
-  const auto found = sender_numbers_.find(PackedFlow(key_of(packet)));
-  if (found == sender_numbers_.end() || senders_[found->second].pair != chosen_) return nullptr;
-  return &senders_[found->second];
+  Sender* sender = find(PackedFlow(key_of(packet)));
+  return sender && sender->pair == chosen_ ? sender : nullptr;
 }
 
 std::optional<std::uint32_t> CaptureSurvey::segment_size(const PacketInfo& packet) const {
-  const auto found = sender_numbers_.find(PackedFlow(key_of(packet)));
-  return segment_size(packet, found == sender_numbers_.end() ? 0 : senders_[found->second].size);
+  const Sender* sender = find(PackedFlow(key_of(packet)));
+  return segment_size(packet, sender ? sender->size : 0);
 }
 
 std::uint64_t CaptureSurvey::key(const Sender& sender, const PacketInfo& packet) const {

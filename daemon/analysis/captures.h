@@ -12,6 +12,7 @@
 
 #include <boost/unordered/unordered_flat_map.hpp>
 
+#include "analysis/digest_table.h"
 #include "analysis/flows.h"
 #include "analysis/sip.h"
 #include "analysis/super_packet.h"
@@ -40,22 +41,28 @@ struct HostPair {
 // not.
 class CaptureSurvey {
  public:
-  // One direction of a flow.
+  // One direction of a flow. In front what each packet asks for.
   struct Sender {
-    FlowKey from_to;
+    explicit Sender(const FlowKey& of) : packed(of), from_to(of) {}
+
+    PackedFlow packed;
     std::uint32_t pair = 0;    // index in pairs_
     bool from_second = false;  // of the pair
     bool timestamps = false;
-    std::uint16_t mss = 0;                                       // that this sender announced
-    std::uint32_t largest = 0;                                   // payload
-    std::uint32_t recent = 0;                                    // index in sizes
-    std::vector<std::pair<std::uint32_t, std::uint64_t>> sizes;  // payload, packets; by payload
+    std::uint16_t mss = 0;      // that this sender announced
+    std::uint32_t largest = 0;  // payload
+    // How many packets of which payload, without those of the last one's since it was another.
+    std::uint32_t recent = 0;
+    std::uint64_t recent_packets = 0;
 
     // Settled:
-    bool reverse = false;
+    Sip key;                                // that has taken addresses, ports and protocol
     std::uint32_t size = 0;                 // of a full wire segment; 0: unknown
     std::uint32_t flow = FlowTable::kNone;  // the analysis's number, once it gave one
-    Sip key;                                // that has taken addresses, ports and protocol
+    bool reverse = false;
+
+    std::vector<std::pair<std::uint32_t, std::uint64_t>> sizes;  // payload, packets; by payload
+    FlowKey from_to;
   };
 
   std::size_t add(std::string name);  // number of the file
@@ -126,9 +133,12 @@ class CaptureSurvey {
   const char* see_packet(std::size_t file, const pcapng::Packet& packet);
   const char* note_packet(std::size_t file, const pcapng::Packet& packet, const PacketInfo& info,
                           Sender*& sender);
+  Sender* find(const PackedFlow& flow);
+  const Sender* find(const PackedFlow& flow) const;
   void note_segment(Sender& sender, const PacketInfo& packet);
+  static void note_recent(Sender& sender);
   std::uint32_t pair_of(const PacketInfo& packet);
-  Sender& new_sender(const PacketInfo& packet);
+  Sender& new_sender(const PackedFlow& flow, const PacketInfo& packet);
   std::string reasons() const;
   void settle_files();
   void settle_key(Sender& sender) const;
@@ -140,7 +150,8 @@ class CaptureSurvey {
   std::map<std::string, std::uint64_t> unread_;  // packets, by reason
   std::map<Hosts, std::uint32_t> pair_numbers_;
   std::vector<Exchange> pairs_;
-  PackedFlow::Map<std::uint32_t> sender_numbers_;
+  PackedFlow::Hash flow_hash_;
+  DigestTable sender_numbers_;  // by that hash
   std::vector<Sender> senders_;
   std::uint32_t chosen_ = UINT32_MAX;  // of pairs_
   std::size_t body_ = 32;              // payload bytes that every capture has of every packet

@@ -245,10 +245,10 @@ bool step_inside(PacketInfo& info, bool must) {
   const bool whole = info.transport && (info.fragment & ~0x4000) == 0;
   const auto tunnel =
       whole ? tunnel_of(info.protocol, info.dport, info.body) : std::optional<Tunnel>{};
+  if (!tunnel && !must) return false;
   PacketInfo inner;
   inner.depth = static_cast<std::uint8_t>(info.depth + 1);
   if (!tunnel) {
-    if (!must) return false;
     inner.problem = "tunnel_invalid";
   } else {
     Cursor at{info.body, info.payload};

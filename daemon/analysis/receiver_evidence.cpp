@@ -19,30 +19,6 @@ bool is_network_copy(const Observation& first, const Observation& second) {
          (second.ip_id != 0 || second.time - first.time < kCopyNs);
 }
 
-// Takes [begin, end) out of what is outstanding; `touch` sees each segment before it is cut.
-template <class Touch>
-void ReceiverEvidence::cut(Receiver& receiver, std::uint64_t begin, std::uint64_t end,
-                           Touch touch) {
-  auto& outstanding = receiver.outstanding;
-  auto at = outstanding.upper_bound(begin);
-  if (at != outstanding.begin()) --at;
-  while (at != outstanding.end() && at->first < end) {
-    const std::uint64_t from = at->first;
-    if (at->second.end <= begin) {
-      ++at;
-      continue;
-    }
-    touch(from, at->second);
-    Segment segment = at->second;
-    at = outstanding.erase(at);
-    if (segment.end > end) at = outstanding.emplace(end, segment).first;
-    if (from < begin) {
-      segment.end = begin;
-      outstanding.emplace(from, segment);
-    }
-  }
-}
-
 ReceiverEvidence::Receiver& ReceiverEvidence::receiver_of(std::uint32_t flow) {
   if (flow >= receivers_.size()) receivers_.resize(flow + std::size_t{1});
   return receivers_[flow];
@@ -57,7 +33,7 @@ void ReceiverEvidence::see(const Observation& seen) {
   see_data(receiver, seen);
   held_ += receiver.outstanding.size() - before;
   while (held_ > kHeldMax && !receiver.outstanding.empty()) {
-    receiver.outstanding.erase(receiver.outstanding.begin());
+    receiver.outstanding.pop_front();
     --held_;
     ++forgotten_;
   }
@@ -88,23 +64,24 @@ void ReceiverEvidence::see_data(Receiver& receiver, const Observation& seen) {
     return;
   }
   bool again = false;
-  cut(receiver, begin, end, [&](std::uint64_t from, Segment& segment) {
+  receiver.outstanding.cut(begin, end, [&](Outstanding::Range& range) {
     again = true;
+    Segment& segment = range.value;
     const bool missed = receiver.delivered_ns > segment.packet.time;
     if (!segment.judged) {
-      receiver.candidates.emplace(from,
-                                  Candidate{segment.end, segment.packet, seen.time, missed, false});
+      receiver.candidates.emplace(range.begin,
+                                  Candidate{range.end, segment.packet, seen.time, missed, false});
     }
     segment.judged = true;
   });
-  receiver.outstanding[begin] = {end, seen, false, again};
+  receiver.outstanding.put({begin, end, {seen, false, again}});
   receiver.high = std::max(receiver.high, end);
 }
 
 void ReceiverEvidence::arrive(Receiver& receiver, std::uint64_t begin, std::uint64_t end) {
-  cut(receiver, begin, end, [&](std::uint64_t, const Segment& segment) {
-    if (!segment.again)
-      receiver.delivered_ns = std::max(receiver.delivered_ns, segment.packet.time);
+  receiver.outstanding.cut(begin, end, [&](const Outstanding::Range& range) {
+    if (!range.value.again)
+      receiver.delivered_ns = std::max(receiver.delivered_ns, range.value.packet.time);
   });
 }
 
@@ -158,7 +135,8 @@ void ReceiverEvidence::judge(const Side& side) {
       }
     }
     open += receiver.outstanding.size();
-    for (const auto& [begin, segment] : receiver.outstanding) doubt(segment.packet);
+    receiver.outstanding.for_each(
+        [this](const Outstanding::Range& range) { doubt(range.value.packet); });
   }
   evidence_.undecided += forgotten_;
   if (forgotten_) {
@@ -198,9 +176,8 @@ void ReceiverEvidence::lose(const Candidate& candidate) {
 
 bool ReceiverEvidence::is_copy(const Receiver& receiver, std::uint64_t begin,
                                const Observation& seen) {
-  const auto found = receiver.outstanding.find(begin);
-  if (found == receiver.outstanding.end()) return false;
-  return is_network_copy(found->second.packet, seen);
+  const Outstanding::Range* found = receiver.outstanding.find(begin, begin + 1);
+  return found && found->begin == begin && is_network_copy(found->value.packet, seen);
 }
 
 // RFC 2883: the first block is a DSACK if it lies below the cumulative acknowledgement or inside

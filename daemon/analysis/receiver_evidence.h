@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "analysis/announce.h"
+#include "analysis/ranges.h"
 #include "analysis/sender_holes.h"
 
 namespace fieldline::analysis {
@@ -30,11 +31,11 @@ class ReceiverEvidence {
  private:
   static constexpr std::size_t kHeldMax = std::size_t{1} << 20;
   struct Segment {
-    std::uint64_t end = 0;
     Observation packet;
     bool judged = false;  // a part of it was sent again already
     bool again = false;   // it repeats something itself
   };
+  using Outstanding = Ranges<Segment>;
   struct Candidate {
     std::uint64_t end = 0;
     Observation packet;
@@ -51,13 +52,11 @@ class ReceiverEvidence {
     std::uint64_t delivered_ns = 0;
     std::uint32_t syn = 0;
     bool has_syn = false;
-    std::map<std::uint64_t, Segment> outstanding;  // by first byte, disjoint, not acknowledged
+    Outstanding outstanding;                             // not acknowledged
     std::multimap<std::uint64_t, Candidate> candidates;  // by first byte, in order of time
   };
 
   static bool is_copy(const Receiver& receiver, std::uint64_t begin, const Observation& seen);
-  template <class Touch>
-  static void cut(Receiver& receiver, std::uint64_t begin, std::uint64_t end, Touch touch);
   static void see_sack(Receiver& receiver, std::uint64_t ack, const SackList& list);
   static void excuse(Receiver& receiver, std::uint64_t left, std::uint64_t right);
   Receiver& receiver_of(std::uint32_t flow);

@@ -25,7 +25,7 @@ Sending Retransmissions::see(const Observation& seen) {
   const Sending sending = take(sender, seen);
   held_ += sender.flight.size() - before;
   while (held_ > kHeldMax && !sender.flight.empty()) {
-    sender.flight.erase(sender.flight.begin());
+    sender.flight.pop_front();
     --held_;
   }
   return sending;
@@ -59,20 +59,6 @@ Sending Retransmissions::take(Sender& sender, const Observation& seen) {
   return send(sender, seen, begin, begin + seen.length());
 }
 
-template <class Touch>
-void Retransmissions::cut(Sender& sender, std::uint64_t begin, std::uint64_t end, Touch touch) {
-  auto& flight = sender.flight;
-  auto at = flight.upper_bound(begin);
-  if (at != flight.begin() && std::prev(at)->second.end > begin) --at;
-  while (at != flight.end() && at->first < end) {
-    const auto [from, sent] = *at;
-    touch(std::max(from, begin), std::min(sent.end, end));
-    at = flight.erase(at);
-    if (from < begin) flight.emplace(from, Sent{begin, sent.packet, true});
-    if (sent.end > end) at = flight.emplace(end, Sent{sent.end, sent.packet, true}).first;
-  }
-}
-
 Sending Retransmissions::send(Sender& sender, const Observation& seen, std::uint64_t begin,
                               std::uint64_t end) {
   if (end <= sender.acked) {
@@ -87,21 +73,22 @@ Sending Retransmissions::send(Sender& sender, const Observation& seen, std::uint
     to = std::min(to, data_end);
     if (from < to) sending.repeated += static_cast<std::uint32_t>(to - from);
   };
-  auto at = sender.flight.upper_bound(begin);
-  if (at != sender.flight.begin() && std::prev(at)->second.end > begin) --at;
-  const bool overlaps = at != sender.flight.end() && at->first < end;
-  const bool again = overlaps || begin < sender.acked;
+  const Flight::Range* before = sender.flight.find(begin, end);
+  const bool again = before || begin < sender.acked;
   if (again) {
-    const Sent before = overlaps ? at->second : Sent{};
-    if (overlaps && is_network_copy(before.packet, seen)) return {Sending::Kind::copy, 0};
-    note(sender, seen, overlaps ? &before : nullptr, end);
+    if (before && is_network_copy(before->value.packet, seen)) return {Sending::Kind::copy, 0};
+    note(sender, seen, before ? &before->value : nullptr, end);
   }
   repeat(begin, sender.acked);
-  cut(sender, std::max(begin, sender.acked), end, repeat);
+  const std::uint64_t from = std::max(begin, sender.acked);
+  sender.flight.cut(from, end, [&](Flight::Range& sent) {
+    repeat(std::max(sent.begin, from), std::min(sent.end, end));
+    sent.value.ambiguous = true;
+  });
   sending.kind = again                 ? Sending::Kind::again
                  : begin < sender.high ? Sending::Kind::late
                                        : Sending::Kind::fresh;
-  sender.flight[begin] = {end, seen, again};
+  sender.flight.put({begin, end, {seen, again}});
   sender.high = std::max(sender.high, end);
   return sending;
 }
@@ -151,13 +138,21 @@ Acknowledged Retransmissions::take_ack(Sender& sender, const Sighting& ack) {
   sender.acked = acked;
   Acknowledged acknowledged{true, std::nullopt};
   auto& flight = sender.flight;
-  while (!flight.empty() && flight.begin()->first < acked) {
-    const Sent sent = flight.begin()->second;
-    flight.erase(flight.begin());
-    if (sent.end == acked && !sent.ambiguous && sent.packet.time >= sender.newest)
-      acknowledged.rtt_ns = seen.time - sent.packet.time;
-    sender.newest = std::max(sender.newest, sent.packet.time);
-    if (sent.end > acked) flight.emplace(acked, Sent{sent.end, sent.packet, true});
+  const auto leave = [&](const Flight::Range& sent) {
+    if (sent.end == acked && !sent.value.ambiguous && sent.value.packet.time >= sender.newest)
+      acknowledged.rtt_ns = seen.time - sent.value.packet.time;
+    sender.newest = std::max(sender.newest, sent.value.packet.time);
+  };
+  while (!flight.empty() && flight.front().begin < acked) {
+    if (flight.front().end > acked) {
+      flight.cut(flight.front().begin, acked, [&](Flight::Range& sent) {
+        leave(sent);
+        sent.value.ambiguous = true;
+      });
+    } else {
+      leave(flight.front());
+      flight.pop_front();
+    }
   }
   return acknowledged;
 }

@@ -3,12 +3,12 @@
 // them and of their acknowledgements.
 #pragma once
 
-#include <map>
 #include <optional>
 #include <vector>
 
 #include "analysis/announce.h"
 #include "analysis/path.h"
+#include "analysis/ranges.h"
 #include "analysis/section.h"
 
 namespace fieldline::analysis {
@@ -50,10 +50,10 @@ class Retransmissions {
  private:
   static constexpr std::size_t kHeldMax = std::size_t{1} << 20;
   struct Sent {
-    std::uint64_t end = 0;
     Observation packet;
     bool ambiguous = false;  // what its acknowledgement is of: sent again, or in parts
   };
+  using Flight = Ranges<Sent>;
   struct Sender {
     bool started = false, acknowledged = false;
     std::uint64_t high = 0;    // behind the highest byte sent
@@ -63,9 +63,9 @@ class Retransmissions {
     std::uint64_t sacked = 0;  // behind the highest byte that a SACK has named
     std::uint32_t syn = 0;
     bool has_syn = false;
-    bool options_cut = false;              // of acknowledgements
-    std::uint32_t duplicates = 0;          // acknowledgements of no progress in a row
-    std::map<std::uint64_t, Sent> flight;  // by first byte, disjoint: the last sending of each
+    bool options_cut = false;      // of acknowledgements
+    std::uint32_t duplicates = 0;  // acknowledgements of no progress in a row
+    Flight flight;                 // the last sending of each
   };
 
   Sender& sender_of(std::uint32_t flow);
@@ -73,9 +73,6 @@ class Retransmissions {
   Sending take(Sender& sender, const Observation& seen);
   Sending send(Sender& sender, const Observation& seen, std::uint64_t begin, std::uint64_t end);
   Acknowledged take_ack(Sender& sender, const Sighting& ack);
-  // Takes [begin, end) out of what is under way; `touch` sees each part.
-  template <class Touch>
-  static void cut(Sender& sender, std::uint64_t begin, std::uint64_t end, Touch touch);
   void note(const Sender& sender, const Observation& seen, const Sent* before, std::uint64_t end);
 
   const FlowTable* flows_;
