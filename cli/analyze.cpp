@@ -17,7 +17,7 @@ namespace {
 
 using analysis::PathAnalyzer;
 
-constexpr std::size_t kBeginning = 65'536;  // packets
+constexpr std::size_t kBeginning = 16'384;  // packets
 
 // pcapng bytes, as they come, into the analysis.
 class Feeder {

@@ -14,4 +14,10 @@ Figure figure_of(const analysis::OwdReport& report);   // corrected
 // Time and sequence, as tcptrace draws it: a panel for each of the flows that sent most again.
 Figure figure_of(const analysis::RetransReport& report);
 
+// A figure that nobody asked for is not made either.
+template <class Report>
+Result<void> draw(const Report& report, const std::string& file) {
+  return file.empty() ? Result<void>() : draw(figure_of(report), file);
+}
+
 }  // namespace fieldline::cli

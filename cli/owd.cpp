@@ -17,7 +17,7 @@ int owd(const OwdOptions& options, const Result<UserSettings>& settings) {
   const auto report = analysis::measure_one_way((*analyzer)->report());
   const std::string text = options.json ? json_text(analysis::to_json(report), 2) + "\n"
                                         : analysis::to_table(report, has_color(STDOUT_FILENO));
-  if (auto drawn = draw(figure_of(report), options.plot); !drawn) return complain(drawn.error());
+  if (auto drawn = draw(report, options.plot); !drawn) return complain(drawn.error());
   auto written = write_all(STDOUT_FILENO, text);
   if (!written && written.error().code != Code::closed) return complain(written.error());
   return report.whole ? kOk : kPartial;

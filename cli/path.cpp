@@ -77,7 +77,7 @@ int path(const PathOptions& options, const Result<UserSettings>& settings) {
       text += "NEXT     fieldline query " + run + " -o " + run + ".pcapng\n";
     }
   }
-  if (auto drawn = draw(figure_of(report), options.plot); !drawn) return complain(drawn.error());
+  if (auto drawn = draw(report, options.plot); !drawn) return complain(drawn.error());
   auto written = write_all(STDOUT_FILENO, text);
   if (!written && written.error().code != Code::closed) return complain(written.error());
   return report.complete || !options.check ? kOk : kPartial;

@@ -26,7 +26,7 @@ int retrans(const RetransOptions& options, const Result<UserSettings>& settings)
   const std::string text = options.json ? json_text(analysis::to_json(report), 2) + "\n"
                                         : analysis::to_table(report, options.all ? SIZE_MAX : kRows,
                                                              has_color(STDOUT_FILENO));
-  if (auto drawn = draw(figure_of(report), options.plot); !drawn) return complain(drawn.error());
+  if (auto drawn = draw(report, options.plot); !drawn) return complain(drawn.error());
   auto written = write_all(STDOUT_FILENO, text);
   if (!written && written.error().code != Code::closed) return complain(written.error());
   return report.path.complete || !options.check ? kOk : kPartial;

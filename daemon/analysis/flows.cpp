@@ -23,7 +23,10 @@ std::uint32_t FlowTable::number(const PacketInfo& packet, bool reverse) {
   }
   const auto [found, added] =
       numbers_.try_emplace(PackedFlow(key), static_cast<std::uint32_t>(keys_.size()));
-  if (added) keys_.push_back(key);
+  if (added) {
+    keys_.push_back(key);
+    is_tcp_.push_back(key.protocol == kTcp);
+  }
   return found->second;
 }
 

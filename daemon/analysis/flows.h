@@ -70,12 +70,13 @@ class FlowTable {
 
   std::uint32_t number(const PacketInfo& packet, bool reverse);
   const FlowKey& key(std::uint32_t flow) const { return keys_[flow]; }
-  bool is_tcp(std::uint32_t flow) const { return flow != kNone && keys_[flow].protocol == kTcp; }
+  bool is_tcp(std::uint32_t flow) const { return flow < is_tcp_.size() && is_tcp_[flow]; }
   std::size_t size() const { return keys_.size(); }
 
  private:
   PackedFlow::Map<std::uint32_t> numbers_;
   std::vector<FlowKey> keys_;
+  std::vector<bool> is_tcp_;  // asked of each packet several times: few lines of the cache
 };
 
 }  // namespace fieldline::analysis

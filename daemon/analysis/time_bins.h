@@ -23,6 +23,7 @@ class TimeBins {
 
   // Valid until the next call.
   Bin& at(std::uint64_t time_ns) {
+    if (last_ < bins_.size() && time_ns - bins_[last_].from_ns < width_ns_) return bins_[last_];
     if (bins_.size() >= most_ && !find(time_ns)) widen();
     if (Bin* met = find(time_ns)) return *met;
     const std::uint64_t from = from_of(time_ns);
@@ -41,7 +42,6 @@ class TimeBins {
 
   Bin* find(std::uint64_t time_ns) {
     const std::uint64_t from = from_of(time_ns);
-    if (last_ < bins_.size() && bins_[last_].from_ns == from) return &bins_[last_];
     const auto place = lower(from);
     if (place == bins_.end() || place->from_ns != from) return nullptr;
     last_ = static_cast<std::size_t>(place - bins_.begin());
