@@ -104,6 +104,7 @@ Result<void> TraceWriter::recover() {
   found_ = reader->header();
   if (reader->damages() != 0)
     return fail(Code::invalid, path_ + ": its header is damaged; begin a new file with mkmagnet");
+  if (auto room = allocate(fd_.get(), size_, path_); !room) return room.error();
   for (;;) {
     auto batch = reader->next();
     if (!batch) return std::move(batch.error()).in(path_);
@@ -121,7 +122,6 @@ Result<void> TraceWriter::recover() {
 
 Result<void> TraceWriter::begin(const TraceHeader& session) {
   if (auto may = check(session); !may) return may;
-  if (auto room = allocate(fd_.get(), size_, path_); !room) return room;
   // A torn end goes before anything is written behind the last sound batch.
   if (discarded_ != 0) std::memset(memory_ + at_, 0, discarded_);
   if (guard_->struck()) return fail(Code::io, path_ + ": its torn end could not be cut");
