@@ -21,19 +21,23 @@ class Unable(Exception):
     """What was to be measured cannot run there; says why."""
 
 
-# A program until standard input ends. "ready" or "ended: ..." is its first line.
+# A program until standard input ends. "ready" or "ended: ..." is its first line; the last is "there" if it ran to the
+# end. It may be another user's (sudo), which kill -0 would not find.
 BESIDE = """
 d=$(mktemp -d) && cd "$d" || exit 1
 {program} </dev/null >log 2>&1 & p=$!
+runs() {{ [ -e /proc/$p ] && ! grep -q '^State:.*Z' /proc/$p/status; }}
+ended() {{ echo "ended: $(tail -n 3 log | tr '\\n' ' ')"; }}
 n=0
 until {ready}; do
   n=$((n + 1))
-  if ! kill -0 $p 2>/dev/null; then echo "ended: $(tail -n 3 log | tr '\\n' ' ')"; break; fi
+  if ! runs; then ended; break; fi
   if [ $n -gt 300 ]; then echo "ended: not ready in 30 s"; break; fi
   sleep 0.1
 done
 {ready} && echo ready
 cat >/dev/null
+if runs; then echo there; else ended; fi
 {sudo}kill $p 2>/dev/null; wait $p; cd /; rm -rf "$d"
 """
 # A program whose end is waited for, and that is ended when standard input ends first.
@@ -73,21 +77,31 @@ class Host:
         return out
 
     @contextlib.contextmanager
-    def beside(self, program, ready):
+    def beside(self, name, program, ready):
         session = subprocess.Popen([*self.ssh, self.name, BESIDE.format(program=program, ready=ready, sudo=self.sudo)],
                                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         try:
             said = session.stdout.readline().strip()
             if said != "ready":
-                raise Unable(f"{self.name}: {program.split()[0]} {said or 'did not start'}")
+                raise Unable(f"{self.name}: {name} {said or 'did not start'}")
             yield
-        finally:
-            session.stdin.close()
-            try:
-                session.wait(LIMIT)
-            except subprocess.TimeoutExpired:
-                session.kill()
-                session.wait()
+        except BaseException:
+            self.end(session)
+            raise
+        said = self.end(session)
+        if said != "there":
+            raise Unable(f"{self.name}: {name} did not run to the end: {said or 'its login ended'}")
+
+    @staticmethod
+    def end(session):
+        """Its last line."""
+        session.stdin.close()
+        try:
+            session.wait(LIMIT)
+        except subprocess.TimeoutExpired:
+            session.kill()
+            session.wait()
+        return session.stdout.read().strip()
 
     def device_to(self, address):
         return re.search(r" dev (\S+)", self.run(f"ip -o route get {shlex.quote(address)}"))[1]
@@ -108,11 +122,11 @@ class Host:
             self.run(f"{self.sudo}rmmod magnet")
 
     def magnet_read(self):
-        return self.beside(f"{{ mkmagnet trace 1G && exec {self.sudo}magnet-read trace; }}",
+        return self.beside("magnet-read", f"{{ mkmagnet trace 1G && exec {self.sudo}magnet-read trace; }}",
                            f"{self.sudo}sh -c 'ls -l /proc/[0-9]*/fd' 2>/dev/null | grep -q /dev/magnet0")
 
     def tcpdump(self, peer):
-        return self.beside(f"{self.sudo}tcpdump -Z root -n -i {self.device_to(peer.address)} -s 68 -w pcap",
+        return self.beside("tcpdump", f"{self.sudo}tcpdump -Z root -n -i {self.device_to(peer.address)} -s 68 -w pcap",
                            "grep -q 'listening on' log")
 
 
@@ -161,7 +175,7 @@ def measure(ssh, names, seconds, repeats, tell):
     """A result per configuration: mbps, send_cpu, receive_cpu as (mean, half interval), or skipped with the reason."""
     sender, receiver = (Host(ssh, name) for name in names)
     results = []
-    with receiver.beside("iperf3 -s --forceflush", "grep -q 'Server listening' log"):
+    with receiver.beside("iperf3", "iperf3 -s --forceflush", "grep -q 'Server listening' log"):
         for name, paper, parts in configurations(sender, receiver):
             tell(f"{name}: {repeats} x {seconds} s")
             try:

@@ -64,6 +64,28 @@ def overhead(guest, lttng):
         skipped(name, str(failure))
 
 
+def inline(guest, _):
+    """Section III.C: what a record costs where it is made, its hook included, by layer; and what reading it costs."""
+    layers = ("sock", "tcp", "ip", "dev")
+    guest.pingpong()
+
+    def cost(name, reader=contextlib.nullcontext, **parameters):
+        with guest.loaded(layers=name, **parameters), reader():
+            figure = statistics.median(guest.pingpong() for _ in range(REPEATS))
+            recorded, lost = counters()
+        if lost:
+            raise Failed(f"{lost} of {recorded + lost} events were lost: the figure is not one of recording")
+        return figure, recorded / (REPEATS * (ROUND_TRIPS + 100))
+
+    bare = statistics.median(guest.pingpong() for _ in range(REPEATS))
+    # No ring is ever full, so that nothing but recording is in the figures.
+    for name in (*layers, ",".join(layers)):
+        figure, records = cost(name, ring_kb=32768, always=1)
+        result(layer=name, records_per_trip=round(records, 2), instructions=round((figure - bare) / records, 1))
+    read, _ = cost(",".join(layers), guest.read, ring_kb=RING_KB)
+    result(layer="magnet-read", records_per_trip=round(records, 2), instructions=round((read - figure) / records, 1))
+
+
 def started(lttng):
     if lttng.startswith("SKIP"):
         raise Failed(lttng.removeprefix("SKIP: "))
@@ -165,7 +187,7 @@ def describe(trial, units):
 
 
 def main():
-    experiments = {"overhead": overhead, "loss": loss, "pressure": kept_from_cpu, "modulation": modulation}
+    experiments = {"inline": inline, "overhead": overhead, "loss": loss, "pressure": kept_from_cpu, "modulation": modulation}
     if len(sys.argv) != 4 or sys.argv[1] not in experiments:
         print(__doc__, file=sys.stderr)
         return 2
