@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "cli/events.h"
 #include "cli/exit_code.h"
+#include "cli/magnet/usage.h"
 
 namespace fieldline::cli {
 
@@ -66,7 +67,8 @@ void ArchiveCommands::declare_events(CLI::App& app) {
   events
       ->add_option("--sockid", events_.sockid,
                    "only this socket; 0x6a for what `ss -e` shows as sk:6a")
-      ->type_name("N");
+      ->type_name("N")
+      ->check(whole_number());
   events
       ->add_option(
           "--event", events_.events,

@@ -40,6 +40,7 @@ std::optional<std::uint64_t> parse_utc(const std::string& text) {
   const auto fraction =
       tail.empty() ? std::optional<std::uint64_t>(0) : parse_seconds("0" + std::string(tail));
   if (!fraction) return std::nullopt;
+  if (static_cast<std::uint64_t>(seconds) >= UINT64_MAX / kNanosPerSecond) return UINT64_MAX;
   return static_cast<std::uint64_t>(seconds) * kNanosPerSecond + *fraction;
 }
 

@@ -42,7 +42,7 @@ void declare(CLI::App& app, Typed& typed) {
   app.add_option("--sockid", typed.sockets,
                  "only this socket's; 0x6a for what `ss -e` shows as sk:6a; may be repeated")
       ->type_name("N")
-      ->check(CLI::NonNegativeNumber)
+      ->check(whole_number())
       ->allow_extra_args(false);
   app.add_option("--event", typed.events,
                  "only these: TCP_SEND, or a layer as tcp; may be repeated")

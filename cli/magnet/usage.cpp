@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/magnet/usage.h"
 
+#include <charconv>
+#include <cstdint>
+
 #include "cli/magnet/tool.h"
 
 namespace fieldline::cli {
@@ -30,8 +33,7 @@ std::string usage_text(const CLI::ParseError& error) {
   if (is<CLI::RequiredError>(error)) return before(said, " is required") + " is missing: name it";
   if (is<CLI::ConversionError>(error)) {
     const std::string typed = behind(said, "Could not convert: ");
-    return before(typed, " = ") + " " + behind(typed, " = ") +
-           ": not a number; write one, a hexadecimal one with 0x in front";
+    return before(typed, " = ") + " " + behind(typed, " = ") + ": not a number; write one";
   }
   if (is<CLI::ExtrasError>(error)) {
     const std::string typed = behind(said, "not expected: ");
@@ -43,6 +45,20 @@ std::string usage_text(const CLI::ParseError& error) {
     return option + " is given without its value, or with too many: write one behind it";
   }
   return said;
+}
+
+CLI::Validator whole_number() {
+  return CLI::Validator(
+      [](const std::string& text) -> std::string {
+        const bool hexadecimal = text.starts_with("0x");
+        const char* const end = text.data() + text.size();
+        std::uint64_t value = 0;
+        const auto [at, error] =
+            std::from_chars(text.data() + (hexadecimal ? 2 : 0), end, value, hexadecimal ? 16 : 10);
+        if (error == std::errc() && at == end) return {};
+        return "'" + text + "' is no number; write one, a hexadecimal one with 0x in front";
+      },
+      "");
 }
 
 int end_usage(const char* tool, const CLI::App& app, const CLI::ParseError& error) {

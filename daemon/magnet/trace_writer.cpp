@@ -104,7 +104,11 @@ Result<void> TraceWriter::recover() {
   found_ = reader->header();
   if (reader->damages() != 0)
     return fail(Code::invalid, path_ + ": its header is damaged; begin a new file with mkmagnet");
-  if (auto room = allocate(fd_.get(), size_, path_); !room) return room.error();
+  auto here = this_host();
+  if (!here) return here.error();
+  if (found_.blank() || found_.boot_id == here->boot_id) {
+    if (auto room = allocate(fd_.get(), size_, path_); !room) return room.error();
+  }
   for (;;) {
     auto batch = reader->next();
     if (!batch) return std::move(batch.error()).in(path_);

@@ -21,9 +21,9 @@ namespace fieldline::magnet {
 
 class TraceWriter {
  public:
-  // Finds the last sound batch and gives the file all of its blocks; no byte of it changes. One
-  // writer at a time. Done before the rings are opened, which fill from then on: a long trace takes
-  // its time.
+  // Finds the last sound batch and gives the file all of its blocks, unless it is of another boot;
+  // no byte of it changes. One writer at a time. Done before the rings are opened, which fill from
+  // then on: a long trace takes its time.
   static Result<TraceWriter> open(const std::string& path);
   // A blank trace becomes that of `session` (this_host() with the rings' geometry); one of the same
   // boot, record size and clock is continued.

@@ -171,22 +171,17 @@ TEST_CASE("trace: each bit turned, one batch is lost, exactly where it stood") {
   }
 }
 
-TEST_CASE("trace: a bit turned in the header leaves the batches or a reason") {
+TEST_CASE("trace: a bit turned in the header leaves the batches") {
   Trace trace = make(24, 3);
-  std::size_t refused = 0;
   for (std::size_t bit = 0; bit < sizeof(fl_trace_header) * 8; ++bit) {
     trace.bytes[bit / 8] ^= static_cast<std::uint8_t>(1u << (bit % 8));
     const Outcome outcome = read(trace.bytes);
     trace.bytes[bit / 8] ^= static_cast<std::uint8_t>(1u << (bit % 8));
-    if (!outcome.opened) {
-      ++refused;
-      continue;
-    }
+    REQUIRE(outcome.opened);
     REQUIRE(outcome.sequences.size() == 3);
     REQUIRE(outcome.damage.size() == 1);
     CHECK(outcome.damage[0].offset == 0);
   }
-  CHECK(refused == 8 * 8 + 16);  // magic and version
 }
 
 TEST_CASE("trace: garbage of every kind over a whole one: it ends, and says what it passed over") {

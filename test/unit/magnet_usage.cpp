@@ -16,7 +16,8 @@ std::string told(std::vector<std::string> typed) {
   app.add_option("FILE", file)->required();
   app.add_option("SIZE", size);
   app.add_option("--since", since)->type_name("TIME");
-  app.add_option("--sockid", number)->type_name("N");
+  app.add_option("--seed", number)->type_name("N");
+  app.add_option("--sockid", number)->type_name("N")->check(cli::whole_number());
   std::vector<std::string> reversed(typed.rbegin(), typed.rend());
   try {
     app.parse(reversed);
@@ -33,8 +34,12 @@ TEST_CASE("usage: what was typed wrongly is said in one line with what to do") {
   CHECK(told({}) == "FILE is missing: name it");
   CHECK(told({"x", "1M", "more"}) == "'more' is one argument too many: leave it out");
   CHECK(told({"x", "--force"}) == "--force is no option here: leave it out");
-  CHECK(told({"x", "--sockid", "all"}) ==
-        "--sockid all: not a number; write one, a hexadecimal one with 0x in front");
+  CHECK(told({"x", "--seed", "all"}) == "--seed all: not a number; write one");
+  for (const char* wrong : {"all", "-1", "6a", "0x", "0x-1", "ss:6a", "18446744073709551616"})
+    CHECK(told({"x", std::string("--sockid=") + wrong}) ==
+          "--sockid: '" + std::string(wrong) +
+              "' is no number; write one, a hexadecimal one with 0x in front");
+  CHECK(told({"x", "--sockid", "0x6a"}) == "");
   CHECK(told({"x", "--since"}) ==
         "--since is given without its value, or with too many: write one behind it");
 }
