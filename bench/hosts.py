@@ -101,7 +101,7 @@ class Host:
         except subprocess.TimeoutExpired:
             session.kill()
             session.wait()
-        return session.stdout.read().strip()
+        return "".join(session.stdout.read().splitlines()[-1:]).strip()
 
     def device_to(self, address):
         return re.search(r" dev (\S+)", self.run(f"ip -o route get {shlex.quote(address)}"))[1]

@@ -73,6 +73,8 @@ def inline(guest, _):
         with guest.loaded(layers=name, **parameters), reader():
             figure = statistics.median(guest.pingpong() for _ in range(REPEATS))
             recorded, lost = counters()
+        if not recorded:
+            raise Failed(f"no events of {name}")
         if lost:
             raise Failed(f"{lost} of {recorded + lost} events were lost: the figure is not one of recording")
         return figure, recorded / (REPEATS * (ROUND_TRIPS + 100))
@@ -82,7 +84,7 @@ def inline(guest, _):
     for name in (*layers, ",".join(layers)):
         figure, records = cost(name, ring_kb=32768, always=1)
         result(layer=name, records_per_trip=round(records, 2), instructions=round((figure - bare) / records, 1))
-    read, _ = cost(",".join(layers), guest.read, ring_kb=RING_KB)
+    read, records = cost(",".join(layers), guest.read, ring_kb=RING_KB)
     result(layer="magnet-read", records_per_trip=round(records, 2), instructions=round((read - figure) / records, 1))
 
 
@@ -187,7 +189,8 @@ def describe(trial, units):
 
 
 def main():
-    experiments = {"inline": inline, "overhead": overhead, "loss": loss, "pressure": kept_from_cpu, "modulation": modulation}
+    experiments = {"inline": inline, "overhead": overhead, "loss": loss, "pressure": kept_from_cpu,
+                   "modulation": modulation}
     if len(sys.argv) != 4 or sys.argv[1] not in experiments:
         print(__doc__, file=sys.stderr)
         return 2
