@@ -15,6 +15,7 @@ void take(EndEvidence&& evidence, Section& section) {
   section.undecided = evidence.undecided;
   section.undecided_packets = std::move(evidence.undecided_packets);
   section.lost_packets = std::move(evidence.packets);
+  section.doubted_packets = std::move(evidence.doubted);
   section.note = std::move(evidence.note);
 }
 
@@ -211,7 +212,8 @@ Section Matcher::between(std::size_t at, bool reverse, const std::vector<Point>&
   }
   note(section.recut, " came to " + down.name + " cut otherwise (lro there, or a proxy between)");
   note(section.appeared, " came to " + down.name + " without being seen at " + up.name);
-  note(section.undecided, " undecided: in flight, at the edge of an activation, or not joined");
+  note(section.undecided,
+       " undecided: in flight, at the edge of an activation, while a point was off, or not joined");
   if (section.lost.value_or(0) > section.lost_packets.size()) {
     add_note(section.note,
              "the list names the first " + std::to_string(section.lost_packets.size()));

@@ -23,12 +23,19 @@ Point point_of(const std::string& sensor, const Ledger& ledger, bool reverse) {
   return point;
 }
 
-Section section_between(const Point& up, const Point& down) {
+bool was_off(const Point& point, const Ledger& ledger) {
+  return !ledger.off(point.sensor).empty();
+}
+
+Section section_between(const Point& up, const Point& down, const Ledger& ledger) {
   Section section;
   section.by_counters = true;
   section.packets = up.seen;
   if (!up.final_counts || !down.final_counts) {
     section.note = "counts are final at both ends only when the run is over";
+  } else if (was_off(up, ledger) || was_off(down, ledger)) {
+    section.note = (was_off(down, ledger) ? down : up).name +
+                   " was off in between: what passed then it did not count (fieldline coverage)";
   } else {
     section.lost = up.seen - down.seen;
     if (*section.lost > 0) {
@@ -67,7 +74,7 @@ Direction counted_direction(const Ledger& ledger, bool reverse) {
   after.upstream = static_cast<int>(points.size()) - 1;
   direction.sections.push_back(std::move(before));
   for (std::size_t at = 0; at + 1 < points.size(); ++at) {
-    Section section = section_between(points[at], points[at + 1]);
+    Section section = section_between(points[at], points[at + 1], ledger);
     section.upstream = static_cast<int>(at);
     section.downstream = static_cast<int>(at) + 1;
     direction.sections.push_back(std::move(section));

@@ -45,7 +45,7 @@ std::string words_of(const Gap& gap, std::uint64_t count) {
       return std::string(name_of(gap.what)) + " " + grouped(count) + " (" + gap.cause + ")";
     case Gap::What::blind:
       if (gap.cause == "died") return "died, and what it saw is not known";
-      if (gap.cause == "silent") return "was not heard of";
+      if (gap.cause == "silent") return "has told nothing more";
       return "was off (" + gap.cause + ")";
     case Gap::What::cut_off:
       return "was cut off from its archive (" + gap.cause + ")";

@@ -81,11 +81,13 @@ struct Section {
   std::uint64_t unsampled = 0;  // seen upstream; the downstream point's sample is without them
   std::uint64_t recut = 0;      // of the undecided: came downstream in other pieces
   std::uint64_t undecided =
-      0;  // still in flight, or at the edge of an activation; never counted as lost
+      0;  // in flight, at the edge of an activation, while a point was off; never counted as lost
   Delay delay;
   DelaySeries delays;
   std::vector<DelaySample> delay_samples;  // in no order: all, or a uniform sample of 262,144
   std::vector<LostPacket> lost_packets;
+  // In front of the first point: what stands as lost packets, but for a time at which it was off.
+  std::vector<LostPacket> doubted_packets;
   std::vector<PacketName> undecided_packets;
   bool by_counters = false;  // of a run that is counted alone: nothing is known of single packets
   std::string note;

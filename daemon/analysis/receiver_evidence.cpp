@@ -121,14 +121,16 @@ EndEvidence ReceiverEvidence::finish(const Side& side) {
 
 void ReceiverEvidence::judge(const Side& side) {
   const Watch& watch = side.watch;
-  std::uint64_t open = 0;
+  std::uint64_t open = 0, unheard = 0;
   for (const Receiver& receiver : receivers_) {
     for (const auto& [begin, candidate] : receiver.candidates) {
       const bool arrived = receiver.acked >= candidate.end;
       if (candidate.redundant) continue;
       const bool settled = watch.settled(candidate.again_ns, last_ns_) || (watch.final && arrived);
-      // Its acknowledgement may have passed while nobody looked.
-      if (settled && !side.was_off(candidate.packet.time, candidate.again_ns)) {
+      // Its acknowledgement, or the word that it came twice, may have passed while nobody looked.
+      const bool off = side.was_off(candidate.packet.time, candidate.again_ns + kGraceNs);
+      unheard += off;
+      if (settled && !off) {
         lose(candidate);
       } else {
         doubt(candidate.packet);
@@ -137,6 +139,10 @@ void ReceiverEvidence::judge(const Side& side) {
     open += receiver.outstanding.size();
     receiver.outstanding.for_each(
         [this](const Outstanding::Range& range) { doubt(range.value.packet); });
+  }
+  if (unheard) {
+    add_note(evidence_.note, std::to_string(unheard) +
+                                 " undecided: it was off when the answer to them may have passed");
   }
   evidence_.undecided += forgotten_;
   if (forgotten_) {

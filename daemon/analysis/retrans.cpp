@@ -101,6 +101,7 @@ class Judge {
       : data_(reverse ? path.reverse : path.forward),
         acks_(reverse ? path.forward : path.reverse),
         reverse_(reverse),
+        gaps_(path.gaps),
         fates_(data_),
         told_(path.events, data_.again) {
     collect_lost_acks();
@@ -113,21 +114,34 @@ class Judge {
       ask_host(verdicts.back());
     }
     // Holes at the first point: what filled them is the retransmission that was seen there.
-    for (const LostPacket& hole : data_.sections.front().lost_packets) {
+    const Section& before = data_.sections.front();
+    for (const LostPacket& hole : before.lost_packets) {
       if (hole.again_ns == 0) continue;
-      Verdict verdict;
-      verdict.again.packet = hole;
-      verdict.again.packet.timestamp_ns = hole.again_ns;
-      verdict.reverse = reverse_;
-      verdict.unseen_before = true;
-      verdict.again.how = Again::How::unknown;
+      Verdict verdict = of_filler(hole);
       convict(data_, 0, Cause::lost, verdict);
+      ask_host(verdict);
+      verdicts.push_back(std::move(verdict));
+    }
+    for (const LostPacket& hole : before.doubted_packets) {
+      if (hole.again_ns == 0) continue;
+      Verdict verdict = of_filler(hole);
+      verdict.why = data_.points.front().name + " was off when the one before it may have passed";
       ask_host(verdict);
       verdicts.push_back(std::move(verdict));
     }
   }
 
  private:
+  Verdict of_filler(const LostPacket& hole) const {
+    Verdict verdict;
+    verdict.again.packet = hole;
+    verdict.again.packet.timestamp_ns = hole.again_ns;
+    verdict.again.how = Again::How::unknown;
+    verdict.reverse = reverse_;
+    verdict.unseen_before = true;
+    return verdict;
+  }
+
   struct LostAck {
     const LostPacket* packet;
     std::size_t section;
@@ -167,11 +181,25 @@ class Judge {
     } else if (const LostAck* ack = acknowledgement_lost(again)) {
       verdict.section = ack->section;
       convict(acks_, ack->section, Cause::ack_lost, verdict);
+    } else if (const Point* point = off_between(again)) {
+      verdict.why = point->name + " was off when the acknowledgement may have passed";
     } else {
       verdict.cause = Cause::spurious;
       verdict.why = "the one before it came to " + data_.points.back().name;
     }
     return verdict;
+  }
+
+  // A point of the acknowledgements' way. By its own clock, as gaps are told.
+  const Point* off_between(const Again& again) const {
+    for (const Point& point : acks_.points) {
+      for (const Gap& gap : gaps_) {
+        if (gap.what == Gap::What::blind && gap.until_ns && gap.sensor == point.sensor &&
+            gap.from_ns <= again.packet.timestamp_ns && again.before.timestamp_ns <= *gap.until_ns)
+          return &point;
+      }
+    }
+    return nullptr;
   }
 
   // What the point behind a section dropped itself may be what is missing there.
@@ -235,6 +263,7 @@ class Judge {
 
   const Direction &data_, &acks_;
   bool reverse_;
+  const std::vector<Gap>& gaps_;
   Fates fates_;
   HostWord told_;
   std::vector<LostAck> lost_acks_;

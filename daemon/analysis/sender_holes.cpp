@@ -220,7 +220,11 @@ void SenderHoles::doubt_off(const Side& side) {
   std::size_t kept = 0;
   const std::size_t listed = packets.size();
   for (std::size_t at = 0; at < listed; ++at) {
-    if (!side.was_off(before_ns_[at], packets[at].timestamp_ns)) packets[kept++] = packets[at];
+    if (side.was_off(before_ns_[at], packets[at].timestamp_ns)) {
+      evidence_.doubted.push_back(packets[at]);
+    } else {
+      packets[kept++] = packets[at];
+    }
   }
   if (kept == listed) return;
   packets.resize(kept);
@@ -233,12 +237,14 @@ void SenderHoles::write_note() {
   std::string& note = evidence_.note;
   if (unseen_)
     add_note(note, std::to_string(unseen_) + " were acknowledged without being seen here");
-  if (missing_ids_ > lost_) {
+  const std::uint64_t holes = lost_ + off_;
+  if (missing_ids_ > holes) {
     add_note(note, "gaps of the IP id name " + std::to_string(missing_ids_) +
-                       " packets that did not come here; " + std::to_string(lost_) +
+                       " packets that did not come here; " + std::to_string(holes) +
                        " left a sequence hole");
   }
-  if (off_) add_note(note, std::to_string(off_) + " undecided: it was off when they were sent");
+  if (off_)
+    add_note(note, std::to_string(off_) + " undecided: it was off when they may have passed");
   if (jumps_) {
     add_note(note,
              std::to_string(jumps_) + " jumps of the sequence numbers are too large to be losses");

@@ -19,6 +19,7 @@ struct EndEvidence {
   std::uint64_t reordered = 0, undecided = 0;
   std::vector<PacketName> undecided_packets;
   std::vector<LostPacket> packets;  // at most kListedMax of them; `lost` counts all
+  std::vector<LostPacket> doubted;  // as lost, had the point not been off then
   std::string note;
 };
 

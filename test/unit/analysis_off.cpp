@@ -2,6 +2,7 @@
 // What the ends of a path conclude from sequence numbers, if a point was off in between.
 #include <netinet/in.h>
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 
 #include "analysis/receiver_evidence.h"
@@ -71,6 +72,11 @@ TEST_CASE("AHoleOfARestartIsCalledLoss: what passed the first point while it was
   CHECK(evidence.lost == (was_off ? 0u : 9u));
   CHECK(evidence.undecided == (was_off ? 9u : 0u));
   CHECK(evidence.packets.empty() == was_off);
+  // What was sent again keeps a verdict, if none of a loss.
+  CHECK(evidence.doubted.size() == (was_off ? 9u : 0u));
+  const auto again = [](const LostPacket& packet) { return packet.again_ns != 0; };
+  CHECK(std::count_if(evidence.doubted.begin(), evidence.doubted.end(), again) ==
+        (was_off ? 1 : 0));
 }
 
 TEST_CASE("A hole of another time is lost, whenever the first point was off") {
@@ -96,4 +102,16 @@ TEST_CASE("AnUnseenAckIsCalledLoss: it passed the last point while that was off"
   const EndEvidence end = evidence.finish(flow.side(101, was_off ? 103 : 101));
   CHECK(end.lost == (was_off ? 0u : 1u));
   CHECK(end.undecided == (was_off ? 1u : 0u));
+  CHECK((end.note.find("it was off when the answer") != std::string::npos) == was_off);
+}
+
+TEST_CASE("AnUnseenDsackIsCalledLoss: the last point was off when it came") {
+  Flow flow;
+  ReceiverEvidence evidence(flow.flows, false);
+  evidence.see(flow.data(1000, 100));
+  evidence.see(flow.data(1000, 100.8));
+  evidence.see_ack(flow.ack(1100, 104.1));
+  const EndEvidence end = evidence.finish(flow.side(101, 103));
+  CHECK(end.lost == 0u);
+  CHECK(end.undecided == 1u);
 }

@@ -158,6 +158,28 @@ TEST_CASE("a retransmission for a lost acknowledgement is told the link that los
   CHECK(report.verdicts[0].again.how == analysis::Again::How::timer);
 }
 
+TEST_CASE("AnUnseenAckMakesItSpurious: a point of its way was off when it may have passed") {
+  Config config;
+  config.segments = 60;
+  std::uint32_t lost = 0;
+  config.drop = [&](std::size_t at, const Wire& wire) {
+    return at == 1 && wire.reverse && wire.ack == 1000 + 1 + 60 * 1000 && lost++ == 0;
+  };
+  World net(config);
+  net.run_tcp();
+  analysis::PathReport path = report_of(net, {});
+  for (analysis::Section& section : path.reverse.sections) section.lost_packets.clear();
+  analysis::Gap off;
+  off.sensor = "s2";
+  off.what = analysis::Gap::What::blind;
+  off.until_ns = UINT64_MAX;
+  path.gaps = {off};
+  const RetransReport report = analysis::judge_retransmissions(std::move(path));
+  REQUIRE(report.verdicts.size() == 1);
+  CHECK(report.verdicts[0].cause == Cause::undecided);
+  CHECK(report.verdicts[0].why == "s2 was off when the acknowledgement may have passed");
+}
+
 TEST_CASE("a retransmission of what was merely overtaken is spurious") {
   Config config;
   config.hold = [](std::size_t at, const Wire& wire) {
