@@ -74,6 +74,7 @@ class Site:
                               env=dict(os.environ, FIELDLINE_BUILD=str(build_folder())))
         if check and done.returncode:
             raise RuntimeError(f"lab {' '.join(arguments)}: {done.stderr.strip()}")
+        print(done.stderr, end="", file=sys.stderr)
         return done.stdout
 
     def read_env(self):

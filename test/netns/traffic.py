@@ -49,7 +49,7 @@ def tcp_server(port, connections):
     print("bytes", total, flush=True)
 
 
-SO_MAX_PACING_RATE, SO_RCVBUFFORCE = 47, 33  # asm-generic/socket.h
+SO_MAX_PACING_RATE, SO_SNDBUFFORCE, SO_RCVBUFFORCE = 47, 32, 33  # asm-generic/socket.h
 # A veth hands packets to the receiving CPU's backlog, which drops what comes beyond net.core.netdev_max_backlog (1000).
 # A window of this many bytes (the kernel takes it twice) is some 350 segments: on a busy machine a larger one lost
 # packets where no injector did.
@@ -58,7 +58,7 @@ SEND_BUFFER = 256 << 10
 
 def tcp_client(address, port, count, from_port=0, bytes_per_second=0):
     client = socket.socket(family_of(address), socket.SOCK_STREAM)
-    client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+    client.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, SEND_BUFFER)
     if bytes_per_second:
         client.setsockopt(socket.SOL_SOCKET, SO_MAX_PACING_RATE, bytes_per_second)
     client.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
