@@ -16,6 +16,7 @@
                                                    from the same port numbers, round robin; SIGTERM ends it early
 Servers print "ready" first.
 """
+import os
 import select
 import signal
 import socket
@@ -56,7 +57,14 @@ SO_MAX_PACING_RATE, SO_SNDBUFFORCE, SO_RCVBUFFORCE = 47, 32, 33  # asm-generic/s
 SEND_BUFFER = 256 << 10
 
 
+def stay_on_one_cpu():
+    """A veth hands on by the CPU that sends: a sender that moves on lets its packets overtake each other, by dozens on a
+    busy machine, where no injector did. test/support/impair.cpp stays on the same one."""
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+
+
 def tcp_client(address, port, count, from_port=0, bytes_per_second=0):
+    stay_on_one_cpu()
     client = socket.socket(family_of(address), socket.SOCK_STREAM)
     client.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, SEND_BUFFER)
     if bytes_per_second:
