@@ -29,7 +29,14 @@ def family_of(address):
     return socket.AF_INET6 if ":" in address else socket.AF_INET
 
 
+def stay_on_one_cpu():
+    """A veth hands on by the CPU that sends: an end that moves on lets its packets overtake each other, by dozens on a busy
+    machine, where no injector did. test/support/impair.cpp stays on the same one."""
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+
+
 def tcp_server(port, connections):
+    stay_on_one_cpu()
     listener = socket.create_server(("::", port), family=socket.AF_INET6, backlog=1024, dualstack_ipv6=True)
     print("ready", flush=True)
     poller, open_ones, total, left = select.epoll(), {}, 0, connections
@@ -55,12 +62,6 @@ SO_MAX_PACING_RATE, SO_SNDBUFFORCE, SO_RCVBUFFORCE = 47, 32, 33  # asm-generic/s
 # A window of this many bytes (the kernel takes it twice) is some 350 segments: on a busy machine a larger one lost
 # packets where no injector did.
 SEND_BUFFER = 256 << 10
-
-
-def stay_on_one_cpu():
-    """A veth hands on by the CPU that sends: a sender that moves on lets its packets overtake each other, by dozens on a
-    busy machine, where no injector did. test/support/impair.cpp stays on the same one."""
-    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
 
 def tcp_client(address, port, count, from_port=0, bytes_per_second=0):
