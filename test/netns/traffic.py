@@ -59,8 +59,7 @@ def tcp_server(port, connections):
 
 SO_MAX_PACING_RATE, SO_SNDBUFFORCE, SO_RCVBUFFORCE = 47, 32, 33  # asm-generic/socket.h
 # A veth hands packets to the receiving CPU's backlog, which drops what comes beyond net.core.netdev_max_backlog (1000).
-# A window of this many bytes (the kernel takes it twice) is some 350 segments: on a busy machine a larger one lost
-# packets where no injector did.
+# A window of this many bytes (the kernel takes it twice) is some 350 segments, and stays below that on a busy machine too.
 SEND_BUFFER = 256 << 10
 
 
