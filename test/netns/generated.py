@@ -2,7 +2,7 @@
 """Connections of test_instruments.py that are written and not recorded, a port each."""
 from pcap_maker import ACK, FIN, SYN, Connection, PcapMaker
 
-WRAP, SIMULTANEOUS, COPIES, OVERTAKEN, PROBED, MIDSTREAM, OFFLOADED = range(6001, 6008)
+WRAP, SIMULTANEOUS, COPIES, OVERTAKEN, PROBED, MIDSTREAM, OFFLOADED, CLOSED = range(6001, 6009)
 
 
 def wrap(maker):
@@ -114,9 +114,28 @@ def offloaded(maker):
     one.end()
 
 
+def closed(maker):
+    """The acknowledgement that closes the window is lost behind this point: the sender, who does not know of it, sends
+    its last packet again."""
+    one = Connection(maker, CLOSED)
+    one.open()
+    for _ in range(3):
+        one.put(0, payload=1000)
+    one.window[1] = 0
+    one.acknowledge(1)
+    one.again(0, 1000, 1000, after_ms=250)
+    one.acknowledge(1)
+    one.window[1] = 60_000
+    one.acknowledge(1)
+    one.put(0, payload=1000)
+    one.acknowledge(1)
+    one.end()
+
+
 def write_all(file):
     maker = PcapMaker(file)
-    for make in (wrap, simultaneous, copies, overtaken, probed, midstream, offloaded):
+    for make in (wrap, simultaneous, copies, overtaken, probed, midstream, offloaded,
+                 closed):
         make(maker)
         maker.wait(1000)
     maker.close()

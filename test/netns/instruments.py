@@ -61,20 +61,23 @@ TSHARK_FLAGS = {"retransmission": "retransmission", "fast_retransmission": "fast
 def tshark(file):
     """{direction: {name: number}}. Fast and spurious ones are marked as retransmissions as well; "again" is the
     number of packets with any of the three marks. idle_duplicates: of the duplicate acknowledgements, those that came
-    when nothing was under way the other way."""
+    when nothing was under way the other way. closed, closed_bytes: what is marked as sent again or late and came after a
+    packet of the other way that closed the window; a FIN counts as a byte."""
     fields = ["ip.src", "ip.dst", "ipv6.src", "ipv6.dst", "tcp.srcport", "tcp.dstport", "tcp.len", "tcp.flags.reset",
               "tcp.options.sack.count", "tcp.seq_raw", "tcp.ack_raw", "tcp.flags.syn", "tcp.flags.fin",
+              "tcp.window_size_value",
               *(f"tcp.analysis.{flag}" for flag in TSHARK_FLAGS)]
     argv = ["tshark", "-n", "-r", file, "-Y", "tcp", "-T", "fields", "-E", "separator=|", "-E", "occurrence=f"]
     for field in fields:
         argv += ["-e", field]
-    flows, ends = {}, {}
+    flows, ends, windows = {}, {}, {}
     for line in run(*argv).splitlines():
         one = dict(zip(fields, line.split("|")))
         direction = key(one["ip.src"] or one["ipv6.src"], one["tcp.srcport"], one["ip.dst"] or one["ipv6.dst"],
                         one["tcp.dstport"])
         flow = flows.setdefault(direction, dict.fromkeys(
-            ("packets", "bytes", "resets", "sacks", "again", "idle_duplicates", *TSHARK_FLAGS.values()), 0))
+            ("packets", "bytes", "resets", "sacks", "again", "idle_duplicates", "closed", "closed_bytes",
+             *TSHARK_FLAGS.values()), 0))
         flow["packets"] += 1
         flow["bytes"] += int(one["tcp.len"] or 0)
         flow["resets"] += is_set(one["tcp.flags.reset"])
@@ -84,6 +87,12 @@ def tshark(file):
             flow[name] += 1
         flow["again"] += bool(marks & {"retransmission", "fast", "spurious"})
         length = int(one["tcp.len"] or 0) + is_set(one["tcp.flags.syn"]) + is_set(one["tcp.flags.fin"])
+        again_or_late = marks & {"retransmission", "fast", "spurious", "late"} and not is_set(one["tcp.flags.syn"])
+        if again_or_late and windows.get(opposite(direction)) == 0:
+            flow["closed"] += 1
+            flow["closed_bytes"] += length
+        if not is_set(one["tcp.flags.reset"]):
+            windows[direction] = int(one["tcp.window_size_value"])
         end = int(one["tcp.seq_raw"]) + length
         if direction not in ends or 0 < (end - ends[direction]) % 2**32 < 2**31:
             ends[direction] = end % 2**32

@@ -86,9 +86,11 @@ def connections_of_every_kind(site, capture):
         case.finish()
 
 
-def as_tcptrace(ours):
-    """What tcptrace says where it is right about the rest (T1, T2)."""
-    ours["again_bytes"] += max(0, ours["syns"] - 1) + max(0, ours["fins"] - 1)
+def as_tcptrace(ours, tsharks):
+    """What tcptrace says where it is right about the rest (T1, T2, T7)."""
+    ours["again_bytes"] += max(0, ours["syns"] - 1) + max(0, ours["fins"] - 1) - tsharks["closed_bytes"]
+    ours["again"] -= tsharks["closed"]
+    ours["window_probes"] += tsharks["closed"]
     if ours["rtt_samples"] < 3:
         ours["rtt_stdev"] = 0
     return ours
@@ -115,11 +117,12 @@ def compare(file, hosts, exceptions=None):
     left, wrong, ours = dict(exceptions or {}), [], {}
     for pair in hosts:
         ours |= fieldline(PROGRAM, file, "--hosts", pair)[0]
-    for instrument, flows in (("tcptrace", tcptrace(file)), ("tshark", tshark(file))):
+    tsharks = tshark(file)
+    for instrument, flows in (("tcptrace", tcptrace(file)), ("tshark", tsharks)):
         assert set(flows) == set(ours), (instrument, set(flows) ^ set(ours))
         for direction, theirs in flows.items():
             own = dict(ours[direction])
-            own = as_tcptrace(own) if instrument == "tcptrace" else as_tshark(own, theirs)
+            own = as_tcptrace(own, tsharks[direction]) if instrument == "tcptrace" else as_tshark(own, theirs)
             for what in sorted(set(own) & set(theirs)):
                 expected = own[what] + left.pop((instrument, direction[1], direction[3], what), 0)
                 if theirs[what] is not None and not is_same(what, theirs[what], expected):
@@ -198,6 +201,7 @@ def compare_written(folder):
     assert flows[generated.OVERTAKEN]["late"] == 6 and flows[generated.OVERTAKEN]["again"] == 0
     assert (flows[generated.PROBED]["window_probes"], flows[generated.PROBED]["keep_alives"]) == (3, 4)
     assert flows[generated.MIDSTREAM]["again"] == 1
+    assert (flows[generated.CLOSED]["again"], flows[generated.CLOSED]["window_probes"]) == (1, 0)
 
 
 def main():
