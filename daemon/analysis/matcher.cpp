@@ -214,8 +214,8 @@ void Matcher::pass_ack(const Passing& one) {
   const Roles roles = ack_roles_[!one.reverse];
   End& end = ends_[!one.reverse];
   if (roles.first) {
-    end.before->see_ack(one.sighting.seen);
     const Acknowledged acknowledged = end.again->see_ack(one.sighting);
+    end.before->see_ack(one.sighting.seen, acknowledged);
     end.stats->see_opposite(one.sighting, acknowledged);
     if (end.sequences) end.sequences->see_ack(one.sighting.seen);
     if (end.waits) end.waits->see_ack(one.sighting, acknowledged);

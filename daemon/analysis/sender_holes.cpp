@@ -79,23 +79,28 @@ void SenderHoles::see_data(Sender& sender, const Observation& seen) {
   if (!sender.started || (begin > sender.next && begin - sender.next > kJumpMax)) {
     jumps_ += sender.started;
     sender.started = true;
-    sender.next = end;
+    sender.next = begin;
   } else if (begin > sender.next) {
     sender.holes[sender.next] = {begin,           sender.newest_ns, seen.time,
                                  sender.segments, seen.ip_id,       timestamp_of(seen)};
-    sender.next = end;
   } else {
     fill(seen.flow, begin, end, seen);
-    sender.next = std::max(sender.next, end);
+  }
+  if (end > sender.next) {
+    sender.next = end;
+    sender.newest_ns = seen.time;
   }
   ++sender.segments;
-  sender.newest_ns = seen.time;
   sender.largest = std::max<std::uint32_t>(sender.largest, seen.payload);
 }
 
-void SenderHoles::see_ack(const Observation& seen) {
+void SenderHoles::see_ack(const Observation& seen, const Acknowledged& acknowledged) {
   if (!flows_->is_tcp(seen.flow) || !(seen.flags & kAck)) return;
-  auto& high = sender_of(seen.flow).acked;
+  Sender& sender = sender_of(seen.flow);
+  if (const auto rtt = acknowledged.rtt_ns) {
+    sender.rtt_ns = std::min(sender.rtt_ns.value_or(*rtt), *rtt);
+  }
+  auto& high = sender.acked;
   if (!high || before(*high, seen.ack) || (seen.flags & kSyn)) high = seen.ack;
 }
 
@@ -150,7 +155,9 @@ void SenderHoles::restart(std::uint32_t flow) {
 }
 
 // A late original, or a retransmission? The IP id says in which order the host sent them, then
-// the TCP timestamp; without either a late packet is one that few have overtaken.
+// the TCP timestamp. Without either a late packet is one that comes sooner after the one in front
+// of the hole than its sender can know of a loss, by an acknowledgement or by a timer (RFC 6298,
+// RFC 8985): half of the least round trip leaves room for queues; or one that few have overtaken.
 bool SenderHoles::late_original(const Sender& sender, const Hole& hole, const Observation& filler) {
   if (sender.ids.usable() && filler.ip_id != 0 && hole.opener_id != 0 &&
       filler.ip_id != hole.opener_id) {
@@ -160,6 +167,7 @@ bool SenderHoles::late_original(const Sender& sender, const Hole& hole, const Ob
   if (sent && hole.opener_timestamp && *sent != *hole.opener_timestamp) {
     return before(*sent, *hole.opener_timestamp);
   }
+  if (sender.rtt_ns && filler.time - hole.before_ns < *sender.rtt_ns / 2) return true;
   return sender.segments - hole.opened_count <= kReorderedWithin;
 }
 

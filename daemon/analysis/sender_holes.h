@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "analysis/announce.h"
+#include "analysis/retransmissions.h"
 #include "analysis/section.h"
 
 namespace fieldline::analysis {
@@ -56,7 +57,7 @@ class SenderHoles {
   // A packet of this flow comes soon.
   void announce(std::uint32_t flow) const { analysis::announce(senders_, flow); }
   void see(const Observation& seen);
-  void see_ack(const Observation& seen);
+  void see_ack(const Observation& seen, const Acknowledged& acknowledged);
   EndEvidence finish(const Side& side);  // the last of its life
 
  private:
@@ -69,10 +70,11 @@ class SenderHoles {
   };
   struct Sender {
     bool started = false;
-    std::uint64_t next = 0;  // behind the highest byte seen
-    std::uint64_t newest_ns = 0;
+    std::uint64_t next = 0;       // behind the highest byte seen
+    std::uint64_t newest_ns = 0;  // when that was seen
     std::uint64_t segments = 0;
-    std::uint32_t largest = 0;  // payload
+    std::optional<std::uint64_t> rtt_ns;  // the least that was seen here
+    std::uint32_t largest = 0;            // payload
     std::uint32_t syn = 0;
     bool has_syn = false;
     std::optional<std::uint32_t> acked;

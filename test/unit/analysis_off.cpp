@@ -62,9 +62,11 @@ struct Flow {
 
 TEST_CASE("AHoleOfARestartIsCalledLoss: what passed the first point while it was off") {
   const bool was_off = GENERATE(false, true);
+  const bool repeated = GENERATE(false, true);  // what it saw first when it was back
   Flow flow;
   SenderHoles holes(flow.flows, false);
   holes.see(flow.data(1000, 100));
+  if (repeated) holes.see(flow.data(1000, 103.5));
   flow.id += 9;
   holes.see(flow.data(2000, 104));
   holes.see(flow.data(1500, 105));  // lost further down, and sent again
