@@ -45,6 +45,7 @@ std::string words_of(const Gap& gap, std::uint64_t count) {
       return std::string(name_of(gap.what)) + " " + grouped(count) + " (" + gap.cause + ")";
     case Gap::What::blind:
       if (gap.cause == "died") return "died, and what it saw is not known";
+      if (gap.cause == "undelivered") return "lagged behind, and its rest has not come";
       if (gap.cause == "silent") return "has told nothing more";
       return "was off (" + gap.cause + ")";
     case Gap::What::cut_off:
@@ -191,16 +192,15 @@ void GapBook::note_drops(Span& span, std::uint64_t at_ns, const Drops& so_far, b
   }
 }
 
-// A session that was closed because it lagged behind leaves no gap: its rest came later.
-const GapBook::Span& GapBook::end_of(const Span& head, const Sessions& sessions,
-                                     const std::map<std::string, const Span*>& follows) {
-  const Span* tail = &head;
-  for (std::size_t steps = 0; steps < follows.size(); ++steps) {
-    const auto next = follows.find(tail->session);
-    if (next == follows.end() || tail != &sessions.at(tail->session).spans.back()) break;
-    tail = next->second;
+std::vector<const GapBook::Span*> GapBook::chain(
+    const Span& head, const Sessions& sessions, const std::map<std::string, const Span*>& follows) {
+  std::vector<const Span*> spans{&head};
+  while (spans.size() <= follows.size()) {
+    const auto next = follows.find(spans.back()->session);
+    if (next == follows.end() || spans.back() != &sessions.at(next->first).spans.back()) break;
+    spans.push_back(next->second);
   }
-  return *tail;
+  return spans;
 }
 
 std::vector<Gap> GapBook::between(const Sessions& sessions) {
@@ -217,7 +217,18 @@ std::vector<Gap> GapBook::between(const Sessions& sessions) {
                    [](const Span* a, const Span* b) { return a->started_ns < b->started_ns; });
   std::vector<Gap> gaps;
   for (std::size_t at = 0; at < heads.size(); ++at) {
-    const Span& tail = end_of(*heads[at], sessions, follows);
+    const auto spans = chain(*heads[at], sessions, follows);
+    // A session that was closed because it lagged behind leaves no gap once its rest has come.
+    for (std::size_t link = 0; link + 1 < spans.size(); ++link) {
+      if (spans[link]->final) continue;
+      Gap gap;
+      gap.what = Gap::What::blind;
+      gap.cause = "undelivered";
+      gap.from_ns = spans[link]->heard_ns;
+      gap.until_ns = std::max(spans[link + 1]->started_ns, gap.from_ns);
+      gaps.push_back(std::move(gap));
+    }
+    const Span& tail = *spans.back();
     const bool is_last = at + 1 == heads.size();
     const bool orderly = tail.final && tail.continued_in.empty();
     if (is_last && orderly) continue;

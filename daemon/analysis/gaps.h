@@ -25,7 +25,8 @@ struct Gap {
   std::string sensor;
   What what = What::dropped;
   // dropped: ring, read, spool. missed: hook. blind: why it ended the run (expired, pulse,
-  // shutdown), died (it came back without final counts), silent (and did not come back). cut_off:
+  // shutdown), died (it came back without final counts), silent (and did not come back),
+  // undelivered (it went on in another session, and the rest of this one has not come). cut_off:
   // unreachable, refused, wrong_key. clock_set: utc, tai_offset.
   std::string cause;
   std::uint64_t from_ns = 0;              // by its own clock
@@ -88,8 +89,9 @@ class GapBook {
 
   Span* span_of(const Word& word);
   static void note_drops(Span& span, std::uint64_t at_ns, const Drops& so_far, bool times_spool);
-  static const Span& end_of(const Span& head, const Sessions& sessions,
-                            const std::map<std::string, const Span*>& follows);
+  // The spans that go on in one another, at least the head.
+  static std::vector<const Span*> chain(const Span& head, const Sessions& sessions,
+                                        const std::map<std::string, const Span*>& follows);
   static std::vector<Gap> between(const Sessions& sessions);
 
   std::map<std::string, Sensor> sensors_;

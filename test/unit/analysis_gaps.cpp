@@ -130,6 +130,17 @@ TEST_CASE("A session that was closed because it lagged behind is no gap, whichev
     book.counted("b", 950, true);
     CHECK(book.gaps().empty());
   }
+  SECTION("its rest has not come, what it saw then is not known") {
+    book.started("a", 100);
+    book.counted("a", 150, false);
+    book.started("b", 200, "a");
+    book.counted("b", 400, true);
+    CHECK(book.gaps() == Lines{"blind undelivered 150 200 -"});
+    CHECK(book.book.off("s1").size() == 1);
+    CHECK(doubts_of(book.book.gaps()).size() == 1);
+    book.counted("a", 199, true, {}, closing);
+    CHECK(book.gaps().empty());
+  }
   SECTION("the one that it names never came") {
     book.started("a", 100);
     book.counted("a", 199, true, {}, closing);
