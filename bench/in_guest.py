@@ -15,7 +15,7 @@ import sys
 
 import peers
 import pressure
-from guest import RING_KB, ROUND_TRIPS, Failed, Guest, counters, result, run, skipped
+from guest import RING_KB, RINGS_KB, ROUND_TRIPS, Failed, Guest, counters, result, run, skipped
 
 REPEATS = 3
 
@@ -101,7 +101,7 @@ def loss(guest, _):
     with guest.loaded(ring_kb=RING_KB, always=1):
         armed_ns = guest.pingpong()
         records = sum(counters()) / (ROUND_TRIPS + 100)
-    for ring_kb in (64, 256, 1024, 4096):
+    for ring_kb in RINGS_KB:
         fill_ms = ring_kb * 1024 / 24 / records * armed_ns / 1e6
         for percent in (10, 35, 50, 100, 150, 200, "auto"):
             delay = percent if percent == "auto" else f"{fill_ms * percent / 100:.2f}"
@@ -114,7 +114,7 @@ def loss(guest, _):
 
 
 def kept_from_cpu(guest, lttng):
-    """Figs. 6-7, the other half: the module and its peers with equal bytes, their readers kept from the CPU."""
+    """Figs. 6-7, the other half: the module and its peers with equal bytes, read at once and kept from the CPU."""
     pressure.measure(guest, started, lttng)
 
 

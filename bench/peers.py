@@ -39,9 +39,9 @@ def kprobes():
 
 
 @contextlib.contextmanager
-def magnet(guest, size="160M", **parameters):
+def magnet(guest, size="160M", ring_kb=RING_KB, **parameters):
     """The module with magnet-read, whose delay is its own choice."""
-    with guest.loaded(ring_kb=RING_KB, **parameters), guest.read(size=size):
+    with guest.loaded(ring_kb=ring_kb, **parameters), guest.read(size=size):
         def account():
             recorded, lost = counters()
             return recorded, lost, recorded * (64 if parameters.get("ext") else 24)
@@ -49,11 +49,11 @@ def magnet(guest, size="160M", **parameters):
 
 
 @contextlib.contextmanager
-def perf():
+def perf(ring_kb=RING_KB):
     """perf records all CPUs for as long as the measured command runs."""
     with kprobes() as events:
         chosen = [word for event in events for word in ("-e", event)]
-        yield ("perf", "record", "-q", "-a", "-m", f"{RING_KB}K", "-o", PERF_DATA, *chosen, "--"), count_perf
+        yield ("perf", "record", "-q", "-a", "-m", f"{ring_kb}K", "-o", PERF_DATA, *chosen, "--"), count_perf
     if os.path.exists(PERF_DATA):
         os.unlink(PERF_DATA)
 
@@ -147,11 +147,11 @@ class Lttng:
         return run(os.path.join(self.bin, "lttng"), *arguments, env=self.environment)
 
     @contextlib.contextmanager
-    def recording(self, *channel):
+    def recording(self, *channel, ring_kb=RING_KB):
         """channel: further options of the channel, as its read timer."""
         self.command("create", "bench", f"--output={self.TRACE}")
         try:
-            self.command("enable-channel", "-k", "--discard", f"--subbuf-size={RING_KB // self.SUB_BUFFERS}K",
+            self.command("enable-channel", "-k", "--discard", f"--subbuf-size={ring_kb // self.SUB_BUFFERS}K",
                          f"--num-subbuf={self.SUB_BUFFERS}", *channel, "hooks")
             for name, symbol in PROBES.items():
                 self.command("enable-event", "-k", f"--probe={symbol}", name, "-c", "hooks")

@@ -96,8 +96,8 @@ def wrapped(name):
 
 
 def loss(path, kernel, rings, pressed):
-    """Figs. 6-7: over the delay, a line per ring; and over the load, a line per recorder of equal bytes."""
-    fig, axes = figure(2, 2, 11, 7.4)
+    """Figs. 6-7: over the delay, a line per ring; over the ring and over the load, a line per recorder."""
+    fig, axes = figure(3, 2, 11, 11)
     for line, key, title, unit in ((axes[0][0], "lost_percent", "Fig. 6: loss", "events lost, %"),
                                    (axes[0][1], "overhead_percent", "Fig. 7: cost",
                                     "guest instructions more\nper round trip, %")):
@@ -107,8 +107,12 @@ def loss(path, kernel, rings, pressed):
     axes[0][0].plot([35, 100], [0.5, 3.2], "x", color="black", ms=7, mew=1.6, label="paper, 256 KB, 100 Mb/s")
     axes[0][0].legend(title="ring", title_fontsize=SMALL, alignment="left")
     axes[0][1].legend(title="ring", title_fontsize=SMALL, alignment="left", ncol=2)
-    bursts(axes[1][0], [r for r in pressed if r.get("kind") == "burst"])
-    beside(axes[1][1], [r for r in pressed if r.get("kind") == "busy"])
+    sizes = [r for r in pressed if r.get("kind") == "ring"]
+    over_rings(axes[1][0], sizes, "lost_percent", "Continuous traffic: loss", "events lost, %")
+    over_rings(axes[1][1], sizes, "overhead_percent", "Continuous traffic: cost",
+               "guest instructions more\nper round trip, %")
+    bursts(axes[2][0], [r for r in pressed if r.get("kind") == "burst"])
+    beside(axes[2][1], [r for r in pressed if r.get("kind") == "busy"])
     save(fig, path, "Events lost: ring size, delay, and who loses when with equal bytes")
 
 
@@ -123,6 +127,20 @@ def over_delay(axes, rings, key):
     axes.set_xticks([10, 35, 50, 100, 150, 200, 225], ["10", "35", "50", "100", "150", "200", "\nauto"])
     axes.set_xlabel("reader's delay, % of the time that fills the ring")
     axes.set_ylim(bottom=0)
+
+
+def over_rings(axes, results, key, title, unit):
+    for i, name in enumerate(dict.fromkeys(r["pressure"] for r in results)):
+        own = [r for r in results if r["pressure"] == name]
+        axes.plot([r["ring_kb"] for r in own], [r[key] for r in own], "o-", ms=3.5, color=COLOURS[i], label=name)
+    rings = list(dict.fromkeys(r["ring_kb"] for r in results))
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(rings, [f"{ring_kb} KiB" for ring_kb in rings])
+    axes.set_ylim(bottom=0)
+    axes.set_title(title)
+    axes.set_xlabel("ring of each recorder")
+    axes.set_ylabel(unit)
+    axes.legend(loc="best")
 
 
 def bursts(axes, results):
