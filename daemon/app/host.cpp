@@ -79,6 +79,7 @@ Host::Host(asio::io_context& io, const HostConfig& config, Parts parts)
       drain_timer_(io),
       sample_timer_(io),
       control_(io, config, std::move(parts.trust), streams_, *this, watch_->trigger_fd()) {
+  recorder_.set_interfaces(watch_->ifindexes());
   recorder_.confirm_by([this](const DiagSocket& opened) {
     auto found = sockets_.socket(opened);
     if (found) return *found;
@@ -142,7 +143,7 @@ void Host::keep_draining() {
 void Host::drain_ring() {
   auto drained =
       feed_->drain([this](const magnet::EventSource::Batch& batch) { recorder_.on_batch(batch); });
-  if (!drained) spdlog::error("event ring: {}", drained.error().text());
+  if (!drained) tell_once("event ring: " + drained.error().text());
 }
 
 void Host::drain() {
@@ -209,8 +210,8 @@ void Host::sample() {
     const capture::HostSocket& socket = *sockets[next_sampled_++ % sockets.size()];
     auto info = sockets_.tcp_info(socket.socket);
     if (!info) {
-      spdlog::error("tcp_info: {}", info.error().text());
-      return;
+      tell_once("tcp_info: " + info.error().text());
+      break;
     }
     if (*info) {
       recorder_.on_sample(socket, **info, clock_.utc_ns());

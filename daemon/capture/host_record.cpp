@@ -54,6 +54,8 @@ std::optional<Ports> ports_of(const magnet_record_ext& record) {
 }
 
 std::optional<std::uint32_t> own_sequence(const magnet_record_ext& record) {
+  const auto ports = ports_of(record);
+  if (!ports || std::get<0>(*ports) != IPPROTO_TCP) return {};
   switch (record.head.event) {
     case MAGNET_SOCK_SEND:
       return record.ext.sock.seq;

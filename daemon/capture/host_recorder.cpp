@@ -111,6 +111,13 @@ void HostRecorder::settle(std::uint64_t question) {
   }
 }
 
+bool HostRecorder::is_elsewhere(const Waiting& one) const {
+  if (ifindexes_.empty() || !one.has_extension) return false;
+  if (one.record.head.event >> 8 != MAGNET_LAYER_DEV) return false;
+  const auto ifindex = static_cast<int>(one.record.ext.packet.ifindex);
+  return std::find(ifindexes_.begin(), ifindexes_.end(), ifindex) == ifindexes_.end();
+}
+
 // False: its cookie must be asked for first.
 bool HostRecorder::take(const Waiting& one, bool asked) {
   const std::uint32_t event = one.record.head.event;
@@ -119,6 +126,10 @@ bool HostRecorder::take(const Waiting& one, bool asked) {
     for (const RunId& run : active_) {
       if (is_on(run, one.record.head.timestamp)) add(run, one);
     }
+    return true;
+  }
+  if (is_elsewhere(one)) {
+    ++totals_.others;
     return true;
   }
   if (event == MAGNET_SOCK_OPEN) open(one, asked);

@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "base/event.h"
@@ -45,7 +46,7 @@ using Confirm = std::function<std::optional<DiagSocket>(const DiagSocket& opened
 // Records given = those of runs (each of several: each) + others + unjoined + waiting.
 struct HostTotals {
   std::uint64_t taken = 0;     // belonged to a run at least
-  std::uint64_t others = 0;    // of sockets of no run: left alone on purpose
+  std::uint64_t others = 0;    // of sockets of no run, of other interfaces: left alone on purpose
   std::uint64_t unjoined = 0;  // whose they are cannot be told
 };
 
@@ -68,6 +69,9 @@ class HostRecorder {
   // A source that records the whole machine says of no socket whose it is: one that opens with a
   // run's addresses is believed when this confirms it. Without it sock_diag must have told it.
   void confirm_by(Confirm confirm) { confirm_ = std::move(confirm); }
+  // Device records of other interfaces are nobody's: a bond, a VLAN and the port below them have
+  // one each of the same packet. None: of all.
+  void set_interfaces(std::vector<int> ifindexes) { ifindexes_ = std::move(ifindexes); }
   // When the set of runs, their times or their flows changed. Of a run without a time: all of it.
   void set_flows(std::vector<HostFlow> flows, std::vector<HostRun> runs = {});
   void on_batch(const magnet::EventSource::Batch& batch);
@@ -127,6 +131,7 @@ class HostRecorder {
   void give_up();
   bool is_on(const RunId& run, std::uint64_t at_ns) const;
   bool is_counted_alone(const RunId& run) const;
+  bool is_elsewhere(const Waiting& one) const;
   void give(const Runs& runs, const Waiting& one);
   Run& run_of(const RunId& id);
   void add(const RunId& id, const Waiting& one);
@@ -137,6 +142,7 @@ class HostRecorder {
   RunId session_;
   std::vector<EventSink> sinks_;
   HostSockets sockets_;
+  std::vector<int> ifindexes_;  // whose device records are taken
   Confirm confirm_;
   Runs active_;
   std::unordered_map<RunId, HostRun> times_;

@@ -42,6 +42,7 @@ class TcWatch final : public HostWatch {
   }
 
   const char* attachment() const override { return hooks_.front().attachment(); }
+  std::vector<int> ifindexes() const override { return ifindexes_; }
   int trigger_fd() const override { return ring_->fd(); }
   Result<std::size_t> drain_triggers(const Source::OnTrigger& on_trigger) override {
     return ring_->drain([&](ByteView record) -> Result<void> {
@@ -64,6 +65,7 @@ class TcWatch final : public HostWatch {
   Skeleton skeleton_;
   std::unique_ptr<Ring> ring_;
   std::vector<TcHook> hooks_;
+  std::vector<int> ifindexes_;
 };
 
 Result<void> TcWatch::load(const HostWatchOptions& options) {
@@ -103,6 +105,7 @@ Result<void> TcWatch::attach(const std::string& name, std::uint32_t index) {
     if (!hook) return hook.error();
     hooks_.push_back(std::move(*hook));
   }
+  ifindexes_.push_back(ifindex);
   return {};
 }
 

@@ -23,6 +23,7 @@ class HostWatch {
   virtual ~HostWatch() = default;
 
   virtual const char* attachment() const = 0;  // "tcx" or "clsact"
+  virtual std::vector<int> ifindexes() const = 0;
   virtual int trigger_fd() const = 0;
   virtual Result<std::size_t> drain_triggers(const Source::OnTrigger& on_trigger) = 0;
   // Of its members only those of triggers are counted here.

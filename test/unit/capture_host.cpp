@@ -92,6 +92,25 @@ TEST_CASE(
   }
 }
 
+TEST_CASE("OnePacketOfABondIsTwo: device records of interfaces that are not named are nobody's") {
+  Store store;
+  HostRecorder recorder(FL_EVENT_MODULE, kSession, store.sink());
+  recorder.set_interfaces({3, 4});
+  recorder.set_flows(flows(run_of(1), kA, kB, 5201));
+  recorder.learn(socket_of(7, kA, 41000, kB, 5201));
+  std::vector<magnet_record_ext> packets;
+  for (const int ifindex : {2, 3, 4, 5}) {
+    packets.push_back(device(MAGNET_DEV_SEND, 41000, 5201));
+    packets.back().head.sockid = 7;
+    packets.back().ext.packet.ifindex = static_cast<std::uint32_t>(ifindex);
+  }
+  packets.push_back(record(MAGNET_SOCK_SEND, 7));
+  give(recorder, packets);
+  recorder.flush();
+  CHECK(store.records[run_of(1)].size() == 3);
+  CHECK(recorder.totals().others == 2);
+}
+
 TEST_CASE("EqualPortsOfTwoPeers: sequence tells whose packet it is, else it is nobody's") {
   Store store;
   HostRecorder recorder(FL_EVENT_MODULE, kSession, store.sink());

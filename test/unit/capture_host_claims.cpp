@@ -153,6 +153,23 @@ TEST_CASE("EqualPortsOfTwoRuns: a known socket of one does not take the other's 
   CHECK(store.records[run_of(2)].size() == 1);
 }
 
+TEST_CASE("StrangersOfEqualUdpPorts: datagrams have no sequence that would tell whose they are") {
+  Store store;
+  HostRecorder recorder(FL_EVENT_MODULE, kSession, store.sink());
+  recorder.set_flows(flows(run_of(1), kA, kB, 5060, IPPROTO_UDP));
+  recorder.learn(socket_of(7, kA, 5060, kB, 5060, IPPROTO_UDP));
+  magnet_record_ext sent = record(MAGNET_SOCK_SEND, 7);
+  sent.ext.sock = {};
+  sent.ext.sock.protocol = IPPROTO_UDP;
+  sent.ext.sock.local_port = sent.ext.sock.peer_port = 5060;
+  // Of another peer's for an unconnected socket, or for another namespace's.
+  give(recorder, {sent, device(MAGNET_DEV_RECV, 5060, 5060, 0, 0, IPPROTO_UDP)});
+  recorder.flush();
+  REQUIRE(store.records[run_of(1)].size() == 1);
+  CHECK(store.records[run_of(1)][0].head.event == MAGNET_SOCK_SEND);
+  CHECK(recorder.totals().unjoined == 1);
+}
+
 TEST_CASE("A run gets what happened in its time, however late it is looked at") {
   for (auto source : {FL_EVENT_MODULE, FL_EVENT_EBPF}) {
     Store store;

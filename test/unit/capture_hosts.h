@@ -85,6 +85,7 @@ inline magnet_record_ext device(std::uint32_t event, std::uint16_t local, std::u
 
 inline magnet_record_ext sent(std::uint64_t sockid, std::uint32_t seq) {
   magnet_record_ext one = record(MAGNET_SOCK_SEND, sockid);
+  one.ext.sock.protocol = IPPROTO_TCP;
   one.ext.sock.seq = seq;
   return one;
 }
