@@ -61,18 +61,19 @@ Result<void> pump(ParseOptions& options, magnet::MergedEvents& events, Sinks& si
   for (auto& sink : sinks) {
     if (auto begun = sink->begin(set); !begun) return begun.error();
   }
-  while (*event && !options.filter.over(**event)) {
+  while (event && *event && !options.filter.over(**event)) {
     for (auto& sink : sinks) {
       if (!options.filter.passes(**event)) break;
       if (auto put = sink->event(**event); !put) return put.error();
     }
     event = events.next();
-    if (!event) return event.error();
   }
+  // What came before a read that failed is whole.
   for (auto& sink : sinks) {
     if (auto ended = sink->end(); !ended) return ended.error();
     if (const std::string remark = sink->remark(); !remark.empty()) say(kTool, remark);
   }
+  if (!event) return event.error();
   return {};
 }
 
@@ -112,8 +113,9 @@ int parse(ParseOptions& options, int output) {
   magnet::MergedEvents events(std::move(*traces));
   auto done = pump(options, events, *sinks);
   if (!done && done.error().code == Code::closed) return kOk;
+  const bool damaged = report(options, events);
   if (!done) return fail_tool(kTool, done.error());
-  return report(options, events) ? kPartial : kOk;
+  return damaged ? kPartial : kOk;
 }
 
 }  // namespace fieldline::cli

@@ -13,11 +13,13 @@ namespace {
 
 constexpr std::size_t kWindow = 1 << 20;
 constexpr std::size_t kReported = 100;
+constexpr std::size_t kLongest =
+    sizeof(fl_trace_batch) + FL_TRACE_BATCH_RECORDS * sizeof(magnet_record_ext);
+static_assert(kWindow > kLongest);
 // A head that looks right over records that do not check costs a check sum over the whole batch.
-// Chance makes none; a file that is made of them is given up, so that reading it stays linear.
-constexpr unsigned kFalseHeads = 1024;
-static_assert(kWindow >
-              sizeof(fl_trace_batch) + FL_TRACE_BATCH_RECORDS * sizeof(magnet_record_ext));
+// Damage makes one of a batch. A file that is made of more than it has bytes for is given up, so
+// that reading it stays linear; so many of the longest are free.
+constexpr std::uint64_t kFreeHeads = 64;
 
 bool all_zero(ByteView bytes) {
   return bytes.empty() ||
@@ -93,7 +95,7 @@ Result<bool> TraceReader::read_batch(std::uint64_t offset, Batch& batch) {
   if (bytes->size() < sizeof head + length) return false;
   const ByteView records = bytes->subspan(sizeof head);
   if (batch_crc(head, records) != head.crc) {
-    ++false_heads_;
+    unsound_ += sizeof head + length;
     return false;
   }
   batch.sequence = head.sequence;
@@ -173,9 +175,9 @@ Result<std::uint64_t> TraceReader::find_used_end(std::uint64_t from) {
 // No batch at at_: zeros up to the end are the end. Else it is damage, up to the next batch that
 // checks or the last byte in use.
 Result<std::optional<Batch>> TraceReader::resynchronise() {
-  const std::uint64_t begin = at_;
+  const std::uint64_t begin = at_, most = size_ + kFreeHeads * kLongest;
   Batch batch;
-  for (std::uint64_t at = begin; false_heads_ < kFalseHeads;) {
+  for (std::uint64_t at = begin + FL_TRACE_BATCH_ALIGN; unsound_ <= most;) {
     auto candidate = next_candidate(at);
     if (!candidate) return candidate.error();
     if (*candidate >= size_) break;
@@ -194,7 +196,7 @@ Result<std::optional<Batch>> TraceReader::resynchronise() {
   used_end_ = *end;
   if (*end > begin) {
     report(begin, *end - begin,
-           false_heads_ < kFalseHeads ? "a torn or corrupt end" : "too much that does not check");
+           unsound_ <= most ? "a torn or corrupt end" : "too much that does not check");
   }
   return std::optional<Batch>();
 }

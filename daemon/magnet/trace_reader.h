@@ -77,7 +77,7 @@ class TraceReader {
   std::uint64_t at_ = FL_TRACE_HEADER_SIZE;
   std::uint64_t sound_end_ = FL_TRACE_HEADER_SIZE, used_end_ = FL_TRACE_HEADER_SIZE;
   std::uint64_t last_sequence_ = 0;
-  unsigned false_heads_ = 0;
+  std::uint64_t unsound_ = 0;  // bytes of what looked like a batch and does not check
   bool ended_ = false;
   Bytes buffer_;
   std::uint64_t buffer_at_ = 0;
