@@ -121,6 +121,9 @@ class Host:
         finally:
             self.run(f"{self.sudo}rmmod magnet")
 
+    def iperf3(self):
+        return self.beside("iperf3", "iperf3 -s --forceflush", "grep -q 'Server listening' log")
+
     def magnet_read(self):
         return self.beside("magnet-read", f"{{ mkmagnet trace 1G && exec {self.sudo}magnet-read trace; }}",
                            f"{self.sudo}sh -c 'ls -l /proc/[0-9]*/fd' 2>/dev/null | grep -q /dev/magnet0")
@@ -175,18 +178,16 @@ def measure(ssh, names, seconds, repeats, tell):
     """A result per configuration: mbps, send_cpu, receive_cpu as (mean, half interval), or skipped with the reason."""
     sender, receiver = (Host(ssh, name) for name in names)
     results = []
-    with receiver.beside("iperf3", "iperf3 -s --forceflush", "grep -q 'Server listening' log"):
-        for name, paper, parts in configurations(sender, receiver):
-            tell(f"{name}: {repeats} x {seconds} s")
-            try:
-                with contextlib.ExitStack() as stack:
-                    for part in parts:
-                        stack.enter_context(part())
-                    figures = [transfer(sender, receiver, seconds) for _ in range(repeats)]
-            except Unable as reason:
-                results.append({"configuration": name, "paper": paper, "skipped": str(reason)})
-                continue
-            mbps, send, receive = (interval([f[i] for f in figures]) for i in range(3))
-            results.append({"configuration": name, "paper": paper, "mbps": mbps, "send_cpu": send,
-                            "receive_cpu": receive})
+    for name, paper, parts in configurations(sender, receiver):
+        tell(f"{name}: {repeats} x {seconds} s")
+        try:
+            with contextlib.ExitStack() as stack:
+                for part in [receiver.iperf3, *parts]:
+                    stack.enter_context(part())
+                figures = [transfer(sender, receiver, seconds) for _ in range(repeats)]
+        except Unable as reason:
+            results.append({"configuration": name, "paper": paper, "skipped": str(reason)})
+            continue
+        mbps, send, receive = (interval([f[i] for f in figures]) for i in range(3))
+        results.append({"configuration": name, "paper": paper, "mbps": mbps, "send_cpu": send, "receive_cpu": receive})
     return results, sender.boot == receiver.boot
