@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Load and unload under traffic, with devices open, readers that come and are killed, threads that sleep in calls, and
-memory that runs out.
-"""
+"""Load and unload under traffic, with devices open, readers that come and are killed, threads that sleep in calls."""
 import errno
 import os
 import random
@@ -18,7 +16,6 @@ from rings import Proc, Ring, Rings, insmod, rmmod
 
 CYCLES = int(os.environ.get("MAGNET_CYCLES", "50"))
 SLEEPERS = 12
-SYS_INIT_MODULE = 175
 RINGS_KB = (4, 16, 256)
 LAYERS = ("sock,tcp,udp,ip,dev", "sock", "ip,dev", "tcp", "sock,udp")
 
@@ -109,11 +106,6 @@ def memory():
     return {key: values[key] for key in ("VmallocUsed", "Percpu")}
 
 
-def mount_debugfs():
-    if not os.path.ismount("/sys/kernel/debug"):
-        run("mount", "-t", "debugfs", "debugfs", "/sys/kernel/debug")
-
-
 class Life(unittest.TestCase):
     def cycle(self, number, choose, sleepers):
         insmod(f"ring_kb={choose.choice(RINGS_KB)} ext={number % 2} always={number % 3 == 0:d} "
@@ -200,6 +192,29 @@ class Life(unittest.TestCase):
                 time.sleep(0.05)
         rmmod()
 
+    def test_functions_are_not_entered_while_ftrace_is_off(self):
+        """Said, and tried again at the next open. Nor can it be switched off while they are in use."""
+        def switch(on):
+            with open("/proc/sys/kernel/ftrace_enabled", "w") as file:
+                file.write(str(on))
+
+        def states_by_ftrace():
+            with Rings():
+                return {hook["state"] for hook in Proc().hooks if hook["kind"] == "ftrace"} - {"spare"}
+
+        insmod("")
+        switch(0)
+        try:
+            self.assertEqual(states_by_ftrace(), {"failed"})
+            self.assertRegex(run("dmesg"), r"magnet: __tcp_transmit_skb could not be hooked \(error 16\)")
+        finally:
+            switch(1)
+        self.assertEqual(states_by_ftrace(), {"armed"})
+        with Rings(), self.assertRaises(OSError) as busy:
+            switch(0)
+        self.assertEqual(busy.exception.errno, errno.EBUSY)
+        rmmod()
+
     def test_hooks_are_absent_while_nobody_reads(self):
         insmod("")
         for _ in range(2):
@@ -211,81 +226,3 @@ class Life(unittest.TestCase):
         insmod("always=1")
         self.assertNotIn("idle", Proc().states().values())
         rmmod()
-
-
-class Faults(unittest.TestCase):
-    """On a kernel with fault injection: the n-th allocation of a load, or of an open, fails."""
-
-    def test_memory_runs_out_at_load_and_open(self):
-        mount_debugfs()
-        if not os.path.exists("/proc/thread-self/fail-nth"):
-            self.skipTest("this kernel has no fault injection")
-        # By default an allocation that may sleep never fails, and of pages none but the large.
-        for knob, value in (("failslab/ignore-gfp-wait", "N"), ("failslab/verbose", "0"),
-                            ("fail_page_alloc/ignore-gfp-wait", "N"), ("fail_page_alloc/verbose", "0"),
-                            ("fail_page_alloc/min-order", "0")):
-            with open(f"/sys/kernel/debug/{knob}", "w") as file:
-                file.write(value)
-        # The kernel says at length, as a warning, what it could not allocate: that is no complaint.
-        run("dmesg", "-n", "4")
-        self.addCleanup(run, "dmesg", "-n", "5")
-        with open(f"{rings.MODULES}/magnet.ko", "rb") as file:
-            image = file.read()
-
-        def load():
-            return rings.libc.syscall(SYS_INIT_MODULE, image, len(image), b"ring_kb=8")
-
-        def unload(_):
-            rmmod()
-
-        errors = self.each_fault(load, unload)
-        self.assertLessEqual(set(errors), {errno.ENOMEM, errno.EINVAL, errno.ENOENT, errno.ENOEXEC})
-        self.assertGreater(errors.count(errno.ENOMEM), 50)
-        insmod("ring_kb=8")
-        # An open succeeds with what could be hooked; what could not is tried again at the next.
-        errors = self.each_fault(lambda: rings.libc.open(b"/dev/magnet0", os.O_RDWR), os.close)
-        self.assertLessEqual(set(errors), {errno.ENOMEM, errno.ENFILE, errno.EMFILE})
-        with Rings():
-            self.assertNotIn("failed", Proc().states().values())
-        rmmod()
-        self.assertNotRegex(run("dmesg"), r"BUG:|WARNING:|KASAN:|UBSAN:|Oops")
-
-    def each_fault(self, call, undo):
-        """The errors of `call` with a fault at each of its last 300 allocations, and at some of those before (a load's
-        are the kernel's own until init runs).
-        """
-        many, errors = 1_000_000, []
-        _, left = self.with_fault(many, call, undo)
-        total = many - left
-        for number in [*range(1, total - 300, 41), *range(max(1, total - 300), total + 1)]:
-            error, _ = self.with_fault(number, call, undo)
-            if error:
-                errors.append(error)
-        print(f"  {total} allocations, {len(errors)} of the faults told", flush=True)
-        return errors
-
-    def with_fault(self, number, call, undo):
-        """The call's errno or 0, and how many allocations were left to go."""
-        nth = os.open("/proc/thread-self/fail-nth", os.O_RDWR)
-        os.write(nth, str(number).encode())
-        result = call()
-        error = rings.ctypes.get_errno() if result < 0 else 0
-        left = int(os.pread(nth, 20, 0))
-        os.write(nth, b"0")
-        os.close(nth)
-        if result >= 0:
-            undo(result)
-        return error, left
-
-    def test_nothing_leaked(self):
-        """Last of all: what the kernel's leak detector found in everything before."""
-        leaks = "/sys/kernel/debug/kmemleak"
-        mount_debugfs()
-        if not os.path.exists(leaks):
-            self.skipTest("this kernel has no leak detector")
-        for _ in range(2):  # what is younger than 5 s at the first scan is seen at the second
-            with open(leaks, "w") as file:
-                file.write("scan")
-        with open(leaks) as file:
-            text = file.read()
-        self.assertNotIn("magnet", text)

@@ -1,13 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Another module's events in MAGNeT's rings. Writing "sockid event size" into /proc/magnet_sample adds one record and
- * gives back what magnet_add() returned; the extension is the bytes 1 to 40.
+ * gives back what magnet_add() returned; the extension is the bytes 1 to 40. leak=N: so many allocations are forgotten,
+ * for who tests a leak detector.
  */
 #include <linux/module.h>
 #include <linux/proc_fs.h>
 #include <linux/seq_file.h>
+#include <linux/slab.h>
 #include <linux/uaccess.h>
 #include "magnet.h"
+
+static unsigned int leak;
+module_param(leak, uint, 0444);
+MODULE_PARM_DESC(leak, "so many allocations of 64 bytes are forgotten (default 0)");
 
 static ssize_t sample_write(struct file *file, const char __user *from, size_t length, loff_t *at)
 {
@@ -48,6 +54,13 @@ static const struct proc_ops sample_ops = {
 
 static int __init sample_init(void)
 {
+	unsigned int i;
+
+	for (i = 0; i < leak; i++) {
+		void *forgotten = kmalloc(64, GFP_KERNEL);
+
+		OPTIMIZER_HIDE_VAR(forgotten); /* an allocation without a use may be left out */
+	}
 	return proc_create("magnet_sample", 0600, NULL, &sample_ops) ? 0 : -ENOMEM;
 }
 
