@@ -6,7 +6,7 @@ import rings
 from guest_net import counters, difference
 from rings import Rings
 
-TCP = 6
+TCP, ICMP6 = 6, 58
 FIN, SYN = 1, 2
 
 
@@ -35,6 +35,27 @@ class Measured:
     def sizes(self, *events, **fields):
         """Bytes; a negative size is an error and none."""
         return sum(max(r.size, 0) for r in self.of(*events, **fields))
+
+    def check_ip(self, test, version):
+        """IP's records are the packets that the kernel counted, and their bytes. All multicast is the kernel's own: it
+        reports its groups when it likes, by ICMPv6, and hears reports that are delivered to nobody.
+        """
+        counted = self.counted
+        sent, received = ((rings.IP_SEND, rings.IP_RECV), (rings.IP6_SEND, rings.IP6_RECV))[version == 6]
+        out, into = ([r for r in self.of(event) if r.protocol != ICMP6] for event in (sent, received))
+        size_out, size_into = (sum(r.size for r in records) for records in (out, into))
+        if version == 4:
+            test.assertEqual(len(out), counted["IpOutRequests"])
+            test.assertEqual(len(into), counted["IpInDelivers"])
+            test.assertEqual(len(into), counted["IpInReceives"])
+            test.assertEqual(size_out, counted["IpExtOutOctets"])
+            test.assertEqual(size_into, counted["IpExtInOctets"])
+        else:
+            test.assertEqual(len(out), counted["Ip6OutRequests"] - counted["Ip6OutMcastPkts"])
+            test.assertEqual(len(into), counted["Ip6InDelivers"] - counted["Icmp6InMsgs"])
+            test.assertEqual(len(into), counted["Ip6InReceives"] - counted["Ip6InMcastPkts"])
+            test.assertEqual(size_out, counted["Ip6OutOctets"] - counted["Ip6OutMcastOctets"])
+            test.assertEqual(size_into, counted["Ip6InOctets"] - counted["Ip6InMcastOctets"])
 
     def check_segments(self, test, accepted=1):
         """TcpOutSegs, TcpInSegs and TcpRetransSegs against TCP's and IP's records. The returned number is of segments

@@ -3,19 +3,23 @@
 has a record and is not counted: docs/magnet-module.md has the same list.
 """
 import errno
+import os
 import select
 import socket
+import tempfile
 import time
 import unittest
 
 import rings
 import ways
-from guest_net import TcpPair, UdpPair, cookie, netns, run
-from measured import FIN, Measured, closed
+from guest_net import ADDRESS, TcpPair, UdpPair, cookie, entries, kernel_has, netns, run
+from measured import FIN, SYN, Measured, closed
 
 LENGTH = 150_000
+PAGE = 4096
 TLS_OVERHEAD = 29  # a record's header, explicit nonce and tag
 FIN_WAIT2 = 5
+MSG_FASTOPEN = 0x20000000
 SO_TIMESTAMPING, TX_SOFTWARE, SOFTWARE = 37, 1 << 1, 1 << 4  # asm-generic/socket.h, linux/net_tstamp.h
 
 
@@ -59,12 +63,15 @@ class Ways(unittest.TestCase):
         self.assertEqual(measured.sizes(rings.SOCK_SEND, sockid=client), LENGTH)
         self.assertEqual(measured.sizes(rings.SOCK_RECV, sockid=server), LENGTH)
         measured.check_no_strays(self)
-        self.assertEqual(len(measured.of(rings.IP_SEND)), measured.counted["IpOutRequests"])
+        measured.check_ip(self, version)
         return measured, client, server
 
-    def plain(self, *args, **more):
-        measured, client, server = self.transfer(*args, **more)
-        self.below(measured, client, server, LENGTH)
+    def plain(self, *args):
+        """Over each medium and family: loopback copies where a wire is given pages, and the families' calls are two."""
+        for medium, version in ADDRESS:
+            with self.subTest(f"IPv{version}, {medium}"):
+                measured, client, server = self.transfer(*args, medium=medium, version=version)
+                self.below(measured, client, server, LENGTH)
 
     def below(self, measured, client, server, length):
         sent = length + measured.sizes(rings.TCP_RETRANS, sockid=client)
@@ -134,6 +141,93 @@ class Ways(unittest.TestCase):
         self.assertEqual({r.sockid for r in again}, {client})
         self.assertEqual(sum(r.segments for r in again), measured.counted["TcpRetransSegs"])
         self.assertEqual(measured.sizes(rings.TCP_SEND, sockid=client), LENGTH + sum(r.size for r in again))
+        of_client = measured.of(rings.TCP_SEND, rings.TCP_RETRANS, sockid=client)
+        for before, record in zip(of_client, of_client[1:]):
+            if record.event == rings.TCP_RETRANS:
+                self.assertEqual((before.event, before.seq, before.size), (rings.TCP_SEND, record.seq, record.size))
+
+    def udp_file(self, medium, version):
+        """sendfile() of more than one page to a connected UDP socket: sizes at each layer, in order, and whether the
+        kernel appended pages to the datagram below udp_sendmsg().
+        """
+        def action():
+            pair = UdpPair(medium, version)
+            pair.client.connect(pair.to)
+            with tempfile.TemporaryFile() as file:
+                file.write(bytes(PAGE + 904))
+                file.flush()
+                assert os.sendfile(pair.client.fileno(), file.fileno(), 0, PAGE + 904) == PAGE + 904
+            got = 0
+            while got < PAGE + 904:
+                got += len(pair.server.recv(PAGE + 904))
+            pair.close()
+
+        with entries("ip_append_page") as appended:
+            measured = Measured(action, lambda records: True)
+            below = appended() > 0
+        self.assertEqual(measured.lost, 0)
+        return [[r.size for r in measured.of(event)]
+                for event in (rings.SOCK_SEND, rings.UDP_SEND, rings.UDP_RECV, rings.SOCK_RECV)], below
+
+    def test_sendfile_of_udp(self):
+        """A kernel with sendpage() (up to 6.4) gives each page by a call of its own. IPv6 has no udp_sendpage(): each is
+        a datagram. IPv4's hands them to udp_sendmsg(); or, on older kernels, begins the datagram by udp_sendmsg() without
+        data and appends the pages below it.
+        """
+        whole, split = [PAGE + 904], [PAGE, 904]
+        pages = kernel_has("inet_sendpage")
+        for medium, version in ADDRESS:
+            with self.subTest(f"IPv{version}, {medium}"):
+                sizes, below = self.udp_file(medium, version)
+                sent = split if pages else whole
+                got = split if pages and version == 6 else whole
+                self.assertEqual(sizes, [sent, [0] if below else sent, got, got])
+
+    def test_sendfile_of_udp_to_a_device_that_does_not_gather(self):
+        """Where pages are appended: then they are not, and the call that sends each instead is inside another's."""
+        whole, split = [PAGE + 904], [PAGE, 904]
+        with netns("left"):
+            run("ethtool", "-K", "veth0", "sg", "off")
+        try:
+            sizes, below = self.udp_file("veth", 4)
+        finally:
+            with netns("left"):
+                run("ethtool", "-K", "veth0", "sg", "on", "gso", "on", "tso", "on")
+        sent = split if kernel_has("inet_sendpage") else whole
+        expected = [[PAGE, PAGE, 904, 904], [0, *split]] if below else [sent, sent]
+        self.assertEqual(sizes, [*expected, whole, whole])
+
+    def test_fast_open(self):
+        """What a SYN brings is the listener's tcp-recv: the connection's own socket has it at recv() alone."""
+        ids = []
+
+        def action():
+            pair = TcpPair.__new__(TcpPair)
+            with netns("left"):
+                with open("/proc/sys/net/ipv4/tcp_fastopen", "r+") as file:
+                    before = file.read()
+                    file.seek(0)
+                    file.write(str(0x207))  # both sides, without a cookie
+                try:
+                    pair.listener = socket.create_server(("127.0.0.1", 0))
+                    pair.listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_FASTOPEN, 1)
+                    pair.client = socket.socket()
+                    pair.client.sendto(bytes(700), MSG_FASTOPEN, pair.listener.getsockname())
+                    pair.server, _ = pair.listener.accept()
+                    assert len(pair.server.recv(1000)) == 700
+                finally:
+                    with open("/proc/sys/net/ipv4/tcp_fastopen", "w") as file:
+                        file.write(before)
+            ids.extend(cookie(sock) for sock in (pair.client, pair.server, pair.listener))
+            pair.end()
+
+        measured = Measured(action, lambda records: len(ids) == 3 and closed(*ids[:2])(records))
+        client, server, listener = ids
+        self.assertEqual([r.size for r in measured.of(rings.TCP_SEND, sockid=client, flags=SYN)], [700])
+        self.assertEqual([r.size for r in measured.of(rings.TCP_RECV, sockid=listener)], [700])
+        self.assertEqual(measured.sizes(rings.TCP_RECV, sockid=server), 0)
+        self.assertEqual(measured.sizes(rings.SOCK_RECV, sockid=server), 700)
+        measured.check_no_strays(self)
 
     def test_an_orphan_is_no_socket_any_more(self):
         """Who closes before the peer has ended leaves a time-wait socket behind: what that gets and answers is counted
