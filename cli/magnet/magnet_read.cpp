@@ -14,6 +14,7 @@
 #include "cli/magnet/read_report.h"
 #include "cli/magnet/tool.h"
 #include "cli/magnet/usage.h"
+#include "magnet/accounting.h"
 #include "magnet/device.h"
 
 namespace fieldline::cli {
@@ -133,6 +134,11 @@ int run(int argc, char** argv) {
   if (auto begun = begin_trace(*writer, *rings); !begun) return fail_tool(kTool, begun.error());
   if (writer->discarded() != 0)
     say(kTool, typed.file + ": cut a torn end of " + grouped(writer->discarded()) + " bytes");
+  if (const auto state = magnet::read_module_state(); state && state->unstable) {
+    say(kTool,
+        "the kernel holds this machine's cycle counters for unstable: the order of one CPU's "
+        "events is right, times of two do not compare, and UTC may be wrong");
+  }
   const bool terminal = ::isatty(STDERR_FILENO) == 1;
   options->stop_descriptor = stop.get();
   if (terminal) {

@@ -67,6 +67,8 @@ Result<ModuleState> parse_module_state(std::string_view text) {
     const Words words = words_of(line, ' ');
     if (words.size() < 2) continue;
     if (words[0] == "version") state.version = words[1];
+    if (words[0] == "clock")
+      state.unstable = std::find(words.begin(), words.end(), "unstable") != words.end();
     if (words[0] == "cpu") {
       state.rings.push_back({static_cast<unsigned>(number_behind(words, "cpu")),
                              number_behind(words, "recorded"), number_behind(words, "lost"),

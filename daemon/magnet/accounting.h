@@ -24,6 +24,7 @@ struct RingState {
 
 struct ModuleState {
   std::string version;
+  bool unstable = false;  // the kernel says it of the cycle counters: times of two do not compare
   std::vector<HookState> hooks;
   std::vector<RingState> rings;
 

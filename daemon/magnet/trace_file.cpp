@@ -2,6 +2,7 @@
 #include "magnet/trace_file.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -13,9 +14,9 @@
 #include <fmt/format.h>
 #include <isa-l/crc.h>
 
-#include "base/fd.h"
 #include "base/file.h"
 #include "base/text.h"
+#include "magnet/holder.h"
 #include "proto/magnet.h"
 
 namespace fieldline::magnet {
@@ -35,6 +36,13 @@ std::uint32_t header_crc(const fl_trace_header& header) {
 std::string folder_of(const std::string& path) {
   const auto slash = path.find_last_of('/');
   return slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
+}
+
+Error denied_or_io(const std::string& what) {
+  const bool denied = errno == EACCES || errno == EPERM;
+  Error error = fail_errno(what);
+  if (denied) error.code = Code::denied;
+  return error;
 }
 
 Error no_room(const std::string& path, std::uint64_t size, std::uint64_t has) {
@@ -176,23 +184,39 @@ std::uint32_t batch_crc(const fl_trace_batch& head, ByteView records) {
   return crc32(crc32(0, from, sizeof head - kFrom), records.data(), records.size());
 }
 
+// Closed before it is asked who has the file: not this process.
+Result<Fd> lock_trace(Fd fd, const std::string& path) {
+  if (::flock(fd.get(), LOCK_EX | LOCK_NB) == 0) return fd;
+  fd.reset();
+  const std::string holder = holder_of(path);
+  return fail(Code::exhausted,
+              path + " is being written by " + (holder.empty() ? "another process" : holder));
+}
+
 Result<void> make_trace(const MakeOptions& options) {
   if (options.size < kLeastTraceSize) {
     return fail(Code::invalid,
                 fmt::format("a trace has at least {} bytes; try 256M", grouped(kLeastTraceSize)));
   }
   struct stat there {};
+  Fd old;  // locked until it is replaced
   if (::lstat(options.path.c_str(), &there) == 0) {
     if (!S_ISREG(there.st_mode))
       return fail(Code::invalid, options.path + " is there already, and is no regular file");
     if (!options.force)
       return fail(Code::invalid, options.path + " is there already; --force replaces it");
+    old = Fd(::open(options.path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+    if (!old) return denied_or_io("looking whether somebody writes " + options.path);
+    auto locked = lock_trace(std::move(old), options.path);
+    if (!locked) return locked.error();
+    old = std::move(*locked);
   }
   std::string temporary = options.path + ".new-XXXXXX";
   Fd fd(::mkostemp(temporary.data(), O_CLOEXEC));
   if (!fd) {
-    return fail(Code::io, fail_errno("creating " + options.path).context +
-                              "; its folder has to be there and writable");
+    Error error = denied_or_io("creating " + options.path);
+    error.context += "; its folder has to be there and writable";
+    return error;
   }
   auto made = fill(fd.get(), options);
   if (made) made = publish(temporary, options);

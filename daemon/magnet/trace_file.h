@@ -7,6 +7,7 @@
 #include <string>
 
 #include "base/bytes.h"
+#include "base/fd.h"
 #include "base/result.h"
 #include "proto/trace.h"
 
@@ -51,8 +52,11 @@ struct MakeOptions {
 };
 constexpr std::uint64_t kLeastTraceSize = 64 << 10;
 
+// Who writes a trace, or replaces it, holds its lock. Exhausted: another does, and is named.
+Result<Fd> lock_trace(Fd fd, const std::string& path);
 // A blank trace of this size, every block of it allocated, synced. Nothing is left where it fails;
-// with `force` an old file stays until the new one is whole.
+// with `force` an old file stays until the new one is whole. One that is being written is not
+// replaced.
 Result<void> make_trace(const MakeOptions& options);
 
 }  // namespace fieldline::magnet

@@ -2,7 +2,6 @@
 #include "magnet/trace_writer.h"
 
 #include <fcntl.h>
-#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -16,7 +15,6 @@
 #include <fmt/format.h>
 
 #include "base/file.h"
-#include "magnet/holder.h"
 #include "magnet/trace_reader.h"
 #include "proto/magnet.h"
 
@@ -81,11 +79,10 @@ Result<TraceWriter> TraceWriter::open(const std::string& path) {
   if (!writer.fd_ && errno == EACCES)
     return fail(Code::denied, path + " is not yours to write; `mkmagnet` makes one of your own");
   if (!writer.fd_) return fail_errno("opening " + path);
-  if (::flock(writer.fd_.get(), LOCK_EX | LOCK_NB) != 0) {
-    writer.fd_.reset();
-    const std::string holder = holder_of(path);
-    return fail(Code::exhausted,
-                path + " is being written by " + (holder.empty() ? "another process" : holder));
+  if (auto locked = lock_trace(std::move(writer.fd_), path); locked) {
+    writer.fd_ = std::move(*locked);
+  } else {
+    return locked.error();
   }
   struct stat st {};
   if (::fstat(writer.fd_.get(), &st) != 0) return fail_errno("looking at " + path);

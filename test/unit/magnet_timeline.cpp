@@ -128,6 +128,8 @@ TEST_CASE("/proc/net/magnet: hooks, rings, and what nothing gives") {
   REQUIRE(state.has_value());
   CHECK(state->version == "0.1.0");
   CHECK(state->missed() == 4);
+  CHECK_FALSE(state->unstable);
+  CHECK(parse_module_state("version 1\nclock tsc 2400000 kHz unstable\n")->unstable);
   CHECK(state->absent() == std::vector<std::string>{"TCP_RETRANS", "DEV_SEND"});
   REQUIRE(state->rings.size() == 1);
   CHECK(state->rings[0].recorded == std::numeric_limits<std::uint64_t>::max());

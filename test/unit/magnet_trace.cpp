@@ -126,6 +126,24 @@ TEST_CASE("trace: --force takes the place of files alone, not of links and devic
   CHECK(std::filesystem::is_symlink(folder / "link"));
 }
 
+TEST_CASE("ARunningRecordingIsReplaced: --force leaves alone what is being written") {
+  Folder folder;
+  const std::string path = folder / "trace";
+  make_trace(path, 1 << 16);
+  {
+    auto writer = TraceWriter::open(path);
+    REQUIRE(writer->begin(session()).has_value());
+    auto made = magnet::make_trace({path, 1 << 20, true, 0, 0660});
+    REQUIRE_FALSE(made.has_value());
+    CHECK(made.error().text().find("is being written by") != std::string::npos);
+    REQUIRE(put(*writer, 0, 0, 10) == 10);
+  }
+  CHECK(std::filesystem::file_size(path) == 1 << 16);
+  auto reader = read_back(path);
+  CHECK(count_records(reader) == 10);
+  CHECK(magnet::make_trace({path, 1 << 20, true, 0, 0660}).has_value());
+}
+
 TEST_CASE("trace: a disk without room leaves no file, and the old one with --force") {
   Folder folder;
   const std::string path = folder / "trace";
