@@ -40,7 +40,7 @@ enum magnet_event {
 
 	MAGNET_TCP_SEND = 0x0201,    /* size: payload bytes handed to IP; retransmissions and pure ACKs included */
 	MAGNET_TCP_RECV = 0x0202,    /* size: payload bytes that reached the socket */
-	MAGNET_TCP_RETRANS = 0x0203, /* size: payload bytes sent again; their TCP_SEND stands before */
+	MAGNET_TCP_RETRANS = 0x0203, /* size: payload bytes sent again; see docs/format/magnet.md */
 
 	MAGNET_UDP_SEND = 0x0301, /* size: payload bytes */
 	MAGNET_UDP_RECV = 0x0302,

@@ -149,6 +149,7 @@ void SenderHoles::restart(std::uint32_t flow) {
     }
   }
   sender.acked.reset();
+  sender.rtt_ns.reset();
   sender.holes.clear();
   sender.started = false;
   sender.segments = 0;
@@ -157,7 +158,8 @@ void SenderHoles::restart(std::uint32_t flow) {
 // A late original, or a retransmission? The IP id says in which order the host sent them, then
 // the TCP timestamp. Without either a late packet is one that comes sooner after the one in front
 // of the hole than its sender can know of a loss, by an acknowledgement or by a timer (RFC 6298,
-// RFC 8985): half of the least round trip leaves room for queues; or one that few have overtaken.
+// RFC 8985; a router's "packet too big" is told sooner, and not known here): half of the least
+// round trip leaves room for queues; or one that few have overtaken.
 bool SenderHoles::late_original(const Sender& sender, const Hole& hole, const Observation& filler) {
   if (sender.ids.usable() && filler.ip_id != 0 && hole.opener_id != 0 &&
       filler.ip_id != hole.opener_id) {

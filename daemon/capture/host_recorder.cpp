@@ -53,6 +53,10 @@ void HostRecorder::on_batch(const magnet::EventSource::Batch& batch) {
   for (const magnet_record_ext& record : batch.records) {
     Waiting one{batch.cpu, batch.has_extension, record};
     if (batch.has_extension) one.tag = take_tag(one.record);
+    if (is_elsewhere(one)) {
+      ++totals_.others;
+      continue;
+    }
     if (waiting_.empty() && questions_ == 0 && take(one, false)) continue;
     waiting_.push_back(one);
     ++waited_;
@@ -126,10 +130,6 @@ bool HostRecorder::take(const Waiting& one, bool asked) {
     for (const RunId& run : active_) {
       if (is_on(run, one.record.head.timestamp)) add(run, one);
     }
-    return true;
-  }
-  if (is_elsewhere(one)) {
-    ++totals_.others;
     return true;
   }
   if (event == MAGNET_SOCK_OPEN) open(one, asked);

@@ -80,14 +80,15 @@ Result<void> fill(int fd, const MakeOptions& options) {
   return {};
 }
 
-// A link fails where the name is taken, and so nobody's file is replaced unasked.
-Result<void> publish(const std::string& temporary, const MakeOptions& options) {
-  const int done = options.force ? ::rename(temporary.c_str(), options.path.c_str())
-                                 : ::link(temporary.c_str(), options.path.c_str());
+// A link fails where the name is taken, and so nobody's file is replaced unasked. replaces: a file
+// that is locked.
+Result<void> publish(const std::string& temporary, const MakeOptions& options, bool replaces) {
+  const int done = replaces ? ::rename(temporary.c_str(), options.path.c_str())
+                            : ::link(temporary.c_str(), options.path.c_str());
   if (done != 0 && errno == EEXIST)
     return fail(Code::invalid, options.path + " is there already; --force replaces it");
-  if (done != 0) return fail_errno("naming " + options.path);
-  if (!options.force) ::unlink(temporary.c_str());
+  if (done != 0) return denied_or_io("naming " + options.path);
+  if (!replaces) ::unlink(temporary.c_str());
   return system_files().sync_directory(folder_of(options.path));
 }
 
@@ -184,10 +185,19 @@ std::uint32_t batch_crc(const fl_trace_batch& head, ByteView records) {
   return crc32(crc32(0, from, sizeof head - kFrom), records.data(), records.size());
 }
 
-// Closed before it is asked who has the file: not this process.
 Result<Fd> lock_trace(Fd fd, const std::string& path) {
-  if (::flock(fd.get(), LOCK_EX | LOCK_NB) == 0) return fd;
-  fd.reset();
+  if (::flock(fd.get(), LOCK_EX | LOCK_NB) == 0) {
+    // Who replaces it holds the old one's lock until the name is the new one's.
+    struct stat held {};
+    struct stat named {};
+    if (::fstat(fd.get(), &held) != 0) return fail_errno("looking at " + path);
+    const bool same = ::stat(path.c_str(), &named) == 0 && held.st_dev == named.st_dev &&
+                      held.st_ino == named.st_ino;
+    if (!same) return fail(Code::exhausted, path + " was replaced just now; try again");
+    return fd;
+  }
+  if (errno != EWOULDBLOCK) return fail_errno("locking " + path);
+  fd.reset();  // before it is asked who has the file: not this process
   const std::string holder = holder_of(path);
   return fail(Code::exhausted,
               path + " is being written by " + (holder.empty() ? "another process" : holder));
@@ -205,7 +215,8 @@ Result<void> make_trace(const MakeOptions& options) {
       return fail(Code::invalid, options.path + " is there already, and is no regular file");
     if (!options.force)
       return fail(Code::invalid, options.path + " is there already; --force replaces it");
-    old = Fd(::open(options.path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+    // To write: over NFS nothing else can be locked.
+    old = Fd(::open(options.path.c_str(), O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
     if (!old) return denied_or_io("looking whether somebody writes " + options.path);
     auto locked = lock_trace(std::move(old), options.path);
     if (!locked) return locked.error();
@@ -219,7 +230,7 @@ Result<void> make_trace(const MakeOptions& options) {
     return error;
   }
   auto made = fill(fd.get(), options);
-  if (made) made = publish(temporary, options);
+  if (made) made = publish(temporary, options, static_cast<bool>(old));
   if (!made) ::unlink(temporary.c_str());
   return made;
 }

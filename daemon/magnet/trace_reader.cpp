@@ -17,8 +17,9 @@ constexpr std::size_t kLongest =
     sizeof(fl_trace_batch) + FL_TRACE_BATCH_RECORDS * sizeof(magnet_record_ext);
 static_assert(kWindow > kLongest);
 // A head that looks right over records that do not check costs a check sum over the whole batch.
-// Damage makes one of a batch. A file that is made of more than it has bytes for is given up, so
-// that reading it stays linear; so many of the longest are free.
+// Damage makes one of a batch, as long as it was unless its count is damaged. A file that is made
+// of more than it has bytes for is given up, so that reading it stays linear; so many of the
+// longest are free.
 constexpr std::uint64_t kFreeHeads = 64;
 
 bool all_zero(ByteView bytes) {
@@ -142,12 +143,13 @@ void TraceReader::end() {
 Result<std::uint64_t> TraceReader::next_candidate(std::uint64_t from) {
   constexpr std::uint32_t kMagic = FL_TRACE_BATCH_MAGIC;
   while (from < size_) {
-    auto bytes = window(from, kWindow);
-    if (!bytes) return bytes.error();
-    if (bytes->size() < sizeof kMagic) break;
-    const std::size_t whole = bytes->size() / FL_TRACE_BATCH_ALIGN * FL_TRACE_BATCH_ALIGN;
+    if (auto there = window(from, FL_TRACE_BATCH_ALIGN); !there) return there.error();
+    // All that is held from there on: another window for each candidate would read a file of many
+    // again and again.
+    const ByteView held = ByteView(buffer_).subspan(static_cast<std::size_t>(from - buffer_at_));
+    const std::size_t whole = held.size() / FL_TRACE_BATCH_ALIGN * FL_TRACE_BATCH_ALIGN;
     for (std::size_t i = 0; i < whole; i += FL_TRACE_BATCH_ALIGN) {
-      if (std::memcmp(bytes->data() + i, &kMagic, sizeof kMagic) == 0) return from + i;
+      if (std::memcmp(held.data() + i, &kMagic, sizeof kMagic) == 0) return from + i;
     }
     if (whole == 0) break;
     from += whole;

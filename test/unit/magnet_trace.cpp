@@ -332,31 +332,6 @@ TEST_CASE("trace: a corrupt batch is passed over; what follows is read, the miss
   CHECK(reader.missing_batches() == 1);
 }
 
-TEST_CASE("SoundBatchesBehindManyDamagedOnes: however many do not check, the others are read") {
-  constexpr std::uint64_t kBatches = 3000, kBatch = 64 + 24;
-  Folder folder;
-  const std::string path = folder / "trace";
-  make_trace(path, 1 << 20);
-  {
-    auto writer = TraceWriter::open(path);
-    REQUIRE(writer->begin(session()).has_value());
-    for (std::uint64_t i = 0; i < kBatches; ++i) REQUIRE(put(*writer, 0, i, 1) == 1);
-  }
-  const std::uint8_t wrong = 0x5a;
-  for (std::uint64_t i = 0; i < kBatches; i += 2)
-    overwrite(path, 4096 + i * kBatch + 70, {&wrong, 1});
-  auto reader = read_back(path);
-  std::uint64_t read = 0;
-  for (;; ++read) {
-    const auto batch = reader.next();
-    REQUIRE(batch.has_value());
-    if (!*batch) break;
-  }
-  CHECK(read == kBatches / 2);
-  CHECK(reader.damages() == kBatches / 2);
-  CHECK(reader.missing_batches() == kBatches / 2);
-}
-
 TEST_CASE("trace: another version, byte order or record size says so") {
   Folder folder;
   const std::string path = folder / "trace";
