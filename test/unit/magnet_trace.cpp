@@ -144,6 +144,19 @@ TEST_CASE("ARunningRecordingIsReplaced: --force leaves alone what is being writt
   CHECK(magnet::make_trace({path, 1 << 20, true, 0, 0660}).has_value());
 }
 
+TEST_CASE(
+    "RecordedIntoADeletedFile: a trace that was replaced before it was locked is not written") {
+  Folder folder;
+  const std::string path = folder / "trace";
+  make_trace(path, 1 << 16);
+  Fd old(::open(path.c_str(), O_RDWR | O_CLOEXEC));
+  REQUIRE(magnet::make_trace({path, 1 << 16, true, 0, 0660}).has_value());
+  auto locked = magnet::lock_trace(std::move(old), path);
+  REQUIRE_FALSE(locked.has_value());
+  CHECK(locked.error().text().find("replaced just now; try again") != std::string::npos);
+  CHECK(TraceWriter::open(path).has_value());
+}
+
 TEST_CASE("trace: a disk without room leaves no file, and the old one with --force") {
   Folder folder;
   const std::string path = folder / "trace";
